@@ -1,0 +1,20 @@
+"""The frozen networks, their weights, and the attention read from them."""
+
+from .backbone import Backbone, choose_device, choose_dtype, default_weights, load_backbone
+from .readout import TokenMaps
+from .reinforcement import Reinforcement, TokenPairs
+from .stage_one import StageOne
+from .vae import DecodedLatents
+
+__all__ = [
+    "Backbone",
+    "DecodedLatents",
+    "Reinforcement",
+    "StageOne",
+    "TokenMaps",
+    "TokenPairs",
+    "choose_device",
+    "choose_dtype",
+    "default_weights",
+    "load_backbone",
+]

@@ -1,0 +1,228 @@
+"""The frozen backbone in one object: everything the rollout asks of it, on one device and in one dtype."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import ReadoutConfig, SamplingConfig
+from ..errors import ConfigError, WeightsError
+from ..mesh.sampling import farthest_points
+from . import weights
+from .image_encoder import ImageEncoder, load_image_encoder
+from .reinforcement import Reinforcement
+from .stage_one import StageOne, StepProgress, denoise_window, source_noise
+from .stage_zero import denoise_image
+from .transformer import FlowTransformer
+from .vae import DecodedLatents, ShapeVae
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """TripoSG's VAE and Stage 0, ActionMesh's Stage I and their image encoders.
+
+    Attributes:
+        name: of the checkpoint, for reports.
+        checksum: first 12 hex digits of the SHA-256 of the three network files.
+        folder: where it was loaded from.
+        vae, stage_zero, stage_one: the networks.
+        encoder_zero, encoder_one: image encoders of Stage 0 and I (often the same object).
+        stage_zero_shift: time shift of Stage 0's scheduler.
+        recommended: dotted options of ``RolloutConfig`` that this checkpoint was made for (empty for published
+            weights).
+        device, dtype: where and in what it computes.
+    """
+
+    name: str
+    checksum: str
+    folder: Path
+    vae: ShapeVae
+    stage_zero: FlowTransformer
+    stage_one: FlowTransformer
+    encoder_zero: ImageEncoder
+    encoder_one: ImageEncoder
+    stage_zero_shift: float
+    recommended: dict[str, Any]
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def frames(self) -> int:
+        """Frames of a window that Stage I was made for, F."""
+        return self.stage_one.sizes.frames
+
+    @property
+    def tokens(self) -> int:
+        """Latent tokens of a frame, N."""
+        return self.stage_one.sizes.tokens
+
+    @property
+    def channels(self) -> int:
+        """Latent channels, c."""
+        return self.stage_one.sizes.channels
+
+    @torch.no_grad()
+    def encode_surface(self, points: np.ndarray, normals: np.ndarray) -> Tensor:
+        """Latent of a surface: posterior mean, deterministic farthest points as queries.
+
+        Args:
+            points: [n, 3] float32 random surface points in random order, object frame; n >= N.
+            normals: [n, 3] float32 outward unit normals.
+        Returns:
+            [N, c] float32 on the device.
+        Raises:
+            ConfigError: fewer points than tokens.
+        """
+        if len(points) < self.tokens:
+            raise ConfigError(
+                f"{len(points)} surface points cannot become {self.tokens} tokens: sample at least that many"
+            )
+        surface = torch.from_numpy(np.concatenate([points, normals], axis=1)).float().to(self.device)
+        # As published: the queries are the farthest N among the first 4 N points; all points are context.
+        candidates = surface[: 4 * self.tokens]
+        queries = candidates[farthest_points(candidates[:, :3], self.tokens)]
+        mean, _ = self.vae.encode(queries[None], surface[None])
+        return mean[0]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> DecodedLatents:
+        """Implicit fields of latents [B, N, c]; the self-attention runs here, once."""
+        return self.vae.decode(latents)
+
+    @torch.no_grad()
+    def image_to_latent(
+        self, image: np.ndarray, steps: int, guidance: float, seed: int, progress: StepProgress | None = None
+    ) -> Tensor:
+        """Stage 0: the latent [N, c] float32 of the object in one prepared image [S, S, 3] uint8."""
+        context = self.encoder_zero.encode(image[None])[0]
+        noise = torch.randn((self.tokens, self.channels), generator=torch.Generator().manual_seed(seed)).to(self.device)
+        return denoise_image(self.stage_zero, noise, context, steps, guidance, self.stage_zero_shift, progress)
+
+    @torch.no_grad()
+    def denoise(
+        self,
+        anchor_latent: Tensor,
+        context: Tensor,
+        anchor: int,
+        sampling: SamplingConfig,
+        readout: ReadoutConfig,
+        seed: int,
+        reinforcement: Reinforcement | None = None,
+        progress: StepProgress | None = None,
+    ) -> StageOne:
+        """Stage I on a window: anchor latent [N, c], image tokens [F, P + 1, C]; see ``denoise_window``."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = source_noise(anchor_latent, context.shape[0], sampling.anchor_noise, generator)
+        return denoise_window(
+            self.stage_one, noise, anchor_latent, context, anchor, sampling, readout, reinforcement, progress
+        )
+
+
+def default_weights() -> Path:
+    """Folder of the small checkpoint shipped with the package: a demonstration and test model."""
+    return Path(str(resources.files("attnchain_ros"))) / "weights" / "small"
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' takes CUDA where it is there, else the CPU.
+
+    Raises:
+        ConfigError: the device is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device {name!r}, wanted auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device {name!r} asked for, but this torch sees no CUDA device: use cpu or install a CUDA build of torch"
+        )
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """'auto' is bfloat16 on CUDA and float32 on the CPU.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in DTYPES:
+        raise ConfigError(f"unknown dtype {name!r}, wanted auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype: str = "auto") -> Backbone:
+    """Load a checkpoint folder in the published layout (docs/method.md, "Backbone").
+
+    Args:
+        folder: holds ``TripoSG/``, ``ActionMesh/`` and optionally ``dinov2/``; None is the small checkpoint of the
+            package.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: auto, float32, bfloat16 or float16.
+    Raises:
+        WeightsError: something is missing, of another shape or unknown; it is named.
+        ConfigError: the device or dtype cannot be had.
+    """
+    where = default_weights() if folder is None else Path(folder)
+    if not where.is_dir():
+        raise WeightsError(f"no checkpoint folder at {where}: give the folder that holds TripoSG/ and ActionMesh/")
+    chosen = choose_device(device)
+    kind = choose_dtype(dtype, chosen)
+    vae, stage_zero, stage_one = weights.load_vae(where), weights.load_stage_zero(where), weights.load_stage_one(where)
+    channels = {"VAE": vae.sizes.channels, "Stage 0": stage_zero.sizes.channels, "Stage I": stage_one.sizes.channels}
+    if len(set(channels.values())) > 1:
+        raise WeightsError(f"{where}: the latent channels of the networks differ: {channels}")
+    processor = where / weights.PREPROCESSOR_ZERO
+    encoder_zero = load_image_encoder(where / weights.IMAGE_ENCODER_ZERO, processor, chosen, kind)
+    own = where / weights.IMAGE_ENCODER_ONE
+    encoder_one = load_image_encoder(own, own, chosen, kind) if own.is_dir() else encoder_zero
+    for what, encoder, network in (("Stage 0", encoder_zero, stage_zero), ("Stage I", encoder_one, stage_one)):
+        if encoder.width != network.sizes.context_width:
+            raise WeightsError(
+                f"{where}: {what} takes image tokens of width {network.sizes.context_width}, "
+                f"its image encoder gives {encoder.width}"
+            )
+    extra = weights.read_json(where / weights.RECOMMENDED_FILE) if (where / weights.RECOMMENDED_FILE).is_file() else {}
+    shift = weights.read_json(where / weights.SCHEDULER_FILE).get("shift", 1.0)
+    backbone = Backbone(
+        name=str(extra.get("name", where.resolve().name)),
+        checksum=checksum(where),
+        folder=where,
+        vae=vae.to(device=chosen, dtype=kind),
+        stage_zero=stage_zero.to(device=chosen, dtype=kind),
+        stage_one=stage_one.to(device=chosen, dtype=kind),
+        encoder_zero=encoder_zero,
+        encoder_one=encoder_one,
+        stage_zero_shift=float(shift),
+        recommended=dict(extra.get("recommended", {})),
+        device=chosen,
+        dtype=kind,
+    )
+    logger.info("loaded checkpoint %s (%s) on %s in %s", backbone.name, backbone.checksum, chosen, kind)
+    return backbone
+
+
+def checksum(folder: Path) -> str:
+    """First 12 hex digits of the SHA-256 over the three network files."""
+    digest = hashlib.sha256()
+    for name in (weights.VAE_FILE, weights.STAGE_ZERO_FILE, weights.STAGE_ONE_FILE):
+        with (folder / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,119 @@
+"""DINOv2 through transformers: cropped window images to image tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import WeightsError
+from ..shapes import check_shape
+from .weights import first_few, read_json
+
+
+class ImageEncoder:
+    """A frozen DINOv2 with its processor's resize size, centre crop and normalisation.
+
+    Attributes:
+        input_size: side S in pixels of the square images it takes (the processor's ``shortest_edge``).
+        crop_size: side of the centre crop that the network sees; ``input_size - crop_size`` pixels are cut off in all.
+        grid: patches along one side; P = grid^2.
+        width: C of the tokens.
+    """
+
+    def __init__(self, model: Any, processor: dict[str, Any], where: Path) -> None:
+        self.model = model
+        self.input_size = edge(processor, "size", where)
+        self.crop_size = (
+            edge(processor, "crop_size", where) if processor.get("do_center_crop", True) else self.input_size
+        )
+        patch = int(model.config.patch_size)
+        if self.crop_size % patch or self.crop_size > self.input_size:
+            raise WeightsError(
+                f"{where}: a crop of {self.crop_size} px out of {self.input_size} px is not a whole number of "
+                f"{patch} px patches"
+            )
+        self.grid = self.crop_size // patch
+        self.width = int(model.config.hidden_size)
+        parameter = next(model.parameters())
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(processor["image_mean"], device=parameter.device).view(shape)
+        self._std = torch.tensor(processor["image_std"], device=parameter.device).view(shape)
+
+    @torch.no_grad()
+    def encode(self, images: np.ndarray) -> Tensor:
+        """Image tokens of square images.
+
+        Args:
+            images: [F, S, S, 3] uint8 RGB on white, S = ``input_size``.
+        Returns:
+            [F, P + 1, C] in the network's dtype; the class token first, then patches row by row.
+        Raises:
+            ShapeError: another size.
+        """
+        size = str(self.input_size)
+        check_shape("images", images, f"F {size} {size} 3", "prepare them with camera.crop.prepare_images")
+        pixels = (
+            torch.from_numpy(np.ascontiguousarray(images)).to(self._mean.device).permute(0, 3, 1, 2).float() / 255.0
+        )
+        cut = (self.input_size - self.crop_size) // 2
+        pixels = pixels[..., cut : cut + self.crop_size, cut : cut + self.crop_size]
+        return self.encode_pixels((pixels - self._mean) / self._std)
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Image tokens of normalised pixels [F, 3, crop_size, crop_size] float32: [F, P + 1, C]."""
+        dtype = next(self.model.parameters()).dtype
+        tokens: Tensor = self.model(pixels.to(dtype)).last_hidden_state
+        return tokens
+
+
+def edge(processor: dict[str, Any], name: str, where: Path) -> int:
+    """A square size in a processor config, given as a number, height and width, or the shortest edge."""
+    value = processor.get(name)
+    sizes = {value} if isinstance(value, int) else set(value.values()) if isinstance(value, dict) else set()
+    if len(sizes) != 1:
+        raise WeightsError(f"{where}: {name} is {value!r}, wanted one square size")
+    return int(sizes.pop())
+
+
+def load_image_encoder(folder: Path, processor_folder: Path, device: torch.device, dtype: torch.dtype) -> ImageEncoder:
+    """Load a Dinov2Model folder and its processor config.
+
+    Raises:
+        WeightsError: a file is missing or keys do not fit; they are named.
+    """
+    from transformers import Dinov2Model
+    from transformers.utils import logging as hub_logging
+
+    hub_logging.disable_progress_bar()
+    if not (folder / "model.safetensors").is_file():
+        raise WeightsError(
+            f"{folder / 'model.safetensors'} is missing: put the published weights there (README, 'Real weights')"
+        )
+    processor_path = processor_folder / "preprocessor_config.json"
+    processor = read_json(processor_path)
+    for name in ("image_mean", "image_std"):
+        if name not in processor:
+            raise WeightsError(f"{processor_path} has no entry {name!r}")
+    read_json(folder / "config.json")
+    try:
+        loaded: Any = Dinov2Model.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WeightsError(f"{folder} cannot be loaded as a Dinov2Model: {error}") from error
+    model, info = loaded
+    problems = {
+        name: [str(key) for key in info.get(name, ())]
+        for name in ("missing_keys", "unexpected_keys", "mismatched_keys")
+    }
+    if any(problems.values()):
+        text = "; ".join(
+            f"{name.replace('_', ' ')}: {first_few(sorted(keys))}" for name, keys in problems.items() if keys
+        )
+        raise WeightsError(f"{folder / 'model.safetensors'} does not fit its config: {text}")
+    return ImageEncoder(model.eval().requires_grad_(False).to(device=device, dtype=dtype), processor, processor_path)

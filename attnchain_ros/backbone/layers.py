@@ -1,0 +1,172 @@
+"""The building blocks that TripoSG's and ActionMesh's networks are made of (docs/method.md, "Backbone").
+
+Tensors are [B, S, W]: batch, sequence, width. Heads are H of width D = W / H.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm32(nn.LayerNorm):
+    """Layer norm computed in float32 whatever the dtype of the weights; eps 1e-5."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight.float(), self.bias.float()
+        return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
+
+
+class RmsNorm(nn.Module):
+    """Root-mean-square norm over the last axis, computed in float32; eps 1e-6."""
+
+    def __init__(self, width: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        x32 = x.float()
+        scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)
+        return (x32 * scale * self.weight.float()).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with the published head split.
+
+    Self-attention concatenates the outputs of q, k, v along the features, views them as (H, 3 D) and splits inside each
+    head; cross-attention does the same with k and v only. A plain split per projection gives wrong results.
+
+    Args:
+        width: W of the queries and of the output.
+        heads: H.
+        context_width: width of the context of a cross-attention; None makes a self-attention.
+        qk_norm: RMS-normalise q and k per head (Stage 0 and Stage I).
+        context_norm: layer-norm the context first (the VAE's cross-attention).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        context_width: int | None = None,
+        qk_norm: bool = False,
+        context_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.is_self = context_width is None
+        source = width if context_width is None else context_width
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(source, width, bias=False)
+        self.to_v = nn.Linear(source, width, bias=False)
+        self.to_out = nn.Linear(width, width)
+        self.norm_q = RmsNorm(width // heads) if qk_norm else nn.Identity()
+        self.norm_k = RmsNorm(width // heads) if qk_norm else nn.Identity()
+        self.norm_cross = LayerNorm32(source) if context_norm else nn.Identity()
+
+    def _split(self, joined: Tensor, parts: int) -> list[Tensor]:
+        """[B, S, parts * W] -> parts tensors [B, H, S, D], split inside each head."""
+        batch, length, _ = joined.shape
+        heads = joined.view(batch, length, self.heads, -1).transpose(1, 2)
+        return list(heads.chunk(parts, dim=-1))
+
+    def self_projections(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k, v [B, H, S, D] of a self-attention; q and k normalised."""
+        q, k, v = self._split(torch.cat([self.to_q(x), self.to_k(x), self.to_v(x)], dim=-1), 3)
+        return self.norm_q(q), self.norm_k(k), v
+
+    def queries(self, x: Tensor) -> Tensor:
+        """q [B, H, S, D] of a cross-attention, normalised."""
+        return self.norm_q(self._split(self.to_q(x), 1)[0])
+
+    def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """k, v [B, H, S', D] of a cross-attention; k normalised. They depend on the context alone: compute them
+        once."""
+        context = self.norm_cross(context)
+        k, v = self._split(torch.cat([self.to_k(context), self.to_v(context)], dim=-1), 2)
+        return self.norm_k(k), v
+
+    def join(self, heads: Tensor) -> Tensor:
+        """[B, H, S, D] -> output projection [B, S, W]."""
+        batch, _, length, _ = heads.shape
+        return self.to_out(heads.transpose(1, 2).reshape(batch, length, -1))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Fused softmax attention, scale 1 / sqrt(D): [B, H, S, D] x [B, H, S', D] -> [B, H, S, D] (Eq. 1)."""
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def attention_rows(q: Tensor, k: Tensor) -> Tensor:
+    """Softmaxed attention probabilities of some query rows, float32: [..., R, D] x [..., S', D] -> [..., R, S'] (Eq.
+    1).
+
+    Materialises R x S' values a head: call it on tiles of rows.
+    """
+    scale = 1.0 / math.sqrt(q.shape[-1])
+    return torch.softmax((q.float() * scale) @ k.float().transpose(-1, -2), dim=-1)
+
+
+class FeedForward(nn.Module):
+    """Linear, exact GELU, Linear; inner width 4 W."""
+
+    def __init__(self, width: int, ratio: float = 4.0) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, int(width * ratio))
+        self.outer = nn.Linear(int(width * ratio), width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(F.gelu(self.inner(x)))
+
+
+class PointEmbedding(nn.Module):
+    """x, then sin and cos of x * 2^k for k = 0 .. frequencies - 1, without pi: [..., 3] -> [..., 3 (2 frequencies +
+    1)]."""
+
+    def __init__(self, frequencies: int) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.width = 3 * (2 * frequencies + 1)
+
+    def forward(self, points: Tensor) -> Tensor:
+        # float32 throughout: 2^7 x in bfloat16 would lose the position altogether.
+        scales = 2.0 ** torch.arange(self.frequencies, device=points.device)
+        angles = (points.float()[..., None] * scales).flatten(-2)
+        return torch.cat([points.float(), angles.sin(), angles.cos()], dim=-1)
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoid of the timestep (sine half first, cosine half second, no frequency shift), then a GELU MLP of width 4
+    W."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.waves = width // 2
+        self.linear_1 = nn.Linear(width, 4 * width)
+        self.linear_2 = nn.Linear(4 * width, width)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """time [B] in 0 .. 1000 -> [B, W]."""
+        # Not a buffer: a cast of the module to half precision would round the rates.
+        rates = torch.exp(-math.log(10000.0) * torch.arange(self.waves, device=time.device) / self.waves)
+        angles = time.float()[:, None] * rates
+        wave = torch.cat([angles.sin(), angles.cos()], dim=-1).to(self.linear_1.weight.dtype)
+        return self.linear_2(F.gelu(self.linear_1(wave)))
+
+
+def rotary_table(steps: Tensor, width: int, base: float = 10000.0) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [B, S, D / 2] of rotary embedding for positions [B, S] and head width D."""
+    rates = base ** (-torch.arange(0, width, 2, device=steps.device, dtype=torch.float32) / width)
+    angles = steps.float()[..., None] * rates
+    return angles.cos(), angles.sin()
+
+
+def rotate_pairs(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate adjacent feature pairs of [B, H, S, D] by the angles of ``rotary_table``; float32 inside."""
+    cos, sin = (part[:, None] for part in table)
+    even, odd = x[..., 0::2].float(), x[..., 1::2].float()
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)

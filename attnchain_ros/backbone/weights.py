@@ -1,0 +1,255 @@
+"""Checkpoint folders in the published layout: reading, checking and writing them (safetensors only)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+from .transformer import FlowTransformer, TransformerSizes
+from .vae import ShapeVae, VaeSizes
+
+KeyRules = tuple[tuple[str, str], ...]
+"""(published, ours) pieces of key names, applied in order to dot-bounded pieces."""
+
+COMMON_RULES: KeyRules = (
+    ("ff.net.0.proj", "feed_forward.inner"),
+    ("ff.net.2", "feed_forward.outer"),
+    ("to_out.0", "to_out"),
+)
+STAGE_ZERO_RULES: KeyRules = (
+    ("norm1", "norm_self"),
+    ("attn1", "self_attention"),
+    ("norm2", "norm_cross"),
+    ("attn2", "cross_attention"),
+    ("norm3", "norm_feed"),
+    *COMMON_RULES,
+)
+STAGE_ONE_RULES: KeyRules = (
+    ("norm_s_attn", "norm_self"),
+    ("s_attn", "self_attention"),
+    ("norm_x_attn", "norm_cross"),
+    ("x_attn", "cross_attention"),
+    ("norm_ff", "norm_feed"),
+    ("linear_skip", "skip_linear"),
+    ("norm_skip", "skip_norm"),
+    *COMMON_RULES,
+)
+VAE_RULES: KeyRules = (
+    ("norm1", "norm_self"),
+    ("attn1", "self_attention"),
+    ("norm2", "norm_query"),
+    ("attn2", "cross_attention"),
+    ("norm3", "norm_feed"),
+    *COMMON_RULES,
+)
+
+VAE_FILE = "TripoSG/vae/diffusion_pytorch_model.safetensors"
+STAGE_ZERO_FILE = "TripoSG/transformer/diffusion_pytorch_model.safetensors"
+STAGE_ONE_FILE = "ActionMesh/denoiser/model.safetensors"
+IMAGE_ENCODER_ZERO = "TripoSG/image_encoder_dinov2"
+PREPROCESSOR_ZERO = "TripoSG/feature_extractor_dinov2"
+IMAGE_ENCODER_ONE = "dinov2"
+SCHEDULER_FILE = "TripoSG/scheduler/scheduler_config.json"
+RECOMMENDED_FILE = "attnchain.json"
+
+
+def rename_key(key: str, rules: KeyRules, *, publish: bool = False) -> str:
+    """One key from the published naming to ours, or back with ``publish``."""
+    for published, ours in rules:
+        old, new = (ours, published) if publish else (published, ours)
+        key = re.sub(rf"(?<![^.]){re.escape(old)}(?![^.])", new, key, count=1)
+    return key
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a checkpoint folder.
+
+    Raises:
+        WeightsError: the file is missing or no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing: is {path.parent} a folder in the published layout?") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise WeightsError(f"{path} holds a {type(value).__name__}, wanted an object")
+    return value
+
+
+def config_count(config: Mapping[str, Any], path: Path, name: str) -> int:
+    """A positive whole number in a config file, checked for presence and type."""
+    if name not in config:
+        raise WeightsError(f"{path} has no entry {name!r}")
+    value = config[name]
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise WeightsError(f"{path}: {name} is {value!r}, wanted int")
+    if value < 1:
+        raise WeightsError(f"{path}: {name} is {value}, wanted at least 1")
+    return value
+
+
+def refuse_unsupported(config: Mapping[str, Any], path: Path, supported: Mapping[str, Any]) -> None:
+    """Refuse config entries that would change the network into one that is not implemented here."""
+    for name, wanted in supported.items():
+        if name in config and config[name] != wanted:
+            raise WeightsError(f"{path}: {name} is {config[name]!r}; only {wanted!r} is supported")
+
+
+def load_state(module: nn.Module, path: Path, rules: KeyRules) -> None:
+    """Fill a module from a safetensors file with published key names.
+
+    Raises:
+        WeightsError: the file is missing or damaged, a key is unknown or missing, or a shape differs; keys are named.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing: put the published weights there (README, 'Real weights')")
+    try:
+        published = load_file(str(path))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is no readable safetensors file: {error}") from error
+    wanted = module.state_dict()
+    names = {rename_key(key, rules, publish=True): key for key in wanted}
+    problems: list[str] = []
+    unknown = sorted(set(published) - set(names))
+    missing = sorted(set(names) - set(published))
+    if unknown:
+        problems.append("unknown keys: " + first_few(unknown))
+    if missing:
+        problems.append("missing keys: " + first_few(missing))
+    for name in sorted(set(names) & set(published)):
+        got, want = tuple(published[name].shape), tuple(wanted[names[name]].shape)
+        if got != want:
+            problems.append(f"{name} has shape {list(got)}, the config asks for {list(want)}")
+            break
+    if problems:
+        raise WeightsError(f"{path} does not fit its config: {'; '.join(problems)}")
+    module.load_state_dict({names[name]: value.float() for name, value in published.items()}, assign=True)
+
+
+def first_few(names: list[str], count: int = 4) -> str:
+    """Some names for an error message, and how many more there are."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def save_state(module: nn.Module, path: Path, rules: KeyRules) -> None:
+    """Write a module with published key names, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state: dict[str, Tensor] = {
+        rename_key(key, rules, publish=True): value.detach().cpu().contiguous()
+        for key, value in module.state_dict().items()
+    }
+    partial = path.with_suffix(".partial")
+    save_file(state, str(partial), metadata={"format": "pt"})
+    partial.replace(path)
+
+
+def vae_sizes(path: Path) -> VaeSizes:
+    """Sizes of the VAE from its config file."""
+    config = read_json(path)
+    refuse_unsupported(config, path, {"in_channels": 3, "embedding_type": "frequency", "embed_include_pi": False})
+    return VaeSizes(
+        width_encoder=config_count(config, path, "width_encoder"),
+        width_decoder=config_count(config, path, "width_decoder"),
+        layers_encoder=config_count(config, path, "num_layers_encoder"),
+        layers_decoder=config_count(config, path, "num_layers_decoder"),
+        heads=config_count(config, path, "num_attention_heads"),
+        channels=config_count(config, path, "latent_channels"),
+        frequencies=config_count({"embed_frequency": 8, **config}, path, "embed_frequency"),
+    )
+
+
+def stage_zero_sizes(path: Path) -> TransformerSizes:
+    """Sizes of Stage 0's transformer from its config file."""
+    config = read_json(path)
+    refuse_unsupported(config, path, {"use_cross_attention_2": False})
+    return transformer_sizes(config, path)
+
+
+def stage_one_sizes(path: Path) -> TransformerSizes:
+    """Sizes of Stage I's transformer from its config file."""
+    config = read_json(path)
+    layers = config.get("inflated_layers")
+    count = config_count(config, path, "num_layers")
+    known = isinstance(layers, list) and all(isinstance(layer, int) and 0 <= layer < count for layer in layers)
+    if not layers or not known:
+        raise WeightsError(f"{path}: inflated_layers {layers!r} must name at least one of the layers 0 .. {count - 1}")
+    ratio = config.get("mlp_ratio", 4.0)
+    if not isinstance(ratio, (int, float)) or not ratio > 0:
+        raise WeightsError(f"{path}: mlp_ratio is {ratio!r}, wanted a positive number")
+    return replace(
+        transformer_sizes(config, path),
+        inflated_layers=tuple(layers),
+        frames=config_count(config, path, "temporal_context_size"),
+        tokens=config_count(config, path, "num_tokens_nominal"),
+        ratio=float(ratio),
+    )
+
+
+def transformer_sizes(config: Mapping[str, Any], path: Path) -> TransformerSizes:
+    """The sizes that Stage 0 and Stage I name alike."""
+    return TransformerSizes(
+        width=config_count(config, path, "width"),
+        heads=config_count(config, path, "num_attention_heads"),
+        layers=config_count(config, path, "num_layers"),
+        channels=config_count(config, path, "in_channels"),
+        context_width=config_count(config, path, "cross_attention_dim"),
+    )
+
+
+def check_heads(width: int, heads: int, path: Path, even: bool = False) -> None:
+    """Refuse a width that cannot be split into heads (of even width, where rotary embedding needs pairs)."""
+    if width % heads or (even and (width // heads) % 2):
+        raise WeightsError(
+            f"{path}: width {width} cannot be split into {heads} heads" + (" of even width" if even else "")
+        )
+
+
+def load_vae(folder: Path) -> ShapeVae:
+    """TripoSG's VAE from ``<weights>``, float32 on the CPU."""
+    path = folder / VAE_FILE
+    config = path.with_name("config.json")
+    sizes = vae_sizes(config)
+    check_heads(sizes.width_encoder, sizes.heads, config)
+    check_heads(sizes.width_decoder, sizes.heads, config)
+    with torch.device("meta"):
+        vae = ShapeVae(sizes)
+    return finish(vae, path, VAE_RULES)
+
+
+def load_stage_zero(folder: Path) -> FlowTransformer:
+    """TripoSG's image-to-3D transformer from ``<weights>``, float32 on the CPU."""
+    path = folder / STAGE_ZERO_FILE
+    return load_transformer(path, stage_zero_sizes(path.with_name("config.json")), STAGE_ZERO_RULES)
+
+
+def load_stage_one(folder: Path) -> FlowTransformer:
+    """ActionMesh's temporal denoiser from ``<weights>``, float32 on the CPU."""
+    path = folder / STAGE_ONE_FILE
+    return load_transformer(path, stage_one_sizes(path.with_name("config.json")), STAGE_ONE_RULES)
+
+
+def load_transformer(path: Path, sizes: TransformerSizes, rules: KeyRules) -> FlowTransformer:
+    """A flow transformer of the given sizes from its safetensors file."""
+    check_heads(sizes.width, sizes.heads, path.with_name("config.json"), even=True)
+    with torch.device("meta"):
+        network = FlowTransformer(sizes)
+    return finish(network, path, rules)
+
+
+def finish(network: Any, path: Path, rules: KeyRules) -> Any:
+    """Fill a network built on the meta device and freeze it."""
+    load_state(network, path, rules)
+    return network.eval().requires_grad_(False)

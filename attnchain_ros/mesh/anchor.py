@@ -1,0 +1,92 @@
+"""An anchor mesh given by the user: into the canonical frame and back, and without the doubled vertices of UV seams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError, MeshError
+from ..shapes import check_shape
+from .types import Mesh
+
+
+@dataclass(frozen=True)
+class AnchorTransform:
+    """The similarity between the user's mesh and the canonical frame: canonical = scale * (rotation @ user - center).
+
+    Attributes:
+        scale: canonical units per user unit.
+        center: [3] float64, centre of the rotated bounding box, user units.
+        rotation: [3, 3] float64, canonical_from_user.
+    """
+
+    scale: float
+    center: np.ndarray
+    rotation: np.ndarray
+
+    def to_canonical(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 3] in the user's frame and units -> canonical frame, same dtype."""
+        moved = self.scale * (points.astype(np.float64) @ self.rotation.T - self.center)
+        return moved.astype(points.dtype)
+
+    def to_user(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 3] in the canonical frame -> the user's frame and units, same dtype."""
+        moved = (points.astype(np.float64) / self.scale + self.center) @ self.rotation
+        return moved.astype(points.dtype)
+
+
+def normalise_anchor(mesh: Mesh, rotation: np.ndarray | None = None) -> tuple[Mesh, AnchorTransform]:
+    """Bring a user's mesh into the canonical frame: box centre at the origin, longest side 2.
+
+    Do this once; later windows keep the frame (never re-centre or re-scale a posed mesh).
+
+    Args:
+        mesh: in the user's frame and units.
+        rotation: [3, 3] proper rotation canonical_from_user, applied first (y up, front towards +z); None = identity.
+    Returns:
+        the canonical mesh, vertices in [-1, 1], and the transform that takes results back.
+    Raises:
+        MeshError: the mesh has no extent.   InputError: ``rotation`` is not a proper rotation.
+    """
+    turn = np.eye(3) if rotation is None else np.asarray(rotation, np.float64)
+    check_shape("rotation", turn, "3 3")
+    off = float(np.abs(turn @ turn.T - np.eye(3)).max())
+    # 1e-4: a rotation typed with five digits passes, a mirrored or scaled one does not.
+    if not off < 1e-4 or np.linalg.det(turn) < 0:
+        raise InputError(
+            f"the anchor's rotation is off orthogonal by {off:.3g} with determinant {np.linalg.det(turn):.3g}, "
+            "wanted orthogonal with determinant +1: give a proper rotation matrix"
+        )
+    left, _, right = np.linalg.svd(turn)
+    turn = left @ right
+    turned = mesh.vertices.astype(np.float64) @ turn.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    side = float((high - low).max())
+    if not side > 0:
+        raise MeshError(f"all {len(mesh.vertices)} vertices of the anchor lie on one point: give a mesh with extent")
+    transform = AnchorTransform(2.0 / side, 0.5 * (low + high), turn)
+    vertices = (transform.scale * (turned - transform.center)).astype(np.float32)
+    return Mesh(vertices, mesh.faces, mesh.vertex_colors), transform
+
+
+def merge_duplicates(mesh: Mesh) -> tuple[Mesh, np.ndarray]:
+    """Weld vertices at exactly the same place, so that geodesics and smoothing cross UV seams.
+
+    The faces stay one to one (some may lose their area), so face numbers mean the same in both meshes.
+
+    Args:
+        mesh: any mesh.
+    Returns:
+        merged mesh (vertices in the order of their first occurrence, that one's colour) and expand [V] int64:
+        ``merged_vertices[expand]`` are the user's own vertices again.
+    """
+    # + 0.0 turns -0.0 into 0.0, which are the same place but not the same bytes.
+    _, first, inverse = np.unique(mesh.vertices + np.float32(0.0), axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(first), np.int64)
+    rank[order] = np.arange(len(first))
+    expand = rank[inverse.ravel()]
+    kept = first[order]
+    colors = None if mesh.vertex_colors is None else mesh.vertex_colors[kept]
+    return Mesh(mesh.vertices[kept], expand[mesh.faces].astype(np.int32), colors), expand

@@ -1,0 +1,125 @@
+"""From matched landmarks to the animated mesh of a window: outliers, smoothing, skinning (Sec. 4.2)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import AnimationConfig
+from ..mesh.geodesic import SkinningWeights
+from ..mesh.skinning import skin_vertices
+from ..mesh.smoothing import keep_landmarks, reject_outliers, smooth_displacements
+from .matching import LandmarkMatches
+from .state import RolloutState
+
+
+@dataclass(frozen=True)
+class Animation:
+    """Outcome for a window, for the anchor's welded mesh.
+
+    Attributes:
+        vertices: [F, V, 3] float32.
+        landmarks: [F, K, 3] smoothed landmark positions.
+        valid: [F, K] bool, match kept.
+        dropped: landmarks left out of the skinning because too few of their matches were kept so far.
+    """
+
+    vertices: Tensor
+    landmarks: Tensor
+    valid: Tensor
+    dropped: int
+
+
+def animate(
+    state: RolloutState,
+    matches: LandmarkMatches,
+    anchor: int,
+    frames_used: int,
+    config: AnimationConfig,
+    diagonal: float,
+) -> Animation:
+    """Lift landmark matches to the whole mesh; updates the counts and histories of ``state``.
+
+    The mesh is always skinned from its rest pose, so that its shape does not wear off over many windows; the anchor
+    frame keeps exactly the pose it had at the end of the previous window.
+
+    Args:
+        state: the anchor, its pose in this window's anchor frame, histories.
+        matches: raw positions of the landmarks.
+        anchor: index of the anchor frame.
+        frames_used: frames of the window that are real (the rest is padding and must not enter the histories).
+        config, diagonal: options and the size of the anchor mesh.
+    """
+    points = matches.points
+    device = points.device
+    here = points[anchor]
+    valid = reject_outliers(here, points, anchor, config, diagonal)
+    for frame in matches.empty_frames:
+        valid[frame] = False
+    state.valid_counts, state.frames_seen = _count(state, valid[:frames_used])
+    history = None
+    if state.landmark_history is not None:
+        history = (state.landmark_history[0] - here, state.landmark_history[1])
+    smoothed = smooth_displacements(here, points, valid, anchor, config.sigma_landmark, history)
+    component = torch.from_numpy(state.anchor.landmark_component)
+    kept = keep_landmarks(torch.from_numpy(state.valid_counts), state.frames_seen, component, config)
+    rest = torch.from_numpy(state.anchor.mesh.vertices).to(device)
+    weights = without_dropped(state.anchor.weights, kept.numpy())
+    vertices = skin_vertices(rest, rest[torch.from_numpy(state.anchor.landmark_vertices).to(device)], smoothed, weights)
+    pose = torch.from_numpy(state.vertices).to(device)
+    vertices[anchor] = pose
+    every = torch.ones(vertices.shape[:2], dtype=torch.bool, device=device)
+    before = None
+    if state.vertex_history is not None:
+        past = state.vertex_history - pose
+        before = (past, torch.ones(past.shape[:2], dtype=torch.bool, device=device))
+    vertices = smooth_displacements(pose, vertices, every, anchor, config.sigma_final, before)
+    # The next window's anchor is this one's last frame: its history ends just before it.
+    last = max(frames_used - 1, 0)
+    state.landmark_history = _tail(state.landmark_history, points, valid, last, config.sigma_landmark)
+    state.vertex_history = _tail_of(state.vertex_history, vertices[:last], 3.0 * config.sigma_final)
+    return Animation(vertices, smoothed, valid, int((~kept).sum()))
+
+
+def without_dropped(weights: SkinningWeights, kept: np.ndarray) -> SkinningWeights:
+    """Skinning weights with dropped landmarks silenced; a vertex that would be left without any keeps its own.
+
+    Args:
+        weights: of V vertices.   kept: [K] bool.
+    """
+    if kept.all():
+        return weights
+    share = weights.weight * kept[weights.index]
+    total = share.sum(axis=1, keepdims=True)
+    alone = total[:, 0] <= 1e-6
+    share[alone], total[alone] = weights.weight[alone], 1.0
+    return SkinningWeights(weights.index, (share / total).astype(np.float32))
+
+
+def _count(state: RolloutState, valid: Tensor) -> tuple[np.ndarray, int]:
+    """Valid frames of each landmark over the whole sequence; the frame shared with the last window counts once."""
+    fresh = valid if state.valid_counts is None else valid[1:]
+    counts = fresh.sum(0).cpu().numpy().astype(np.int64)
+    if state.valid_counts is not None:
+        counts = counts + state.valid_counts
+    return counts, state.frames_seen + int(fresh.shape[0])
+
+
+def _tail(
+    old: tuple[Tensor, Tensor] | None, points: Tensor, valid: Tensor, last: int, sigma: float
+) -> tuple[Tensor, Tensor] | None:
+    """The last ceil(3 sigma) raw positions and validities before frame ``last``."""
+    earlier_points = _tail_of(None if old is None else old[0], points[:last], 3.0 * sigma)
+    earlier_valid = _tail_of(None if old is None else old[1], valid[:last], 3.0 * sigma)
+    return None if earlier_points is None or earlier_valid is None else (earlier_points, earlier_valid)
+
+
+def _tail_of(old: Tensor | None, new: Tensor, length: float) -> Tensor | None:
+    """The last rows of two stretches of frames joined."""
+    joined = new if old is None else torch.cat([old, new])
+    count = min(math.ceil(length), len(joined))
+    return joined[len(joined) - count :].clone() if count else None

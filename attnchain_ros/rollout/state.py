@@ -1,0 +1,83 @@
+"""What the rollout keeps from one window to the next: all of it, and nothing that grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..mesh.geodesic import SkinningWeights
+from ..mesh.types import Mesh
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The anchor mesh with everything that depends on it alone; made once per reset.
+
+    Attributes:
+        mesh: rest pose, object frame; UV seams welded.
+        expand: [V_user] int64, row of ``mesh`` for each vertex handed out.
+        faces: [T, 3] int32 of the vertices handed out.
+        colors: [V_user, 3] uint8, or None until the first image colours them.
+        landmark_vertices: [K] int64 rows of ``mesh``.
+        landmark_component: [K] int64 connected component of each landmark.
+        weights: skinning weights of ``mesh``'s vertices.
+        user_from_object: [4, 4] float64.
+    """
+
+    mesh: Mesh
+    expand: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray | None
+    landmark_vertices: np.ndarray
+    landmark_component: np.ndarray
+    weights: SkinningWeights
+    user_from_object: np.ndarray
+
+
+@dataclass
+class TrackState:
+    """The tracked points: where they sit on the mesh, or where they were last seen without one.
+
+    Attributes: as in ``PointTracks``; ``last_px`` [Q, 2] float32 is where the last frame saw them (NaN = nowhere).
+    """
+
+    ids: np.ndarray
+    face: np.ndarray
+    barycentric: np.ndarray
+    colors: np.ndarray
+    last_px: np.ndarray
+
+
+@dataclass
+class RolloutState:
+    """State between windows.
+
+    Attributes:
+        anchor: the anchor mesh; its topology and landmarks hold until a reset.
+        latent: [N, c] float32 latent of the anchor frame of the next window.
+        vertices: [V, 3] float32 pose of ``anchor.mesh`` in that frame.
+        index: windows done since the reset.
+        last_stamp_ns: stamp of that frame, None before the first window.
+        valid_counts: [K] int64 frames in which each landmark's match was kept.
+        frames_seen: frames counted there.
+        landmark_history: raw positions [h, K, 3] and valid [h, K] of the frames just before the next window.
+        vertex_history: [h, V, 3] poses of the frames just before the next window.
+        pose: [4, 4] last valid camera_from_object, None if there never was one.
+        tracks: None before the first window.
+    """
+
+    anchor: Anchor
+    latent: torch.Tensor
+    vertices: np.ndarray
+    index: int = 0
+    last_stamp_ns: int | None = None
+    valid_counts: np.ndarray | None = None
+    frames_seen: int = 0
+    landmark_history: tuple[torch.Tensor, torch.Tensor] | None = None
+    vertex_history: torch.Tensor | None = None
+    pose: np.ndarray | None = None
+    tracks: TrackState | None = None
+    scale: float = 1.0
+    metric: bool = False

@@ -1,0 +1,171 @@
+"""What goes into a window of the rollout and what comes out: plain dataclasses of numpy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import InputError
+from ..shapes import check_shape
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive camera frames with what is known about them.
+
+    Attributes:
+        images: [F, H, W, 3] uint8 RGB, full camera frames.
+        masks: [F, H, W] bool, the object.
+        stamps_ns: [F] int64, nanoseconds, strictly increasing; the images' own.
+        intrinsics: [3, 3] float64 pinhole K in full-frame pixels (distortion already removed), or None if unknown.
+        depth_m: [F, H, W] float32 metres, 0 = unknown; or None.
+        queries_px: [Q, 2] float32 pixels of the anchor frame to track, or None for a grid over the mask.
+            Only read in the first window after a reset.
+    Raises:
+        ShapeError: sizes disagree.   InputError: stamps are not increasing.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    stamps_ns: np.ndarray
+    intrinsics: np.ndarray | None = None
+    depth_m: np.ndarray | None = None
+    queries_px: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        axes = check_shape("images", self.images, "F H W 3")
+        check_shape("masks", self.masks, "F H W", "one mask per frame, of the image's size", **axes)
+        check_shape("stamps_ns", self.stamps_ns, "F", **axes)
+        if self.intrinsics is not None:
+            check_shape("intrinsics", self.intrinsics, "3 3")
+        if self.depth_m is not None:
+            check_shape("depth_m", self.depth_m, "F H W", "publish depth registered to the image", **axes)
+        if self.queries_px is not None:
+            check_shape("queries_px", self.queries_px, "Q 2")
+        if self.images.dtype != np.uint8 or self.masks.dtype != np.bool_:
+            raise InputError(f"images are {self.images.dtype} and masks {self.masks.dtype}, wanted uint8 and bool")
+        steps = np.diff(self.stamps_ns)
+        if axes["F"] == 0 or (steps <= 0).any():
+            where = int(np.argmax(steps <= 0)) if len(steps) else 0
+            raise InputError(f"a window needs frames with increasing stamps; frame {where} is not before the next")
+
+    @property
+    def frames(self) -> int:
+        """Number of frames F."""
+        return int(self.images.shape[0])
+
+
+@dataclass(frozen=True)
+class PointTracks:
+    """Tracked points of one window; ids are stable across windows until a reset.
+
+    Attributes:
+        ids: [Q] int64.
+        points_px: [F, Q, 2] float32, full-frame pixels; NaN = absent.
+        points_object: [F, Q, 3] float32, object frame, object units; NaN = absent (the point never met the mesh).
+        points_camera: [F, Q, 3] float32, optical frame of each frame's own camera, object units; NaN = absent or no
+            pose.
+        visible: [F, Q] bool.
+        confidence: [F, Q] float32 in [0, 1].
+        colors: [Q, 3] uint8 RGB of the query pixel.
+        face: [Q] int32 triangle of the anchor mesh that carries the point, -1 = none.
+        barycentric: [Q, 3] float32 weights inside that triangle; zeros where face is -1.
+    """
+
+    ids: np.ndarray
+    points_px: np.ndarray
+    points_object: np.ndarray
+    points_camera: np.ndarray
+    visible: np.ndarray
+    confidence: np.ndarray
+    colors: np.ndarray
+    face: np.ndarray
+    barycentric: np.ndarray
+
+
+@dataclass(frozen=True)
+class CameraTrack:
+    """A camera pose for every frame of a window.
+
+    Attributes:
+        intrinsics: [3, 3] float64 K in full-frame pixels (given or assumed).
+        intrinsics_given: False where the default focal length was assumed.
+        camera_from_object: [F, 4, 4] float64, object units.
+        valid: [F] bool, False where the pose was refused and the last good one (or identity, if there never was one)
+            kept.
+        inliers: [F] int32 correspondences that agree with the pose.
+        reprojection_px: [F] float32 median reprojection error of the inliers, NaN without one.
+    """
+
+    intrinsics: np.ndarray
+    intrinsics_given: bool
+    camera_from_object: np.ndarray
+    valid: np.ndarray
+    inliers: np.ndarray
+    reprojection_px: np.ndarray
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """Everything the rollout found in one window.
+
+    Attributes:
+        index: number of the window since the last reset, from 0.
+        topology_id: changes only when the anchor mesh is replaced (reset).
+        stamps_ns: [F] int64, the frames' own.
+        shared_first: True if frame 0 is the previous window's last frame (already reported there).
+        vertices: [F, V, 3] float32, object frame, object units.
+        faces: [T, 3] int32, counter-clockwise seen from outside; the same array in every window.
+        vertex_colors: [V, 3] uint8 RGB.
+        confidence: [F] float32 in [0, 1]: share of landmarks whose match was kept.
+        landmark_vertices: [K] int64 vertex of each landmark.
+        landmarks: [F, K, 3] float32 smoothed landmark positions.
+        landmark_valid: [F, K] bool, False where the raw match was an outlier.
+        tracks: point tracks.
+        camera: camera poses.
+        scale: metres per object unit; 1.0 when not metric.
+        metric: whether ``scale`` is in metres.
+        user_from_object: [4, 4] float64, takes results into the units and frame of an anchor mesh given by the user;
+            the
+            identity otherwise.
+        silhouette_iou: overlap of the posed anchor's silhouette with the first mask, NaN without a pose.
+        timings_s: seconds by stage.
+        notes: sentences about what was assumed or went wrong, for the user.
+    """
+
+    index: int
+    topology_id: int
+    stamps_ns: np.ndarray
+    shared_first: bool
+    vertices: np.ndarray
+    faces: np.ndarray
+    vertex_colors: np.ndarray
+    confidence: np.ndarray
+    landmark_vertices: np.ndarray
+    landmarks: np.ndarray
+    landmark_valid: np.ndarray
+    tracks: PointTracks
+    camera: CameraTrack
+    scale: float
+    metric: bool
+    silhouette_iou: float
+    user_from_object: np.ndarray = field(default_factory=lambda: np.eye(4))
+    timings_s: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        """Number of frames F."""
+        return int(self.vertices.shape[0])
+
+    def points_in_anchor_camera(self) -> np.ndarray:
+        """[F, Q, 3] float32 tracks in the camera of the window's anchor frame, object units (Eq. 9); NaN = absent.
+
+        All NaN if that frame has no valid pose.
+        """
+        if not self.camera.valid[0]:
+            return np.full_like(self.tracks.points_object, np.nan)
+        pose = self.camera.camera_from_object[0]
+        moved = self.tracks.points_object.astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
+        return moved.astype(np.float32)

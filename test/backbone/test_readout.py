@@ -1,0 +1,89 @@
+"""Attention read beside the fused kernel against the full softmax matrix."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attnchain_ros.backbone.readout import MapReader
+from attnchain_ros.backbone.transformer import TransformerSizes
+from attnchain_ros.config import ReadoutConfig
+from attnchain_ros.errors import ConfigError
+from attnchain_ros.reference.readout import token_maps
+
+FRAMES, TOKENS, HEADS, WIDTH, PATCHES = 3, 5, 2, 6, 4
+SIZES = TransformerSizes(HEADS * WIDTH, HEADS, 5, 4, 8, inflated_layers=(1, 3, 4), frames=FRAMES, tokens=TOKENS)
+
+
+def random_layers(count: int, dtype: torch.dtype = torch.float32) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """q and k [1, H, F (N + 1), D] of some layers."""
+    generator = torch.Generator().manual_seed(3)
+    shape = (2, 1, HEADS, FRAMES * (TOKENS + 1), WIDTH)
+    return [tuple(2.0 * torch.randn(shape, generator=generator).to(dtype)) for _ in range(count)]
+
+
+def read(config: ReadoutConfig, layers: list[tuple[torch.Tensor, torch.Tensor]], anchor: int) -> MapReader:
+    """Feed a reader the layers 1, 3, 4 and one cross-attention."""
+    reader = MapReader(SIZES, FRAMES, TOKENS, anchor, config)
+    reader.active = True
+    for layer, (q, k) in zip(SIZES.inflated_layers, layers, strict=True):
+        assert reader.self_attention(layer, q, k, k, q) is q
+    generator = torch.Generator().manual_seed(4)
+    q = torch.randn(FRAMES, HEADS, TOKENS + 1, WIDTH, generator=generator)
+    k = torch.randn(FRAMES, HEADS, PATCHES + 1, WIDTH, generator=generator)
+    reader.cross_attention(0, q, k)
+    return reader
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+@pytest.mark.parametrize("renormalise", [True, False])
+@pytest.mark.parametrize("row_tile", [1, 2, 100])
+@pytest.mark.parametrize("anchor", [0, 2])
+def test_maps_match_the_full_matrix(direction: str, renormalise: bool, row_tile: int, anchor: int) -> None:
+    layers = random_layers(3)
+    config = ReadoutConfig(direction=direction, renormalise=renormalise, row_tile=row_tile)
+    maps = read(config, layers, anchor).maps()
+    queries, keys = [q[0] for q, _ in layers], [k[0] for _, k in layers]
+    expected, mass = token_maps(queries, keys, FRAMES, TOKENS, anchor, direction, renormalise)
+    # Worst seen 2e-7 on x86 with one thread; float32 softmax.
+    assert torch.allclose(maps.token_tokens.double(), expected, atol=2e-6)
+    assert torch.allclose(maps.frame_mass.double(), mass, atol=2e-6)
+    if renormalise:
+        assert torch.allclose(maps.token_tokens.sum(-1), torch.ones(FRAMES, TOKENS), atol=1e-5)
+    assert maps.token_tokens[anchor].equal(torch.eye(TOKENS))
+
+
+def test_a_subset_of_layers_and_heads() -> None:
+    layers = random_layers(3)
+    maps = read(ReadoutConfig(layers="3", heads="1"), layers, 0).maps()
+    queries, keys = [layers[1][0][0][1:]], [layers[1][1][0][1:]]
+    expected, _ = token_maps(queries, keys, FRAMES, TOKENS, 0, "forward", True)
+    assert torch.allclose(maps.token_tokens.double(), expected, atol=2e-6)
+
+
+def test_token_patches_drop_the_class_token_and_keep_its_mass_out() -> None:
+    maps = read(ReadoutConfig(), random_layers(3), 0).maps()
+    assert maps.token_patches.shape == (FRAMES, TOKENS, PATCHES)
+    assert float(maps.token_patches.sum(-1).max()) < 1.0
+    assert float(maps.token_patches.min()) > 0.0
+
+
+def test_an_inactive_reader_reads_nothing() -> None:
+    reader = MapReader(SIZES, FRAMES, TOKENS, 0, ReadoutConfig())
+    q, k = random_layers(1)[0]
+    reader.self_attention(1, q, k, k, q)
+    with pytest.raises(RuntimeError, match="no attention was read"):
+        reader.maps()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": "0,3"}, r"readout\.layers names \[0\], this network has \[1, 3, 4\]"),
+        ({"heads": "2"}, r"readout\.heads names \[2\]"),
+        ({"layers": "some"}, "wanted 'all', 'last' or numbers"),
+    ],
+)
+def test_unknown_layers_and_heads_are_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        MapReader(SIZES, FRAMES, TOKENS, 0, ReadoutConfig(**options))

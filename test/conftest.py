@@ -1,0 +1,60 @@
+"""Fixtures for all tests, and what happens to tests that need something this machine may lack."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint in the published layout."""
+    # Imported here: tests of parts without torch start seconds earlier.
+    from tiny import write_tiny_checkpoint
+
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+def missing_ros() -> str | None:
+    """What a test that uses ROS would miss here, or None."""
+    for name in ("rclpy", "tf2_msgs", "attnchain_ros.msg", "attnchain_ros.srv"):
+        if importlib.util.find_spec(name) is None:
+            return f"{name} is missing: run bash scripts/setup, or build with colcon and source the workspace"
+    return None
+
+
+# In CI, where scripts/test provides ROS, its tests must run: there a missing package is an error, not a reason.
+LEFT_OUT = None if os.environ.get("CI") else missing_ros()
+ROS_IMPORT = re.compile(r"^(from|import) (rclpy|\w+_msgs|\w+_srvs|ros_harness)\b", re.MULTILINE)
+
+
+def pytest_report_header() -> str | None:
+    """Says which tests are left out before they are even imported."""
+    return f"tests with ROS are left out: {LEFT_OUT}" if LEFT_OUT else None
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out files that import ROS where there is none."""
+    if LEFT_OUT is None or collection_path.suffix != ".py":
+        return None
+    return True if ROS_IMPORT.search(collection_path.read_text(encoding="utf-8")) else None
+
+
+def missing_gpu() -> str | None:
+    """What a test marked ``gpu`` would miss here, or None."""
+    import torch
+
+    return None if torch.cuda.is_available() else "needs a CUDA device, torch finds none"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run here and say why."""
+    for marker, find_missing in {"gpu": missing_gpu, "ros": lambda: LEFT_OUT}.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        reason = find_missing() if marked else None
+        for item in marked if reason is not None else []:
+            item.add_marker(pytest.mark.skip(reason=reason or ""))
