@@ -86,6 +86,9 @@ class ReadoutConfig(Checked):
         choices=("forward", "backward", "both"),
     )
     renormalise: bool = option(True, "divide each row by its mass inside frame f, so that it is a distribution")
+    patch_layers: str = option(
+        "all", "layers whose cross-attention links tokens to patches (Eq. 6, 7): 'all' or comma-separated indices"
+    )
     row_tile: int = option(256, "anchor rows whose attention is computed at once", low=1)
 
 
@@ -112,7 +115,10 @@ class ReinforceConfig(Checked):
 class SurfaceConfig(Checked):
     """Extraction of the anchor mesh and of candidate surface points S_f."""
 
-    grid: int = option(128, "cells along each axis of the finest grid", low=8, high=1024)
+    grid: int = option(128, "cells along each axis of the finest grid for the anchor mesh", low=8, high=1024)
+    candidate_grid: int = option(
+        128, "cells along each axis of the finest grid for the candidate points of every frame", low=8, high=1024
+    )
     coarse_grid: int = option(
         32, "cells along each axis of the first grid; grid / coarse_grid is a power of two", low=4
     )

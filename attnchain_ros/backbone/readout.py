@@ -51,6 +51,7 @@ class MapReader:
         self.frames, self.tokens, self.anchor = frames, tokens, anchor
         self.layers = parse_indices(config.layers, sizes.inflated_layers, "readout.layers")
         self.heads = parse_indices(config.heads, range(sizes.heads), "readout.heads")
+        self.patch_layers = parse_indices(config.patch_layers, range(sizes.layers), "readout.patch_layers")
         self.config = config
         self.active = False
         self._forward: Tensor | None = None
@@ -71,7 +72,7 @@ class MapReader:
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
         """Add one layer's attention from tokens to patches."""
-        if self.active:
+        if self.active and layer in self.patch_layers:
             frames = [attention_rows(q[f, :, 1:], k[f])[..., 1:].mean(0) for f in range(self.frames)]
             self._patches = add(self._patches, torch.stack(frames))
             self._cross_reads += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,8 +38,9 @@ class LandmarkMatches:
 def frame_surfaces(fields: DecodedLatents, config: RolloutConfig, seed: int) -> tuple[list[Tensor], tuple[int, ...]]:
     """Candidate surface points of every frame [U_f, 3], and the frames that have none."""
     device = fields.keys.device
+    options = replace(config.surface, grid=config.surface.candidate_grid)
     try:
-        return surface_points(fields.logits, len(fields), config.surface, seed, device), ()
+        return surface_points(fields.logits, len(fields), options, seed, device), ()
     except SurfaceError:
         # One frame without a surface must not lose the others: take them one by one.
         found: list[Tensor] = []
@@ -47,7 +48,7 @@ def frame_surfaces(fields: DecodedLatents, config: RolloutConfig, seed: int) -> 
         for frame in range(len(fields)):
             field = fields.select(frame, frame + 1)
             try:
-                found.append(surface_points(field.logits, 1, config.surface, seed + frame, device)[0])
+                found.append(surface_points(field.logits, 1, options, seed + frame, device)[0])
             except SurfaceError:
                 found.append(torch.zeros((0, 3), device=device))
                 empty.append(frame)

@@ -14,7 +14,7 @@ from ..camera.pnp import estimate_pose
 from ..camera.raycast import RasterBuffer, intersect_pixels, rasterize
 from ..camera.tracks3d import carry_points, project, to_camera, visibility
 from ..chain.bridge import patch_to_vertex, vertex_to_patch
-from ..chain.tracks2d import first_hop, track_patches
+from ..chain.tracks2d import PatchTracks, first_hop, track_patches
 from ..config import CameraConfig, RolloutConfig
 from ..errors import MaskError
 from .matching import LandmarkMatches
@@ -236,6 +236,8 @@ def track_points(
     if rest.any():
         found = track_patches(state.last_px, view.maps.token_tokens, view.maps.token_patches, view.crop, anchor)
         pixels[rest] = found.points_px[rest]
+        # A short window was padded for the networks; its tracks are not.
+        found = PatchTracks(found.points_px[:frames], found.score[:frames])
         typical = np.median(found.score, axis=1, keepdims=True)
         visible[rest] = ((found.score > options.score_floor * typical) & np.isfinite(found.points_px[..., 0]))[rest]
         best = np.maximum(found.score.max(axis=1, keepdims=True), 1e-20)

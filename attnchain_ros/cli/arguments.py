@@ -1,0 +1,172 @@
+"""Values that several verbs take, from text to arrays, with errors that name the argument."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import RolloutConfig, flatten, replace
+from ..errors import ConfigError, FileFormatError
+from ..files.foreground import GrabCutSource
+from ..files.frames import ArraySource, Frame, FrameSource, StridedSource
+from ..files.images import is_bag, open_frames
+
+SYNTHETIC = "synthetic:"
+_SYNTHETIC_FRAMES = 61
+_SYNTHETIC_SIDE = 256
+
+
+def parse_numbers(text: str, count: int, name: str) -> list[float]:
+    """Comma-separated numbers.
+
+    >>> parse_numbers("500,500,319.5,239.5", 4, "--intrinsics")
+    [500.0, 500.0, 319.5, 239.5]
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{name} is {text!r}, wanted {count} numbers separated by commas") from error
+    if len(values) != count or not np.isfinite(values).all():
+        raise ConfigError(f"{name} is {text!r}, wanted {count} numbers separated by commas")
+    return values
+
+
+def parse_intrinsics(text: str | None) -> np.ndarray | None:
+    """``fx,fy,cx,cy`` in pixels as K [3, 3] float64; None stays None."""
+    if text is None:
+        return None
+    fx, fy, cx, cy = parse_numbers(text, 4, "--intrinsics")
+    if fx <= 0 or fy <= 0:
+        raise ConfigError(f"--intrinsics has focal lengths {fx:g} and {fy:g}, wanted positive pixels")
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
+    """``x,y,width,height`` in whole pixels; None stays None."""
+    if text is None:
+        return None
+    values = parse_numbers(text, 4, "--box")
+    if any(value != int(value) for value in values):
+        raise ConfigError(f"--box is {text!r}, wanted whole pixels")
+    x, y, width, height = (int(value) for value in values)
+    return x, y, width, height
+
+
+def parse_settings(texts: list[str]) -> dict[str, Any]:
+    """``name=value`` options of the method, of the types that ``RolloutConfig`` has, checked against their ranges.
+
+    Raises:
+        ConfigError: not of this form, unknown, of another type, or out of range.
+
+    >>> parse_settings(["sampling.steps=4", "camera.estimate=false"])
+    {'sampling.steps': 4, 'camera.estimate': False}
+    """
+    known = flatten(RolloutConfig())
+    changes: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text!r}: wanted name=value, such as sampling.steps=4")
+        if name not in known:
+            near = [other for other in known if name.rpartition(".")[2] in other] or sorted(known)
+            raise ConfigError(f"--set {text!r}: unknown option {name!r}; there are {', '.join(near)}")
+        changes[name] = _typed(name, value, type(known[name][1]))
+    replace(RolloutConfig(), changes)
+    return changes
+
+
+def _typed(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"--set {name}={text}: wanted true or false")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ConfigError(f"--set {name}={text}: wanted {'a whole number' if kind is int else 'a number'}") from error
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """The clip and its masks."""
+    parser.add_argument(
+        "input", metavar="INPUT", help=f"image folder, video, rosbag2 folder, or {SYNTHETIC}SEED (a held-out clip)"
+    )
+    parser.add_argument("--fps", type=float, help="frames per second (default: the video's own; 30 for images)")
+    parser.add_argument(
+        "--masks", type=Path, metavar="DIR", help="folder with a mask per image (default: alpha, masks/, NAME_mask.png)"
+    )
+    parser.add_argument("--image-topic", help="topic of the images in a bag (default: found by type)")
+    add_foreground_arguments(parser)
+
+
+def add_foreground_arguments(parser: argparse.ArgumentParser) -> None:
+    """Cutting the object out, and frames left out."""
+    parser.add_argument(
+        "--foreground",
+        choices=("grabcut", "none"),
+        default="grabcut",
+        help="how to cut out the object where there is no mask: GrabCut from a box, or not at all (an error)",
+    )
+    parser.add_argument("--box", metavar="X,Y,W,H", help="where GrabCut starts (default: the middle 70 %%)")
+    parser.add_argument("--stride", type=int, default=1, metavar="N", help="use every N-th frame (default 1)")
+
+
+def check_foreground_arguments(args: argparse.Namespace) -> None:
+    """Check what can be checked before anything is read."""
+    if args.stride < 1:
+        raise ConfigError(f"--stride is {args.stride}, the least is 1")
+    if args.box is not None and args.foreground == "none":
+        raise ConfigError("--box is for --foreground grabcut")
+    parse_box(args.box)
+
+
+def open_input(args: argparse.Namespace) -> FrameSource:
+    """The clip of ``add_input_arguments``, with masks for every frame unless ``--foreground none``."""
+    text = str(args.input)
+    if text.startswith(SYNTHETIC):
+        if args.masks is not None or args.image_topic is not None:
+            raise ConfigError(f"{text} has its own masks and no topics: leave out --masks and --image-topic")
+        source: FrameSource = synthetic_source(text.removeprefix(SYNTHETIC), args.fps)
+    else:
+        source = open_frames(Path(text), fps=args.fps, masks=args.masks, image_topic=args.image_topic)
+    return with_foreground(source, args)
+
+
+def with_foreground(source: FrameSource, args: argparse.Namespace) -> FrameSource:
+    """``source`` thinned by ``--stride``, with missing masks made if asked for."""
+    thinned = StridedSource(source, args.stride) if args.stride > 1 else source
+    return GrabCutSource(thinned, parse_box(args.box)) if args.foreground == "grabcut" else thinned
+
+
+def synthetic_source(text: str, fps: float | None = None) -> ArraySource:
+    """A clip of the test split, never trained on: 61 frames of 256 x 256 pixels with exact masks and intrinsics."""
+    from ..files.images import DEFAULT_FPS, stamps_from_fps
+    from ..synthetic import ClipConfig, make_clip, split_seed
+
+    if not text.isdigit():
+        raise ConfigError(f"{SYNTHETIC}{text}: wanted the number of a clip, such as {SYNTHETIC}3")
+    clip = make_clip(
+        split_seed("test", int(text)),
+        ClipConfig(frames=_SYNTHETIC_FRAMES, image_size=_SYNTHETIC_SIDE, background=(190, 198, 205)),
+    )
+    stamps = stamps_from_fps(_SYNTHETIC_FRAMES, DEFAULT_FPS if fps is None else fps)
+    pictures = clip.pictures
+    parts = zip(pictures.images, pictures.masks, stamps, strict=True)
+    frames = [Frame(image, mask, int(stamp)) for image, mask, stamp in parts]
+    return ArraySource(frames, f"{SYNTHETIC}{text}", clip.intrinsics)
+
+
+def check_output(path: Path) -> None:
+    """Refuse an output folder that is a file or a bag before hours are spent on it."""
+    if path.exists() and not path.is_dir():
+        raise FileFormatError(f"--out {path} is a file, wanted a folder")
+    if path.is_dir() and is_bag(path):
+        raise FileFormatError(f"--out {path} is a bag: results would lie among its files, give another folder")
+
+
+def describe_settings(changes: dict[str, Any]) -> str:
+    """The changed options in one line."""
+    return ", ".join(f"{name}={value}" for name, value in changes.items())

@@ -1,0 +1,128 @@
+"""The table of verbs and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+
+from .. import __version__
+from ..errors import AttnChainError, InputError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "run": ("run", "animate the object of a video, a folder of images or a bag"),
+    "replay": ("replay", "the same for a bag, with the results in a new bag as well; without DDS"),
+    "fake-camera": ("fake_camera", "publish a clip as a camera would (needs ROS 2)"),
+    "demo": ("demo", "the demonstration, end to end"),
+    "evaluate": ("evaluate", "errors on held-out synthetic clips"),
+    "parity": ("parity", "check a checkpoint folder against recorded inputs and outputs"),
+    "train": ("train", "train the small demonstration checkpoint"),
+}
+"""Verb to module (in this folder) and help line. The module is imported only when its verb is called."""
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: arguments without the program's name; None = ``sys.argv``.
+    Returns:
+        0 = done; 1 = failed; 2 = something given cannot be used; 130 = stopped by Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in words if not word.startswith("-")), None)
+    debug = "--debug" in words
+    try:
+        module = _load(verb) if verb in VERBS else None
+        parser = _parser(verb, module)
+        args = parser.parse_args(words)
+        with _logging(logging.DEBUG if debug else logging.INFO if args.verbose else logging.WARNING):
+            if module is None:
+                parser.print_help()
+                return BAD_INPUT
+            module.check_arguments(args)
+            return int(module.run(args))
+    except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
+        return stop.code if isinstance(stop.code, int) else FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("attnchain: interrupted\n")
+        return INTERRUPTED
+    except AttnChainError as error:
+        if debug:
+            raise
+        return _fail(str(error), BAD_INPUT if isinstance(error, InputError) else FAILED)
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", FAILED)
+
+
+def _fail(reason: str, code: int) -> int:
+    """One line, whatever line breaks a library put into its message."""
+    sys.stderr.write(f"attnchain: error: {' '.join(reason.split())}\n")
+    return code
+
+
+def _load(verb: str) -> ModuleType:
+    """The module of a verb.
+
+    Raises:
+        AttnChainError: it, or something it needs, cannot be imported.
+    """
+    name = f"{__package__}.{VERBS[verb][0]}"
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise AttnChainError(f"'attnchain {verb}' cannot start: {error} (are all requirements installed?)") from error
+
+
+def _parser(verb: str | None, module: ModuleType | None) -> argparse.ArgumentParser:
+    """All verbs by name, but arguments for the called one only, so that no other module is imported."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks and all logs")
+    common.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="show more log lines")
+    parser = argparse.ArgumentParser(
+        prog="attnchain",
+        description="From a video of one moving object to an animated mesh, point tracks and camera poses.",
+        parents=[common],
+    )
+    parser.set_defaults(debug=False, verbose=False)
+    parser.add_argument("--version", action="version", version=f"attnchain_ros {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb")
+    for name, (_, text) in VERBS.items():
+        own = verbs.add_parser(name, help=text, description=text, parents=[common])
+        if name == verb and module is not None:
+            module.add_arguments(own)
+    return parser
+
+
+@contextmanager
+def _logging(level: int) -> Iterator[None]:
+    """Log lines of this package on stderr, between and not inside progress bars."""
+    logger = logging.getLogger("attnchain_ros")
+    handler = _BarHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _BarHandler(logging.Handler):
+    """Writes above a progress bar that is being drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)

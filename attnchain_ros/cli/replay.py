@@ -1,0 +1,75 @@
+"""``attnchain replay BAG --out DIR``: the windows of a recorded bag, offline; results as files and as a bag."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import ConfigError, FileFormatError
+from ..files.bag_writing import ResultBagWriter
+from ..files.bags import open_bag
+from ..files.images import is_bag
+from .arguments import add_foreground_arguments, check_foreground_arguments, with_foreground
+from .rolling import add_rollout_arguments, check_rollout_arguments, roll
+
+RESULT_BAG = "results_bag"
+"""Name of the bag inside the output folder."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder (mcap or sqlite3)")
+    for name in ("image", "mask", "depth", "camera-info"):
+        parser.add_argument(f"--{name}-topic", help="default: found by type and name")
+    parser.add_argument(
+        "--mask-instance", type=int, default=0, metavar="ID", help="value of the object in masks (default: all but 0)"
+    )
+    parser.add_argument("--object-id", type=int, default=1, help="number of the object in messages (default 1)")
+    parser.add_argument("--object-frame", help="TF frame of the object (default object_ID)")
+    parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="format of the results bag")
+    add_foreground_arguments(parser)
+    add_rollout_arguments(parser)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Check what can be checked before anything is loaded.
+
+    Raises:
+        ConfigError, FileFormatError: an argument cannot be used.
+    """
+    if not args.bag.exists():
+        raise FileFormatError(f"bag {args.bag} does not exist")
+    if not is_bag(args.bag):
+        raise FileFormatError(
+            f"{args.bag} is not a rosbag2 folder: it has no metadata.yaml (attnchain run takes other clips)"
+        )
+    if not 0 <= args.mask_instance <= 65535:
+        raise ConfigError(f"--mask-instance is {args.mask_instance}, wanted 0 to 65535")
+    if not 0 <= args.object_id < 2**31:
+        raise ConfigError(f"--object-id is {args.object_id}, wanted 0 to {2**31 - 1}")
+    check_foreground_arguments(args)
+    check_rollout_arguments(args)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the rollout on the bag; 0 when all windows are done, 130 when stopped by Ctrl-C."""
+    source = open_bag(
+        args.bag,
+        image_topic=args.image_topic,
+        mask_topic=args.mask_topic,
+        depth_topic=args.depth_topic,
+        camera_info_topic=args.camera_info_topic,
+        mask_instance=args.mask_instance,
+    )
+    writer = ResultBagWriter(
+        args.out / RESULT_BAG,
+        camera_frame=source.camera.frame_id,
+        object_id=args.object_id,
+        object_frame=args.object_frame or f"object_{args.object_id}",
+        storage=args.storage,
+        overwrite=True,
+        distort_points=source.camera.distort_points,
+    )
+    with writer as bag:
+        outcome = roll(with_foreground(source, args), args, bag)
+    return outcome.exit_code()

@@ -1,0 +1,229 @@
+"""What ``run`` and ``replay`` share: their options, and windows from a clip through the rollout into files."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+from ..errors import AttnChainError, Cancelled, ConfigError
+from ..files.bag_writing import ResultBagWriter
+from ..files.frames import FrameSource
+from ..files.meshes import read_mesh
+from ..files.results import ResultOptions, ResultWriter
+from .arguments import check_output, describe_settings, parse_intrinsics, parse_settings
+from .main import INTERRUPTED, OK
+
+
+def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where results go, what computes them, and the options of the method."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the package's small one)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="precision of the networks"
+    )
+    parser.add_argument("--anchor", type=Path, metavar="MESH", help="mesh of the object in frame 0 (glb, ply, obj)")
+    parser.add_argument("--intrinsics", metavar="FX,FY,CX,CY", help="camera in pixels (default: the bag's, or assumed)")
+    parser.add_argument("--max-windows", type=int, metavar="N", help="stop after N windows")
+    parser.add_argument("--per-frame-meshes", action="store_true", help="also write meshes/frame_00000.ply and so on")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="an option of the method, such as sampling.steps=4; may be repeated",
+    )  # fmt: skip
+
+
+def check_rollout_arguments(args: argparse.Namespace) -> None:
+    """Check what can be checked before the networks are loaded."""
+    check_output(args.out)
+    if args.max_windows is not None and args.max_windows < 1:
+        raise ConfigError(f"--max-windows is {args.max_windows}, the least is 1")
+    parse_intrinsics(args.intrinsics)
+    parse_settings(args.settings)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run with at least one finished window, or stopped before its first, ended.
+
+    Attributes:
+        interrupted: stopped by Ctrl-C.
+        failure: what ended it early; the windows before were written.
+    """
+
+    interrupted: bool = False
+    failure: AttnChainError | None = None
+
+    def exit_code(self) -> int:
+        """0, or 130 after Ctrl-C; raises the failure if there was one."""
+        if self.failure is not None:
+            raise self.failure
+        return INTERRUPTED if self.interrupted else OK
+
+
+def roll(source: FrameSource, args: argparse.Namespace, bag: ResultBagWriter | None = None) -> Outcome:
+    """Run all windows of a clip and write the results.
+
+    Ctrl-C stops at the next step of the method and writes what is finished (a second one stops at once). If a later
+    window fails, the ones before it are written.
+
+    Args:
+        source: frames with masks.
+        args: of ``add_rollout_arguments``.
+        bag: an open bag that gets every window as well, or None.
+    Returns:
+        how it ended; a failure in the first window, with nothing to write, is raised instead.
+    """
+    # torch and transformers take seconds to import; arguments are checked before.
+    from ..backbone import load_backbone
+    from ..rollout import Rollout, config_for
+    from ..rollout.windows import assemble_windows
+
+    anchor = None if args.anchor is None else read_mesh(args.anchor)
+    backbone = load_backbone(args.weights, args.device, args.dtype)
+    changes = parse_settings(args.settings)
+    config = config_for(backbone, changes)
+    given = parse_intrinsics(args.intrinsics)
+    intrinsics = source.intrinsics if given is None else given
+    options = ResultOptions(
+        source=source.name,
+        anchor="first image" if args.anchor is None else str(args.anchor),
+        checkpoint=f"{backbone.name} ({backbone.checksum})",
+        device=str(backbone.device),
+        config=config,
+        per_frame_meshes=args.per_frame_meshes,
+    )
+    _say(f"{source.name}: windows of {config.frames} frames, weights {options.checkpoint} on {options.device}")
+    if changes:
+        _say(f"options: {describe_settings(changes)}")
+    rollout = Rollout(backbone, config, anchor)
+    windows = itertools.islice(assemble_windows(source, config.frames, intrinsics), args.max_windows)
+    failure: AttnChainError | None = None
+    with ResultWriter(args.out, options) as writer:
+        with _interrupts() as stop, _Bars(_window_count(source, config.frames, args.max_windows)) as bars:
+            try:
+                for window in windows:
+                    result = rollout.run(window, bars.stage, stop.is_set)
+                    writer.add(result, window.images, window.masks)
+                    if bag is not None:
+                        bag.add(result)
+                    bars.window_done(result.frames)
+                    if stop.is_set():
+                        break
+            except Cancelled:
+                pass
+            except AttnChainError as error:
+                failure = error
+        if stop.is_set():
+            writer.add_note(f"stopped by Ctrl-C after {writer.windows} windows")
+        if failure is not None:
+            writer.add_note(f"window {writer.windows} failed: {failure}")
+        for note in source.notes:
+            writer.add_note(note)
+        if writer.windows:
+            _report(writer.finish(), args.out)
+        elif failure is not None:
+            raise failure
+    return Outcome(stop.is_set(), failure)
+
+
+def _window_count(source: FrameSource, size: int, most: int | None) -> int | None:
+    """How many windows the clip will give, None if its length is unknown."""
+    if source.count is None:
+        return most
+    windows = max(1, -(-(source.count - 1) // (size - 1)))
+    return windows if most is None else min(windows, most)
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """An event set by the first Ctrl-C; the second one raises KeyboardInterrupt as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        tqdm.write("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Bars:
+    """Two progress bars on a terminal (windows, and the stage inside one); one line per window elsewhere."""
+
+    def __init__(self, windows: int | None) -> None:
+        self._live = sys.stderr.isatty()
+        self._windows = tqdm(total=windows, desc="windows", unit="window", disable=not self._live, position=0)
+        layout = "  {desc:<16}{n_fmt}/{total_fmt}"
+        self._stage = tqdm(total=1, bar_format=layout, disable=not self._live, position=1)
+        self._total = windows
+        self._done = 0
+        self._since = time.monotonic()
+
+    def __enter__(self) -> _Bars:
+        """The bars."""
+        return self
+
+    def __exit__(self, *ignored: Any) -> None:
+        """Take the bars away."""
+        self._stage.close()
+        self._windows.close()
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """What the rollout reports."""
+        if self._live:
+            self._stage.set_description_str(name, refresh=False)
+            self._stage.total, self._stage.n = total, done
+            self._stage.refresh()
+
+    def window_done(self, frames: int) -> None:
+        """One more window is finished."""
+        self._windows.update()
+        self._done += 1
+        now = time.monotonic()
+        if not self._live:
+            total = "" if self._total is None else f"/{self._total}"
+            _say(f"window {self._done}{total}: {frames} frames in {now - self._since:.1f} s")
+        self._since = now
+
+
+def _report(summary: dict[str, Any], out: Path) -> None:
+    """The run in a few lines."""
+    overlap = summary["silhouette_iou"]
+    frames = summary["frames"]
+    _say(
+        f"{frames} frames in {summary['windows']} windows, {summary['seconds_per_window']:.1f} s per window; "
+        f"{summary['vertices']} vertices, {summary['tracks']} tracks, camera poses {summary['camera_poses']}/{frames}"
+        + ("" if overlap is None else f", outline overlap {overlap:.2f}")
+    )
+    for note in summary["notes"]:
+        _say(f"note: {note}")
+    files = ", ".join(("animation.glb", "tracks.npz", "cameras.npz", "contact_sheet.png", "summary.json"))
+    _say(f"wrote {files} to {out}")
+
+
+def _say(text: str) -> None:
+    """A line on standard output that does not break a progress bar."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()

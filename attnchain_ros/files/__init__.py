@@ -1,0 +1,1 @@
+"""All disk access but weights: images, videos, bags, meshes, animations and results."""

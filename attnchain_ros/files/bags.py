@@ -1,0 +1,349 @@
+"""Clips from rosbag2 folders (sqlite3 or mcap, compressed too), without ROS: image, mask, depth and camera_info."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection
+
+from ..camera.intrinsics import Undistorter, camera_info_matrix
+from ..errors import AttnChainError, FileFormatError, InputError, MaskError
+from .bag_types import bag_types
+from .decode import DecodedImage, decode_compressed, decode_image, depth_metres, instance_mask
+from .frames import Frame, FrameSource
+
+_LOG = logging.getLogger(__name__)
+IMAGE_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
+INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+TOLERANCE_NS = 20_000_000
+"""Largest difference between the stamps of an image and of its mask or depth."""
+
+
+@dataclass(frozen=True)
+class BagTopics:
+    """Names of the topics that make a clip; None = there is none."""
+
+    image: str
+    mask: str | None = None
+    depth: str | None = None
+    camera_info: str | None = None
+
+
+@dataclass(frozen=True)
+class BagCamera:
+    """The camera of a bag.
+
+    Attributes:
+        frame_id: the optical frame that images name.
+        intrinsics: [3, 3] K of the undistorted image; None = unknown.
+        undistorter: removes the lens's distortion; None = nothing to remove.
+        distortion: CameraInfo's D.   model: CameraInfo's distortion_model.
+    """
+
+    frame_id: str
+    intrinsics: np.ndarray | None = None
+    undistorter: Undistorter | None = None
+    distortion: tuple[float, ...] = ()
+    model: str = ""
+
+    def distort_points(self, points_px: np.ndarray) -> np.ndarray:
+        """Pixels of the undistorted image as pixels of the image as recorded: [..., 2], NaN stays NaN."""
+        if self.undistorter is None or self.intrinsics is None:
+            return points_px
+        flat = np.asarray(points_px, np.float64).reshape(-1, 2)
+        known = np.isfinite(flat).all(axis=1)
+        moved = np.full_like(flat, np.nan)
+        if known.any():
+            rays = np.column_stack([flat[known], np.ones(int(known.sum()))]) @ np.linalg.inv(self.intrinsics).T
+            project = cv2.fisheye.projectPoints if self.model == "equidistant" else cv2.projectPoints
+            still = np.zeros(3)
+            pixels, _ = project(rays[:, None], still, still, self.intrinsics, np.asarray(self.distortion, np.float64))
+            moved[known] = pixels.reshape(-1, 2)
+        return moved.reshape(np.shape(points_px)).astype(np.asarray(points_px).dtype)
+
+
+def open_bag(
+    path: Path,
+    *,
+    image_topic: str | None = None,
+    mask_topic: str | None = None,
+    depth_topic: str | None = None,
+    camera_info_topic: str | None = None,
+    mask_instance: int = 0,
+) -> BagSource:
+    """Open a rosbag2 folder as a clip; topics that are not named are found by type and name.
+
+    Args:
+        path: the folder.
+        image_topic, mask_topic, depth_topic, camera_info_topic: names, with or without the leading slash.
+        mask_instance: value of the object's pixels in the masks, 0 = all that are not 0.
+    Raises:
+        FileFormatError: not readable, or no such topics (those that are there are listed with their types).
+    """
+    return BagSource(Path(path), (image_topic, mask_topic, depth_topic, camera_info_topic), mask_instance)
+
+
+class BagSource(FrameSource):
+    """Frames of a bag: every image with the mask and depth next to it in time (by header stamps).
+
+    Images whose stamp is not after the one before are left out and counted in ``notes``. Lens distortion is removed
+    from images, masks and depth.
+    """
+
+    def __init__(
+        self, path: Path, names: tuple[str | None, str | None, str | None, str | None], mask_instance: int
+    ) -> None:
+        """Find the topics and read the first CameraInfo and the first image."""
+        self.path = path
+        self.name = str(path)
+        self.notes = []
+        self.mask_instance = mask_instance
+        with _open(path) as reader:
+            self.topics = choose_topics(path, reader.connections, *names)
+            self._count = sum(item.msgcount for item in reader.connections if item.topic == self.topics.image)
+            self.camera = self._read_camera(reader)
+        self.intrinsics = self.camera.intrinsics
+
+    @property
+    def count(self) -> int | None:
+        """Number of images on the image topic."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode one image after another.
+
+        Raises:
+            InputError: a message cannot be decoded, or a mask or depth is of another size than its image.
+        """
+        last = None
+        backwards = unmatched = 0
+        masks = _Companion(self.path, self.topics.mask)
+        depths = _Companion(self.path, self.topics.depth)
+        try:
+            with _open(self.path) as reader:
+                for number, (message, time_ns) in enumerate(_messages(reader, self.topics.image)):
+                    stamp = _stamp(message) or time_ns
+                    if last is not None and stamp <= last:
+                        backwards += 1
+                        continue
+                    last = stamp
+                    image, mask, depth = self._decode(message, number, stamp, masks, depths)
+                    unmatched += mask is None
+                    yield Frame(image, mask, stamp, depth)
+        finally:
+            masks.close()
+            depths.close()
+        if backwards:
+            self._tell(f"{backwards} images of {self.path.name} whose stamps do not increase were left out")
+        if self.topics.mask is not None and unmatched:
+            self._tell(f"{unmatched} images have no mask on {self.topics.mask} within {TOLERANCE_NS / 1e6:g} ms")
+
+    def _decode(
+        self, message: Any, number: int, stamp: int, masks: _Companion, depths: _Companion
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        decoded = _decode_named(message, self.topics.image, number)
+        if decoded.rgb is None:
+            raise FileFormatError(
+                f"topic {self.topics.image} of {self.path} holds {decoded.raw.dtype} values, wanted colour images"
+            )
+        image, mask, depth = decoded.rgb, decoded.mask, None
+        size = image.shape[:2]
+        found = masks.nearest(stamp)
+        if found is not None:
+            mask = instance_mask(_decode_named(found, str(self.topics.mask), number).raw, self.mask_instance)
+            self._check_size(mask, size, str(self.topics.mask), number)
+        found = depths.nearest(stamp)
+        if found is not None:
+            depth = depth_metres(_decode_named(found, str(self.topics.depth), number).raw)
+            self._check_size(depth, size, str(self.topics.depth), number)
+        straight = self.camera.undistorter
+        if straight is not None:
+            image = straight.image(image)
+            mask = None if mask is None else straight.mask(mask)
+            depth = None if depth is None else straight.depth(depth)
+        return image, mask, depth
+
+    def _check_size(self, array: np.ndarray, size: tuple[int, ...], topic: str, number: int) -> None:
+        if array.shape != size:
+            raise MaskError(
+                f"image {number} is {size[1]}x{size[0]}, the message on {topic} is {array.shape[1]}x{array.shape[0]}: "
+                "record both at one size"
+            )
+
+    def _read_camera(self, reader: AnyReader) -> BagCamera:
+        """The first CameraInfo, fitted to the first image."""
+        first = next(_messages(reader, self.topics.image), None)
+        if first is None:
+            raise FileFormatError(f"topic {self.topics.image} of {self.path} holds no messages")
+        frame_id = first[0].header.frame_id
+        info = None if self.topics.camera_info is None else next(_messages(reader, self.topics.camera_info), None)
+        if info is None:
+            self._tell(f"{self.path.name} has no camera_info: the focal length is assumed")
+            return BagCamera(frame_id)
+        numbers = info[0]
+        roi, binning = numbers.roi, (int(numbers.binning_x), int(numbers.binning_y))
+        matrix = camera_info_matrix(np.asarray(numbers.k), None, (int(roi.x_offset), int(roi.y_offset)), binning)
+        if matrix is None:
+            self._tell(f"the camera_info of {self.path.name} is not calibrated (K[0] = 0): the focal length is assumed")
+            return BagCamera(frame_id)
+        decoded = _decode_named(first[0], self.topics.image, 0)
+        size = decoded.raw.shape[:2] if decoded.rgb is None else decoded.rgb.shape[:2]
+        told = (
+            (int(roi.height) or int(numbers.height)) // max(1, binning[1]),
+            (int(roi.width) or int(numbers.width)) // max(1, binning[0]),
+        )
+        if told != size:
+            raise InputError(
+                f"{self.topics.camera_info} is for {told[1]}x{told[0]} pixels, the images on {self.topics.image} are "
+                f"{size[1]}x{size[0]}: record the camera_info that belongs to the images"
+            )
+        undistorter = Undistorter(matrix, np.asarray(numbers.d), numbers.distortion_model, (size[0], size[1]))
+        if not undistorter.active:
+            return BagCamera(frame_id, matrix)
+        return BagCamera(
+            frame_id, undistorter.K, undistorter, tuple(float(d) for d in numbers.d), numbers.distortion_model
+        )
+
+    def _tell(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+            _LOG.info(text)
+
+
+def choose_topics(
+    path: Path,
+    connections: list[Connection],
+    image: str | None = None,
+    mask: str | None = None,
+    depth: str | None = None,
+    camera_info: str | None = None,
+) -> BagTopics:
+    """Topics of a clip among a bag's connections.
+
+    Without names: masks are image topics with ``mask`` or ``segment`` in their name, depth those with ``depth``, the
+    image is the only one left (a raw topic is preferred to the same one compressed); camera_info is the one beside
+    the image, or the only one.
+
+    Raises:
+        FileFormatError: a named topic is missing or of a wrong type, or the choice is not clear.
+    """
+    kinds = {item.topic: item.msgtype for item in connections if item.msgcount}
+    listed = ", ".join(f"{topic} ({kinds[topic]})" for topic in sorted(kinds)) or "nothing"
+
+    def named(name: str, *wanted: str) -> str:
+        topic = name if name.startswith("/") else f"/{name}"
+        if kinds.get(topic) not in wanted:
+            raise FileFormatError(f"bag {path} has no topic {topic} of type {' or '.join(wanted)}; it holds {listed}")
+        return topic
+
+    pictures = [topic for topic in sorted(kinds) if kinds[topic] in (IMAGE_TYPE, COMPRESSED_TYPE)]
+    masks = [topic for topic in pictures if "mask" in topic.lower() or "segment" in topic.lower()]
+    depths = [topic for topic in pictures if "depth" in topic.lower() and kinds[topic] == IMAGE_TYPE]
+    if image is not None:
+        chosen = named(image, IMAGE_TYPE, COMPRESSED_TYPE)
+    else:
+        colour = [topic for topic in pictures if topic not in masks and "depth" not in topic.lower()]
+        colour = [topic for topic in colour if topic.rpartition("/")[0] not in colour]
+        if len(colour) != 1:
+            what = "no image topic" if not colour else f"{len(colour)} image topics, name the one to use"
+            raise FileFormatError(f"bag {path} has {what}; it holds {listed}")
+        chosen = colour[0]
+
+    def only(found: list[str], what: str) -> str | None:
+        raw = [topic for topic in found if topic != chosen and topic.rpartition("/")[0] not in found]
+        if len(raw) > 1:
+            raise FileFormatError(f"bag {path} has {len(raw)} {what} topics, name the one to use; it holds {listed}")
+        return raw[0] if raw else None
+
+    infos = [topic for topic in sorted(kinds) if kinds[topic] == INFO_TYPE]
+    base = chosen.removesuffix("/compressed").rpartition("/")[0]
+    beside = [topic for topic in infos if topic == f"{base}/camera_info"]
+    return BagTopics(
+        image=chosen,
+        mask=named(mask, IMAGE_TYPE, COMPRESSED_TYPE) if mask is not None else only(masks, "mask"),
+        depth=named(depth, IMAGE_TYPE) if depth is not None else only(depths, "depth"),
+        camera_info=named(camera_info, INFO_TYPE) if camera_info is not None else only(beside or infos, "camera_info"),
+    )
+
+
+class _Companion:
+    """A topic read alongside the images; hands out the message nearest to a stamp. Holds a few messages only.
+
+    Stamps are taken to increase. A message with stamp 0 belongs to every image.
+    """
+
+    def __init__(self, path: Path, topic: str | None) -> None:
+        self._open = None if topic is None else _open(path)
+        self._held: deque[tuple[int, Any]] = deque()
+        self._always: Any = None
+        self._ended = self._open is None
+        if self._open is not None and topic is not None:
+            self._messages = _messages(self._open.__enter__(), topic)
+
+    def nearest(self, stamp: int) -> Any:
+        """The message within the tolerance that is nearest to ``stamp``, None without one; ask in rising order."""
+        while not self._ended and (not self._held or self._held[-1][0] <= stamp + TOLERANCE_NS):
+            following = next(self._messages, None)
+            if following is None:
+                self._ended = True
+            elif _stamp(following[0]) == 0:
+                self._always = following[0]
+            else:
+                self._held.append((_stamp(following[0]), following[0]))
+        while self._held and self._held[0][0] < stamp - TOLERANCE_NS:
+            self._held.popleft()
+        near = [entry for entry in self._held if abs(entry[0] - stamp) <= TOLERANCE_NS]
+        if not near:
+            return self._always
+        return min(near, key=lambda entry: abs(entry[0] - stamp))[1]
+
+    def close(self) -> None:
+        """Close the bag."""
+        if self._open is not None:
+            self._open.__exit__(None, None, None)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[AnyReader]:
+    """An open reader; what rosbags raises becomes FileFormatError with the bag's name."""
+    try:
+        with AnyReader([path], default_typestore=bag_types()) as reader:
+            yield reader
+    except (AttnChainError, GeneratorExit, KeyboardInterrupt):
+        raise
+    # Damaged bags fail in as many ways as there are storages, YAML, compression and CDR readers below.
+    except Exception as error:
+        raise FileFormatError(f"bag {path} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _messages(reader: AnyReader, topic: str) -> Iterator[tuple[Any, int]]:
+    """Messages of one topic and the times they were recorded."""
+    for connection, time_ns, raw in reader.messages([item for item in reader.connections if item.topic == topic]):
+        yield reader.deserialize(raw, connection.msgtype), time_ns
+
+
+def _stamp(message: Any) -> int:
+    return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
+
+
+def _decode_named(message: Any, topic: str, number: int) -> DecodedImage:
+    """Decode either image message; errors tell the topic and the number of the image."""
+    try:
+        if message.__msgtype__ == COMPRESSED_TYPE:
+            return decode_compressed(message.format, message.data)
+        big = bool(message.is_bigendian)
+        return decode_image(
+            message.encoding, int(message.height), int(message.width), int(message.step), big, message.data
+        )
+    except InputError as error:
+        raise type(error)(f"{topic}, image {number}: {error}") from error

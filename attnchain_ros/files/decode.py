@@ -1,0 +1,202 @@
+"""Image messages to arrays without ROS or cv_bridge, for the bag reader and the node alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..errors import FileFormatError, ShapeError
+
+_PACKED = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "8uc3": 3, "8uc4": 4}
+_GREY = {"mono8": np.uint8, "8uc1": np.uint8}
+_RAW: dict[str, type[np.generic]] = {"16uc1": np.uint16, "mono16": np.uint16, "32fc1": np.float32}
+_YUV422 = {
+    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
+    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
+    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUYV,
+    "yuyv": cv2.COLOR_YUV2RGB_YUYV,
+}
+_BAYER = {
+    "bayer_rggb8": cv2.COLOR_BayerRGGB2RGB,
+    "bayer_bggr8": cv2.COLOR_BayerBGGR2RGB,
+    "bayer_gbrg8": cv2.COLOR_BayerGBRG2RGB,
+    "bayer_grbg8": cv2.COLOR_BayerGRBG2RGB,
+}
+IMAGE_ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", *_YUV422, "nv12", *_BAYER)
+"""Encodings that give a colour image."""
+MASK_ENCODINGS = ("mono8", "8UC1", "16UC1", "mono16")
+"""Encodings that give a mask or instance ids."""
+DEPTH_ENCODINGS = ("16UC1", "32FC1")
+"""Encodings that give a depth image."""
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """One decoded image message.
+
+    Attributes:
+        rgb: [H, W, 3] uint8, None where the encoding holds no picture (16UC1, 32FC1).
+        mask: [H, W] bool from the alpha channel (opaque = object), None without one.
+        raw: the values as sent, rows without padding, native byte order: [H, W] or [H, W, C];
+            for nv12 [H * 3 / 2, W].
+    """
+
+    rgb: np.ndarray | None
+    mask: np.ndarray | None
+    raw: np.ndarray
+
+
+def decode_image(
+    encoding: str,
+    height: int,
+    width: int,
+    step: int,
+    is_bigendian: bool,
+    data: bytes | bytearray | memoryview | np.ndarray,
+) -> DecodedImage:
+    """Decode the fields of a ``sensor_msgs/Image``; no message class is needed.
+
+    Args:
+        encoding: as in the message; see IMAGE_ENCODINGS, MASK_ENCODINGS, DEPTH_ENCODINGS; the case is ignored.
+        height, width: pixels.
+        step: bytes from one row to the next; padding at the row's end is skipped.
+        is_bigendian: byte order of 16 and 32 bit values.
+        data: the bytes, at least ``step`` times the number of rows.
+    Returns:
+        arrays that own their memory.
+    Raises:
+        FileFormatError: the encoding is not one of those above (named in the message).
+        ShapeError: ``step`` or the amount of data does not fit the size, or the size does not fit the encoding.
+    """
+    kind = encoding.strip().lower()
+    if height < 1 or width < 1:
+        raise ShapeError(f"image of encoding {encoding} is {width}x{height}: it has no pixels")
+    if kind in _PACKED:
+        channels = _PACKED[kind]
+        raw = _rows(encoding, height, width * channels, step, is_bigendian, data, np.uint8)
+        raw = raw.reshape(height, width, channels)
+        colours = raw[..., :3] if kind.startswith("rgb") else raw[..., 2::-1]
+        mask = raw[..., 3] >= 128 if channels == 4 else None
+        return DecodedImage(np.ascontiguousarray(colours), mask, raw)
+    if kind in _GREY:
+        raw = _rows(encoding, height, width, step, is_bigendian, data, np.uint8)
+        return DecodedImage(np.repeat(raw[..., None], 3, axis=2), None, raw)
+    if kind in _RAW:
+        return DecodedImage(None, None, _rows(encoding, height, width, step, is_bigendian, data, _RAW[kind]))
+    if kind in _YUV422:
+        _check_even(encoding, width=width)
+        raw = _rows(encoding, height, width * 2, step, is_bigendian, data, np.uint8).reshape(height, width, 2)
+        return DecodedImage(cv2.cvtColor(raw, _YUV422[kind]), None, raw)
+    if kind == "nv12":
+        _check_even(encoding, width=width, height=height)
+        raw = _rows(encoding, height * 3 // 2, width, step, is_bigendian, data, np.uint8)
+        return DecodedImage(cv2.cvtColor(raw, cv2.COLOR_YUV2RGB_NV12), None, raw)
+    if kind in _BAYER:
+        raw = _rows(encoding, height, width, step, is_bigendian, data, np.uint8)
+        return DecodedImage(cv2.cvtColor(raw, _BAYER[kind]), None, raw)
+    known = ", ".join(dict.fromkeys((*IMAGE_ENCODINGS, *MASK_ENCODINGS, *DEPTH_ENCODINGS)))
+    raise FileFormatError(f"image encoding {encoding!r} is not supported: publish one of {known}")
+
+
+def decode_compressed(format_text: str, data: bytes | bytearray | memoryview | np.ndarray) -> DecodedImage:
+    """Decode the fields of a ``sensor_msgs/CompressedImage`` (JPEG, PNG, WebP; whatever OpenCV decodes).
+
+    Args:
+        format_text: as in the message; only looked at to refuse ``compressedDepth``.
+        data: the compressed bytes.
+    Returns:
+        a colour image (alpha becomes the mask), or only ``raw`` for 16 bit one-channel PNG (masks, depth in mm).
+    Raises:
+        FileFormatError: nothing OpenCV can decode.
+    """
+    if "compresseddepth" in format_text.lower():
+        raise FileFormatError(f"compressed format {format_text!r} is not supported: publish raw 16UC1 or 32FC1 depth")
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if len(data) else None
+    if picture is None:
+        raise FileFormatError(f"{len(data)} bytes of compressed format {format_text!r} could not be decoded")
+    return from_opencv(picture)
+
+
+def from_opencv(picture: np.ndarray) -> DecodedImage:
+    """What ``cv2.imread``/``imdecode`` gave (grey, BGR or BGRA, 8 or 16 bit) as a decoded image."""
+    if picture.ndim == 3 and picture.shape[2] == 1:
+        picture = picture[..., 0]
+    if picture.ndim == 2 and picture.dtype != np.uint8:
+        return DecodedImage(None, None, picture)
+    if picture.dtype == np.uint16:
+        picture = (picture >> 8).astype(np.uint8)
+    if picture.dtype != np.uint8:
+        raise FileFormatError(f"a picture of {picture.dtype} values is not supported: save it with 8 or 16 bits")
+    if picture.ndim == 2:
+        return DecodedImage(np.repeat(picture[..., None], 3, axis=2), None, picture)
+    mask = picture[..., 3] >= 128 if picture.shape[2] == 4 else None
+    return DecodedImage(np.ascontiguousarray(picture[..., 2::-1]), mask, picture)
+
+
+def instance_mask(raw: np.ndarray, instance: int = 0) -> np.ndarray:
+    """The object in a mask image.
+
+    Args:
+        raw: [H, W] mask or instance ids.
+        instance: id of the object; 0 = everything that is not 0.
+    Returns:
+        [H, W] bool.
+    Raises:
+        ShapeError: not one channel.
+    """
+    if raw.ndim != 2 or not np.issubdtype(raw.dtype, np.integer):
+        raise ShapeError(
+            f"mask has shape {list(raw.shape)} and {raw.dtype} values, wanted one channel of mono8 or 16UC1"
+        )
+    return np.asarray(raw == instance if instance else raw != 0)
+
+
+def depth_metres(raw: np.ndarray) -> np.ndarray:
+    """A depth image in metres: 16UC1 counts millimetres, 32FC1 metres (REP 118); unknown becomes 0.
+
+    Returns:
+        [H, W] float32, 0 where the sensor gave nothing, NaN or infinity.
+    Raises:
+        ShapeError: neither of the two types.
+    """
+    if raw.ndim != 2 or raw.dtype not in (np.uint16, np.float32):
+        raise ShapeError(
+            f"depth has shape {list(raw.shape)} and {raw.dtype} values, wanted one channel of 16UC1 or 32FC1"
+        )
+    if raw.dtype == np.uint16:
+        return np.asarray(raw.astype(np.float32) * np.float32(0.001))
+    return np.where(np.isfinite(raw) & (raw > 0), raw, np.float32(0))
+
+
+def _rows(
+    encoding: str,
+    rows: int,
+    columns: int,
+    step: int,
+    is_bigendian: bool,
+    data: bytes | bytearray | memoryview | np.ndarray,
+    dtype: type[np.generic],
+) -> np.ndarray:
+    """[rows, columns] values in native byte order, copied out of rows of ``step`` bytes."""
+    wire = np.dtype(dtype).newbyteorder(">" if is_bigendian else "<")
+    least = columns * wire.itemsize
+    if step < least:
+        raise ShapeError(f"step of the {encoding} image is {step} bytes, {least} are needed for a row")
+    flat = np.frombuffer(data, np.uint8)
+    # The padding after the very last row may be missing.
+    if len(flat) < step * (rows - 1) + least:
+        raise ShapeError(f"the {encoding} image has {len(flat)} bytes, {step} x {rows} rows are needed")
+    whole = flat[: step * rows]
+    if len(whole) < step * rows:
+        whole = np.concatenate([whole, np.zeros(step * rows - len(whole), np.uint8)])
+    # copy() also makes rows contiguous; astype only turns the bytes of a foreign order.
+    values: np.ndarray = whole.reshape(rows, step)[:, :least].copy().view(wire).astype(dtype, copy=False)
+    return values
+
+
+def _check_even(encoding: str, **sizes: int) -> None:
+    for name, size in sizes.items():
+        if size % 2:
+            raise ShapeError(f"{name} of the {encoding} image is {size}, the encoding needs an even number")

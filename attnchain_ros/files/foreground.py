@@ -1,0 +1,148 @@
+"""Masks for clips that have none: GrabCut from a rectangle, carried from frame to frame. Asked for by name only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from ..errors import ConfigError, MaskError
+from .frames import Frame, FrameSource
+
+_LOG = logging.getLogger(__name__)
+_WORK_SIDE = 320
+"""Longer side, in pixels, of the image that GrabCut sees."""
+_LEAST_SHARE = 0.002
+"""A mask below this share of the image counts as lost."""
+_JUMP = 2.5
+"""A mask that grows or shrinks by more than this factor between frames is reported."""
+_FIRST_ITERATIONS = 6
+_ITERATIONS = 2
+
+
+def centred_box(height: int, width: int) -> tuple[int, int, int, int]:
+    """x, y, width, height of a rectangle over the middle 70 % of the image, in pixels."""
+    return round(width * 0.15), round(height * 0.15), round(width * 0.7), round(height * 0.7)
+
+
+class GrabCutSource(FrameSource):
+    """Another source with its missing masks filled in.
+
+    The first frame without a mask and without a mask before it is cut by GrabCut inside ``box``; every later one
+    is cut around the mask of the frame before. This needs one object with colours unlike its background, all of it
+    inside the box at first; it fails where colours agree, on fast motion (more than about a tenth of the object a
+    frame) and when the object leaves the image. What went wrong is told in ``notes``.
+    """
+
+    def __init__(self, source: FrameSource, box: tuple[int, int, int, int] | None = None) -> None:
+        """Wrap ``source``; ``box`` is x, y, width, height in pixels of the first frame, None = the middle of it."""
+        self.source = source
+        self.name = source.name
+        self.intrinsics = source.intrinsics
+        self.notes = source.notes
+        self.box = box
+
+    @property
+    def count(self) -> int | None:
+        """Number of frames."""
+        return self.source.count
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames, each with a mask.
+
+        Raises:
+            ConfigError: the box leaves the image.   MaskError: nothing was found in the box.
+        """
+        before: np.ndarray | None = None
+        for number, frame in enumerate(self.source):
+            mask = frame.mask
+            if mask is None:
+                mask = self._first(frame.image, number) if before is None else self._next(frame.image, before, number)
+            before = mask if mask.any() else before
+            yield Frame(frame.image, mask, frame.stamp_ns, frame.depth_m)
+
+    def _first(self, image: np.ndarray, number: int) -> np.ndarray:
+        height, width = image.shape[:2]
+        box = centred_box(height, width) if self.box is None else self.box
+        x, y, wide, high = box
+        if wide < 2 or high < 2 or x < 0 or y < 0 or x + wide > width or y + high > height:
+            raise ConfigError(f"the box {x},{y},{wide},{high} does not lie inside the {width}x{height} image")
+        self._tell(
+            f"no masks were given: the object is cut out by GrabCut, starting from the box {x},{y},{wide},{high} in "
+            f"frame {number}; look at the contact sheet, and give masks if the outline is wrong"
+        )
+        small, factor = _shrink(image)
+        trimap = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
+        left, top, right, bottom = (round(value * factor) for value in (x, y, x + wide, y + high))
+        trimap[top:bottom, left:right] = cv2.GC_PR_FGD
+        if (trimap == cv2.GC_PR_FGD).all():
+            raise ConfigError(f"the box {x},{y},{wide},{high} covers the whole image: leave some background around it")
+        mask = _largest(_cut(small, trimap, _FIRST_ITERATIONS))
+        if mask.mean() < _LEAST_SHARE:
+            raise MaskError(f"GrabCut found no object inside the box {x},{y},{wide},{high}: give another box, or masks")
+        return _grow(mask, image.shape[:2])
+
+    def _next(self, image: np.ndarray, before: np.ndarray, number: int) -> np.ndarray:
+        small, _ = _shrink(image)
+        old = cv2.resize(before.astype(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_AREA).astype(bool)
+        reach = max(3, round(0.1 * float(np.sqrt(old.sum()))))
+        inner = cv2.erode(old.astype(np.uint8), _disc(reach)) > 0
+        outer = cv2.dilate(old.astype(np.uint8), _disc(reach)) > 0
+        trimap = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
+        trimap[outer] = cv2.GC_PR_BGD
+        trimap[old] = cv2.GC_PR_FGD
+        trimap[inner] = cv2.GC_FGD
+        if outer.all() or not old.any():
+            return before
+        mask = _largest(_cut(small, trimap, _ITERATIONS))
+        ratio = float(mask.sum()) / float(old.sum())
+        if mask.mean() < _LEAST_SHARE:
+            self._tell(f"GrabCut lost the object in frame {number}: the mask of the frame before is kept")
+            return before
+        if not 1 / _JUMP <= ratio <= _JUMP:
+            self._tell(f"the GrabCut mask changed its area by a factor of {ratio:.2f} in frame {number}")
+        return _grow(mask, image.shape[:2])
+
+    def _tell(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+            _LOG.info(text)
+
+
+def _shrink(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image with its longer side at most _WORK_SIDE, BGR or RGB alike, and the factor."""
+    factor = min(1.0, _WORK_SIDE / max(image.shape[:2]))
+    size = (max(2, round(image.shape[1] * factor)), max(2, round(image.shape[0] * factor)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), factor
+
+
+def _grow(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A working mask at image size, cut at one half of the smoothed edge."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5)
+
+
+def _cut(image: np.ndarray, trimap: np.ndarray, iterations: int) -> np.ndarray:
+    """GrabCut on a prepared trimap; the colour models start from OpenCV's own generator, so it is set first."""
+    cv2.setRNGSeed(0)
+    behind, front = np.zeros((1, 65), np.float64), np.zeros((1, 65), np.float64)
+    try:
+        cv2.grabCut(image, trimap, (0, 0, 0, 0), behind, front, iterations, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:
+        # A trimap without foreground or background samples: nothing can be told apart.
+        return np.zeros(trimap.shape, bool)
+    return np.asarray((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD))
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The largest connected piece, its pin holes closed."""
+    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(2))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=4)
+    if count < 2:
+        return np.zeros(mask.shape, bool)
+    return np.asarray(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])))
+
+
+def _disc(radius: int) -> np.ndarray:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))

@@ -1,0 +1,190 @@
+"""Reading and writing single meshes; the order of the vertices is kept."""
+
+from __future__ import annotations
+
+import io
+import logging
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from ..errors import FileFormatError, MeshError
+from ..mesh.types import Mesh
+from .animation import made_here, read_animated_glb, write_animated_glb
+from .atomic import write_then_rename
+
+_LOG = logging.getLogger(__name__)
+_GREY = 200
+"""Colour of parts without one where other parts of the file have colours."""
+READ_ENDINGS = (".glb", ".gltf", ".ply", ".obj", ".stl", ".npz")
+WRITE_ENDINGS = (".glb", ".ply", ".obj", ".npz")
+
+
+def read_mesh(path: Path) -> Mesh:
+    """Read one mesh; a file with several parts gives one mesh with all of them, placed as in the file.
+
+    Of an animated GLB that was written here it is the first frame.
+
+    Vertices keep the file's order and are not merged (STL files repeat every corner). Colours: per vertex where the
+    file has them, looked up in the texture where it has one, None otherwise.
+
+    Args:
+        path: .glb, .gltf, .ply, .obj, .stl, or .npz with ``vertices`` [V, 3], ``faces`` [T, 3] and, optionally,
+            ``vertex_colors`` [V, 3].
+    Returns:
+        the mesh in the file's own units and axes.
+    Raises:
+        FileFormatError: missing, of another format, damaged.
+        MeshError: no triangles, indices out of range, not finite.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in READ_ENDINGS:
+        raise FileFormatError(f"{path}: {ending or 'no ending'} is not a mesh format, wanted {', '.join(READ_ENDINGS)}")
+    if not path.is_file():
+        raise FileFormatError(f"mesh {path} does not exist")
+    if ending == ".npz":
+        return _read_npz(path)
+    if ending == ".glb" and made_here(path):
+        own = read_animated_glb(path)
+        return _make(path, own.vertices[0], own.faces, own.vertex_colors)
+    try:
+        extra: dict[str, Any] = {"maintain_order": True} if ending == ".obj" else {}
+        scene = trimesh.load_scene(str(path), process=False, **extra)
+        parts = _placed_parts(scene)
+    # Readers of damaged files fail in as many ways as there are formats; the reason goes into our message.
+    except Exception as error:
+        raise FileFormatError(f"mesh {path} cannot be read: {type(error).__name__}: {error}") from error
+    if not parts:
+        raise MeshError(f"mesh {path} has no triangles: point clouds and curves cannot be animated")
+    starts = np.cumsum([0] + [len(vertices) for vertices, _, _ in parts])
+    painted = None
+    if any(colours is not None for _, _, colours in parts):
+        grey = [np.full((len(vertices), 3), _GREY, np.uint8) for vertices, _, _ in parts]
+        painted = np.concatenate(
+            [plain if item[2] is None else item[2] for plain, item in zip(grey, parts, strict=True)]
+        )
+    return _make(
+        path,
+        np.concatenate([vertices for vertices, _, _ in parts]),
+        np.concatenate([faces + start for (_, faces, _), start in zip(parts, starts[:-1], strict=True)]),
+        painted,
+    )
+
+
+def write_mesh(path: Path, mesh: Mesh) -> None:
+    """Write one mesh, whole or not at all; the ending names the format.
+
+    Args:
+        path: .glb, .ply (binary), .obj or .npz.
+        mesh: vertices keep their order and float32 values (exactly, also in .obj).
+    Raises:
+        FileFormatError: another ending, or the folder cannot be written to.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in WRITE_ENDINGS:
+        raise FileFormatError(f"{path}: cannot write {ending or 'no ending'}, wanted {', '.join(WRITE_ENDINGS)}")
+    colours = mesh.vertex_colors
+    if ending == ".npz":
+        arrays: dict[str, Any] = {"vertices": mesh.vertices, "faces": mesh.faces}
+        if colours is not None:
+            arrays["vertex_colors"] = colours
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        data = buffer.getvalue()
+    elif ending == ".obj":
+        data = _obj_text(mesh).encode()
+    elif ending == ".glb":
+        write_animated_glb(path, mesh.vertices[None], mesh.faces, colours, np.zeros(1))
+        return
+    else:
+        part = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=colours, process=False)
+        data = trimesh.exchange.ply.export_ply(part)
+    with write_then_rename(path) as file:
+        file.write(data)
+
+
+def _read_npz(path: Path) -> Mesh:
+    try:
+        # Objects inside an npz are pickles, which run code when they are loaded.
+        with np.load(path, allow_pickle=False) as archive:
+            names = set(archive.files)
+            missing = {"vertices", "faces"} - names
+            if missing:
+                raise FileFormatError(
+                    f"mesh {path} has no array {' and no '.join(sorted(missing))}, only {sorted(names)}"
+                )
+            vertices, faces = archive["vertices"], archive["faces"]
+            colours = archive["vertex_colors"] if "vertex_colors" in names else None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"mesh {path} cannot be read: {error}") from error
+    return _make(path, vertices, faces, colours)
+
+
+def _make(path: Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None) -> Mesh:
+    try:
+        return Mesh(
+            np.ascontiguousarray(vertices, np.float32),
+            np.ascontiguousarray(faces, np.int32),
+            None if colours is None else np.ascontiguousarray(colours[:, :3], np.uint8),
+        )
+    except ValueError as error:
+        raise MeshError(f"mesh {path} cannot be used: {error}") from error
+
+
+def _placed_parts(scene: trimesh.Scene) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Vertices, faces and colours of every triangle mesh of a scene, where its node puts it.
+
+    trimesh's own joining of parts loses vertex colours that stand beside a material.
+    """
+    parts = []
+    for node in scene.graph.nodes_geometry:
+        placed, name = scene.graph[node]
+        part = scene.geometry[name]
+        if not isinstance(part, trimesh.Trimesh) or len(part.faces) == 0:
+            continue
+        vertices = np.asarray(part.vertices) @ placed[:3, :3].T + placed[:3, 3]
+        mirrored = np.linalg.det(placed[:3, :3]) < 0
+        faces = np.asarray(part.faces)
+        parts.append((vertices, faces[:, ::-1] if mirrored else faces, _colours(part)))
+    return parts
+
+
+def _colours(part: trimesh.Trimesh) -> np.ndarray | None:
+    """[V, 3] uint8 of a mesh read by trimesh, None where it has none of its own."""
+    visual: Any = part.visual
+    if visual.kind == "texture":
+        beside = visual.vertex_attributes.get("color")
+        if beside is not None and len(beside) == len(part.vertices):
+            return np.asarray(trimesh.visual.color.to_rgba(beside)[:, :3])
+        try:
+            visual = visual.to_color()
+        # A texture may be missing or of a kind that cannot be sampled; the mesh is good without it.
+        except (AttributeError, ValueError, TypeError, IndexError) as error:
+            _LOG.warning("the texture of a mesh could not be turned into vertex colours: %s", error)
+            return None
+    elif visual.kind != "vertex":
+        return None
+    colours = np.asarray(visual.vertex_colors)
+    return colours[:, :3].astype(np.uint8) if colours.shape[0] == len(part.vertices) else None
+
+
+def _obj_text(mesh: Mesh) -> str:
+    """Wavefront OBJ with vertex colours after the positions; 9 digits give float32 back exactly."""
+    lines = ["# attnchain_ros"]
+    if mesh.vertex_colors is None:
+        lines += [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices.tolist()]
+    else:
+        shades = (mesh.vertex_colors / 255.0).tolist()
+        lines += [
+            f"v {x:.9g} {y:.9g} {z:.9g} {red:.6f} {green:.6f} {blue:.6f}"
+            for (x, y, z), (red, green, blue) in zip(mesh.vertices.tolist(), shades, strict=True)
+        ]
+    lines += [f"f {a} {b} {c}" for a, b, c in (mesh.faces + 1).tolist()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,155 @@
+"""From CameraInfo's numbers to the intrinsics of the images that really come. ROS-free."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from ..camera.intrinsics import Undistorter, camera_info_matrix
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class CameraNumbers:
+    """The fields of a sensor_msgs/CameraInfo that matter here, as plain values.
+
+    Attributes:
+        width, height: pixels of the full sensor.
+        k: [9] row-major.   p: [12] row-major.   d: distortion.   model: distortion_model.
+        roi: x_offset, y_offset, width, height in full-sensor pixels; width 0 = everything.
+        binning: binning_x, binning_y; 0 = 1.
+        frame_id: the camera's optical frame.
+    """
+
+    width: int
+    height: int
+    k: tuple[float, ...]
+    p: tuple[float, ...]
+    d: tuple[float, ...]
+    model: str
+    roi: tuple[int, int, int, int] = (0, 0, 0, 0)
+    binning: tuple[int, int] = (1, 1)
+    frame_id: str = ""
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """How images of one size are to be read.
+
+    Attributes:
+        intrinsics: [3, 3] float64 K of the undistorted image, None = not known.
+        undistorter: removes the lens's distortion, None = nothing to remove.
+        distortion: CameraInfo's D, for the way back.
+        model: CameraInfo's distortion_model.
+        notes: what was assumed, for the log.
+    """
+
+    intrinsics: np.ndarray | None = None
+    undistorter: Undistorter | None = None
+    distortion: tuple[float, ...] = ()
+    model: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def distort_points(self, points_px: np.ndarray) -> np.ndarray:
+        """Pixels of the undistorted image as pixels of the image as published: [..., 2], NaN stays NaN."""
+        if self.undistorter is None or self.intrinsics is None:
+            return points_px
+        flat = np.asarray(points_px, np.float64).reshape(-1, 2)
+        known = np.isfinite(flat).all(axis=1)
+        result = np.full_like(flat, np.nan)
+        if known.any():
+            rays = (
+                np.concatenate([flat[known], np.ones((int(known.sum()), 1))], axis=1) @ np.linalg.inv(self.intrinsics).T
+            )
+            zero, d = np.zeros(3), np.asarray(self.distortion, np.float64)
+            if self.model == "equidistant":
+                moved, _ = cv2.fisheye.projectPoints(rays[:, None, :], zero, zero, self.intrinsics, d)
+            else:
+                moved, _ = cv2.projectPoints(rays[:, None, :], zero, zero, self.intrinsics, d)
+            result[known] = moved.reshape(-1, 2)
+        return result.reshape(np.shape(points_px)).astype(np.asarray(points_px).dtype)
+
+
+def camera_model(numbers: CameraNumbers | None, height: int, width: int, *, rectified: bool = False) -> CameraModel:
+    """The model for images of [height, width] pixels.
+
+    A size that differs from CameraInfo's only by a factor is taken as a resized image and K is scaled along.
+
+    Args:
+        numbers: the latest CameraInfo, None = none came.
+        height, width: pixels of the images that come.
+        rectified: the image is rectified already: P is used and D ignored.
+    Raises:
+        InputError: the numbers cannot be used or belong to an image of another shape.
+    """
+    if numbers is None:
+        return CameraModel(notes=("no camera_info came: the focal length is assumed",))
+    intrinsics = camera_info_matrix(
+        np.asarray(numbers.k), np.asarray(numbers.p) if rectified else None, numbers.roi[:2], numbers.binning
+    )
+    if intrinsics is None:
+        return CameraModel(
+            notes=("camera_info says that the camera is not calibrated (K[0] = 0): the focal length is assumed",)
+        )
+    notes: list[str] = []
+    across, down = (max(1, step) for step in numbers.binning)
+    info_width = (numbers.roi[2] or numbers.width) // across
+    info_height = (numbers.roi[3] or numbers.height) // down
+    if info_width > 0 and info_height > 0 and (info_width, info_height) != (width, height):
+        factor_x, factor_y = width / info_width, height / info_height
+        if abs(factor_x / factor_y - 1) > 0.02:
+            raise InputError(
+                f"camera_info is for {info_width}x{info_height} pixels, the image is {width}x{height}: "
+                "publish the camera_info that belongs to the image"
+            )
+        intrinsics = intrinsics.copy()
+        for axis, factor in enumerate((factor_x, factor_y)):
+            intrinsics[axis, 2] = (intrinsics[axis, 2] + 0.5) * factor - 0.5
+            intrinsics[axis, :2] *= factor
+        notes.append(
+            f"camera_info is for {info_width}x{info_height} pixels, the image is {width}x{height}: K was scaled"
+        )
+    if rectified:
+        return CameraModel(intrinsics, notes=tuple(notes))
+    undistorter = Undistorter(intrinsics, np.asarray(numbers.d), numbers.model, (height, width))
+    if not undistorter.active:
+        return CameraModel(intrinsics, notes=tuple(notes))
+    return CameraModel(undistorter.K, undistorter, numbers.d, numbers.model, tuple(notes))
+
+
+class CameraBook:
+    """The latest CameraInfo and the model made of it, thread-safe; a faulty one counts as none, and is told of."""
+
+    def __init__(self, *, rectified: bool = False) -> None:
+        self._rectified = rectified
+        self._lock = threading.Lock()
+        self._numbers: CameraNumbers | None = None
+        self._cached: tuple[CameraNumbers | None, int, int, CameraModel] | None = None
+
+    def update(self, numbers: CameraNumbers) -> None:
+        """Take in a CameraInfo."""
+        with self._lock:
+            self._numbers = numbers
+
+    @property
+    def known(self) -> bool:
+        """Whether a CameraInfo came."""
+        with self._lock:
+            return self._numbers is not None
+
+    def model(self, height: int, width: int) -> CameraModel:
+        """The model for images of this size; computed when CameraInfo or the size changes."""
+        with self._lock:
+            numbers, cached = self._numbers, self._cached
+        if cached is not None and cached[:3] == (numbers, height, width):
+            return cached[3]
+        try:
+            found = camera_model(numbers, height, width, rectified=self._rectified)
+        except InputError as error:
+            found = CameraModel(notes=(f"{error}; the focal length is assumed",))
+        with self._lock:
+            self._cached = (numbers, height, width, found)
+        return found

@@ -1,0 +1,87 @@
+"""The node's own figures as diagnostics: 1 Hz on /diagnostics, and latched on ~/status."""
+
+from __future__ import annotations
+
+import math
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from . import qos
+from .frame_buffer import Accounts
+from .statistics import Snapshot, memory_mb
+
+
+def status_message(
+    name: str, state: str, silence: str, accounts: Accounts | None, figures: Snapshot | None
+) -> DiagnosticStatus:
+    """All figures in one status.
+
+    Args:
+        name: full name of the node.
+        state: its lifecycle state.
+        silence: why nothing comes, "" = it comes.
+        accounts: of the frame buffer, None = not configured.
+        figures: of the statistics, None = not configured.
+    """
+    values: dict[str, str] = {"state": state}
+    level, message = DiagnosticStatus.OK, state
+    if accounts is not None and figures is not None:
+        values |= {
+            "images per second": _number(figures.image_rate_hz),
+            "image callback p95 [ms]": _number(figures.callback_p95_s * 1e3),
+            "windows": str(figures.windows),
+            "windows failed": str(figures.failed_windows),
+            "window p50 [s]": _number(figures.window_p50_s),
+            "window p95 [s]": _number(figures.window_p95_s),
+            "delay of the newest frame p50 [s]": _number(figures.delay_p50_s),
+            "delay of the newest frame p95 [s]": _number(figures.delay_p95_s),
+            "publishing p95 [ms]": _number(figures.publish_p95_s * 1e3),
+            "frames in": str(accounts.received),
+            "frames used": str(accounts.used),
+            "frames dropped": str(sum(accounts.dropped.values())),
+            "frames in flight": str(accounts.in_flight),
+            "frames waiting": str(accounts.waiting),
+            "frames awaiting a mask": str(accounts.awaiting_mask),
+            "stride": str(accounts.stride),
+            "stage": figures.last_stage,
+            "last error": figures.last_error,
+        }
+        values |= {f"dropped: {cause}": str(count) for cause, count in sorted(accounts.dropped.items())}
+        values |= {f"resets: {cause}": str(count) for cause, count in sorted(accounts.resets.items())}
+        values |= {f"time: {stage} [s]": _number(seconds) for stage, seconds in sorted(figures.timings_s.items())}
+        if state == "active":
+            message = f"{figures.windows} windows, {accounts.used} of {accounts.received} frames used"
+            if figures.failed_windows:
+                level = DiagnosticStatus.WARN
+                message += f", {figures.failed_windows} failed: {figures.last_error}"
+            if silence:
+                level, message = DiagnosticStatus.STALE, silence
+    values |= {f"memory: {kind} [MB]": _number(size) for kind, size in memory_mb().items()}
+    return DiagnosticStatus(
+        level=level,
+        name=name.lstrip("/"),
+        hardware_id="",
+        message=message,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+
+
+class Diagnostics:
+    """Publishes the status, in every lifecycle state."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._array = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._status = node.create_publisher(DiagnosticStatus, "~/status", qos.latched_output())
+
+    def publish(self, status: DiagnosticStatus) -> None:
+        """Publish one status on both topics."""
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._array.publish(message)
+        self._status.publish(status)
+
+
+def _number(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,87 @@
+"""The real engine behind the worker: backbone and rollout, made and used in the worker's thread only. ROS-free."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ..backbone import Backbone, load_backbone
+from ..config import RolloutConfig
+from ..files.meshes import read_mesh
+from ..mesh.types import Mesh
+from ..rollout.pipeline import Rollout
+from ..rollout.window import Window, WindowResult
+from .parameters import NodeSettings
+
+_SMALLER = 4
+
+
+class RolloutEngine:
+    """A rollout on its device.
+
+    Args:
+        settings: of the node; the checkpoint's recommendations are applied to them (see ``settings``).
+    Attributes:
+        settings: the settings in force.
+    Raises:
+        WeightsError: the checkpoint cannot be used.   ConfigError: device, dtype or options cannot be used.
+        AttnChainError: the anchor mesh cannot be read.
+    """
+
+    def __init__(self, settings: NodeSettings) -> None:
+        node = settings.node
+        self._backbone: Backbone = load_backbone(node.weights or None, node.device, node.dtype)
+        self._anchor: Mesh | None = read_mesh(Path(node.anchor_mesh)) if node.anchor_mesh else None
+        self.settings = self.with_recommendations(settings)
+        self._shrunk = 1
+        self._rollout = Rollout(self._backbone, self.settings.rollout, self._anchor)
+
+    @property
+    def description(self) -> str:
+        """Checkpoint, device and precision, for the log."""
+        backbone = self._backbone
+        return f"{backbone.name} ({backbone.checksum}) on {backbone.device}, {backbone.dtype}"
+
+    def with_recommendations(self, settings: NodeSettings) -> NodeSettings:
+        """Settings with the checkpoint's own options in place of those left at their defaults."""
+        return settings.recommended_by({"frames": self._backbone.frames, **self._backbone.recommended})
+
+    def run(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> WindowResult:
+        """Compute one window; raises ``Cancelled`` soon after ``cancelled()`` turns true."""
+        return self._rollout.run(window, progress, cancelled)
+
+    def reset(self) -> None:
+        """Forget the chain so far."""
+        self._rollout.reset()
+
+    def configure(self, config: RolloutConfig) -> None:
+        """Use other options from the next window on; landmarks and skinning keep theirs until a reset."""
+        self.settings = NodeSettings(self.settings.node, config)
+        self._rollout.configure(self._effective())
+
+    def save_memory(self) -> None:
+        """Give cached memory back and work in smaller pieces; results stay the same, the chain goes on."""
+        self._shrunk *= _SMALLER
+        self._rollout.configure(self._effective())
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _effective(self) -> RolloutConfig:
+        config = self.settings.rollout
+        if self._shrunk == 1:
+            return config
+        return dataclasses.replace(
+            config,
+            surface=dataclasses.replace(
+                config.surface, query_chunk=max(64, config.surface.query_chunk // self._shrunk)
+            ),
+            match=dataclasses.replace(config.match, tile=max(1, config.match.tile // self._shrunk)),
+            readout=dataclasses.replace(config.readout, row_tile=max(1, config.readout.row_tile // self._shrunk)),
+        )

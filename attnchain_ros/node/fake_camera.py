@@ -1,0 +1,172 @@
+"""A clip published as a camera would: image, camera_info, mask and depth with rising stamps at a steady rate."""
+
+from __future__ import annotations
+
+import array
+import time
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.context import Context
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, Image
+
+from ..errors import InputError
+from ..files.frames import Frame, FrameSource
+from . import qos
+from .messages import header
+
+_SETTLE_S = 0.5
+"""A best-effort publisher that sees a subscriber is not yet seen by it: the first images would be lost."""
+_FLUSH_S = 5.0
+
+
+def image_message(pixels: np.ndarray, encoding: str, stamp_ns: int, frame_id: str) -> Image:
+    """An Image of [H, W] or [H, W, C] values in one of ROS's encodings."""
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(pixels).tobytes())
+    return Image(
+        header=header(stamp_ns, frame_id),
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=pixels[0].nbytes,
+        data=data,
+    )
+
+
+def camera_info_message(
+    intrinsics: np.ndarray | None, height: int, width: int, stamp_ns: int, frame_id: str
+) -> CameraInfo:
+    """The CameraInfo of a pinhole camera without distortion; all zero where K [3, 3] is not known."""
+    message = CameraInfo(header=header(stamp_ns, frame_id), height=height, width=width, distortion_model="plumb_bob")
+    message.d = [0.0] * 5
+    if intrinsics is not None:
+        matrix = np.asarray(intrinsics, np.float64)
+        message.k = matrix.ravel()
+        message.r = np.eye(3).ravel()
+        message.p = np.concatenate([matrix, np.zeros((3, 1))], axis=1).ravel()
+    return message
+
+
+class FakeCamera:
+    """The publishers of one camera, with relative names.
+
+    Args:
+        node: owner of the publishers.
+        frame_id: optical frame named in the messages.
+        intrinsics: [3, 3] K in pixels, or None = uncalibrated.
+        reliable: offer reliable instead of best-effort delivery.
+    """
+
+    def __init__(self, node: Node, frame_id: str, intrinsics: np.ndarray | None, *, reliable: bool) -> None:
+        self._frame_id = frame_id
+        self._intrinsics = intrinsics
+        self._infos = node.create_publisher(CameraInfo, "camera_info", qos.camera_output(reliable=reliable))
+        self._masks = node.create_publisher(Image, "mask", qos.camera_output(reliable=reliable))
+        self._depths = node.create_publisher(Image, "depth", qos.camera_output(reliable=reliable))
+        self._images = node.create_publisher(Image, "image", qos.camera_output(reliable=reliable))
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether someone listens to the image."""
+        return bool(self._images.get_subscription_count() > 0)
+
+    def publish(self, frame: Frame, stamp_ns: int) -> None:
+        """Publish one frame; the image last, so that a node that gets it has the rest already, mostly."""
+        height, width = frame.image.shape[:2]
+        self._infos.publish(camera_info_message(self._intrinsics, height, width, stamp_ns, self._frame_id))
+        if frame.mask is not None:
+            mask = frame.mask.astype(np.uint8) * np.uint8(255)
+            self._masks.publish(image_message(mask, "mono8", stamp_ns, self._frame_id))
+        if frame.depth_m is not None:
+            depth = frame.depth_m.astype(np.float32)
+            self._depths.publish(image_message(depth, "32FC1", stamp_ns, self._frame_id))
+        self._images.publish(image_message(frame.image, "rgb8", stamp_ns, self._frame_id))
+
+    def flush(self) -> bool:
+        """Wait until reliable subscribers have everything; False if they did not in time."""
+        everything: tuple[Any, ...] = (self._infos, self._masks, self._depths, self._images)
+        return all([publisher.wait_for_all_acked(Duration(seconds=_FLUSH_S)) for publisher in everything])
+
+
+def run(
+    source: FrameSource,
+    *,
+    rate_hz: float,
+    reliable: bool = False,
+    loop: bool = False,
+    namespace: str = "",
+    frame_id: str = "camera_optical_frame",
+    intrinsics: np.ndarray | None = None,
+    wait_for_subscriber: bool = True,
+) -> int:
+    """Publish a clip until it ends, or for ever with ``loop``.
+
+    Args:
+        source: the clip.
+        rate_hz: images per second.
+        reliable: offer reliable instead of best-effort delivery.
+        loop: start again at the end; stamps go on rising.
+        namespace: of the topics.
+        frame_id: optical frame named in the messages.
+        intrinsics: [3, 3] K in pixels, or None = uncalibrated.
+        wait_for_subscriber: publish nothing before someone listens to the image.
+    Returns:
+        0 when the clip ended or the user interrupted it, 1 when reliable subscribers did not get everything.
+    Raises:
+        InputError: the clip has no frames.
+    """
+    context = Context()
+    # No handlers of rclpy: an interrupt is Python's own KeyboardInterrupt here.
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("fake_camera", namespace=namespace, context=context)
+    log = node.get_logger()
+    try:
+        camera = FakeCamera(node, frame_id, intrinsics, reliable=reliable)
+        if wait_for_subscriber:
+            log.info(f"waiting for a subscriber of {node.resolve_topic_name('image')}")
+            while not camera.subscribed:
+                time.sleep(0.02)
+            if not reliable:
+                time.sleep(_SETTLE_S)
+        count = _publish_all(node, camera, source, rate_hz, loop)
+        if reliable and not camera.flush():
+            log.error(f"published {count} frames, but not all were received within {_FLUSH_S:g} s")
+            return 1
+        log.info(f"published {count} frames")
+        return 0
+    except KeyboardInterrupt:
+        log.info("interrupted")
+        return 0
+    finally:
+        node.destroy_node()
+        context.shutdown()
+
+
+def _publish_all(node: Node, camera: FakeCamera, source: FrameSource, rate_hz: float, loop: bool) -> int:
+    period_ns = round(1e9 / rate_hz)
+    first_stamp_ns = node.get_clock().now().nanoseconds
+    started = time.monotonic()
+    number = late = 0
+    while True:
+        before = number
+        for frame in source:
+            wait_s = started + number / rate_hz - time.monotonic()
+            if wait_s > 0:
+                time.sleep(wait_s)
+            else:
+                late += wait_s < -1 / rate_hz
+            camera.publish(frame, first_stamp_ns + number * period_ns)
+            number += 1
+        if number == before:
+            raise InputError(f"{source.name} has no frames")
+        if not loop:
+            break
+    if late:
+        node.get_logger().warning(f"{late} of {number} frames came later than {rate_hz:g} Hz asks for")
+    return number

@@ -1,0 +1,445 @@
+"""From single camera frames to windows: bounded, contiguous, and with every frame accounted for. ROS-free, thread-safe.
+
+    received = used + dropped (by cause) + in flight + waiting            always, after every call
+
+A frame first awaits its mask, then becomes ready; ready frames are handed out in batches of one window. Consecutive
+batches of a segment share one frame: the last of one is the first of the next. A segment ends where the chain from
+anchor to anchor cannot go on (stamps jump back, a gap, another image size or frame id, a reset from outside); the next
+one starts anew.
+
+Policies when frames come faster than windows are computed:
+    adaptive     the stride between the frames of a window grows, so that windows stay contiguous and the delay bounded:
+                 a window spreads over the whole backlog, and a full queue is thinned to every other frame.
+    drop_oldest  the oldest waiting frame makes room; windows may have gaps inside.
+    block        ``push`` waits for room: lossless, for bags.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import ConfigError
+from .masks import MaskBook, MaskMode
+
+POLICIES = ("adaptive", "drop_oldest", "block")
+
+
+@dataclass(eq=False)
+class Frame:
+    """One camera frame on its way into a window.
+
+    Attributes:
+        stamp_ns: the image's own stamp, nanoseconds.
+        frame_id: the camera's optical frame.
+        image: [H, W, 3] uint8 RGB.
+        mask: [H, W] bool; None while it is awaited or (mask mode ``first``) where it is carried on from the first
+            frame.
+        arrived_s: when it came in, seconds of the steady clock, for statistics.
+        sequence: number among the segment's frames with a settled mask, given by the buffer.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    image: np.ndarray
+    mask: np.ndarray | None = None
+    arrived_s: float = 0.0
+    sequence: int = 0
+
+
+@dataclass
+class _Segment:
+    """Frames between two resets: a chain that can be followed from anchor to anchor."""
+
+    reset: str | None
+    awaiting: deque[Frame] = field(default_factory=deque)
+    ready: deque[Frame] = field(default_factory=deque)
+    anchor: Frame | None = None
+    started: bool = False  # a frame with a mask began the chain
+    settled: int = 0
+    thinning: int = 1  # only every so manyth settled frame is kept; a power of two, doubled by a full queue
+    closed: bool = False
+
+    def drop_all(self) -> int:
+        """Forget what waits; returns how many frames that were."""
+        count = len(self.awaiting) + len(self.ready)
+        self.awaiting.clear()
+        self.ready.clear()
+        return count
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Frames for one window, as handed to the worker; to be given back with ``FrameBuffer.finish``.
+
+    Attributes:
+        frames: in time order; at most F.
+        shared_first: frame 0 was the last frame of the batch before.
+        reset: why the rollout has to start anew before this window, or None.
+        stride: settled camera frames per window frame (1 = every frame).
+        generation: number of resets from outside so far; a batch of an older generation is void.
+        segment: the buffer's own.
+    """
+
+    frames: tuple[Frame, ...]
+    shared_first: bool
+    reset: str | None
+    stride: int
+    generation: int
+    segment: _Segment = field(repr=False)
+
+    @property
+    def new_frames(self) -> int:
+        """Frames that were not in the batch before."""
+        return len(self.frames) - int(self.shared_first)
+
+
+@dataclass(frozen=True)
+class BufferConfig:
+    """How frames become windows; the node's parameters of the same names.
+
+    Raises:
+        ConfigError: the queue cannot hold a window, or the policy is unknown.
+    """
+
+    frames: int = 16
+    overflow_policy: str = "adaptive"
+    queue_size: int = 32
+    stride: int = 1
+    max_gap_s: float = 2.0
+    mask_mode: MaskMode = "every"
+    mask_tolerance_s: float = 0.02
+    reset_on_frame_id_change: bool = True
+
+    def __post_init__(self) -> None:
+        if self.overflow_policy not in POLICIES:
+            raise ConfigError(f"overflow_policy is {self.overflow_policy!r}, wanted one of {', '.join(POLICIES)}")
+        if self.queue_size < self.frames:
+            raise ConfigError(
+                f"queue_size is {self.queue_size}, but a window has {self.frames} frames: "
+                "raise queue_size or lower frames"
+            )
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Where the frames went: ``received == used + sum(dropped) + in_flight + waiting``; ``resets`` counts by cause."""
+
+    received: int
+    used: int
+    dropped: dict[str, int]
+    in_flight: int
+    waiting: int
+    awaiting_mask: int
+    resets: dict[str, int]
+    stride: int
+
+
+class FrameBuffer:
+    """Bounded buffer between the camera's callbacks and the worker. All methods may be called from any thread.
+
+    Args:
+        config: see ``BufferConfig``.
+        on_ready: called (without the lock) whenever ``take`` may have something new to give.
+        on_problem: called (without the lock) with (cause, sentence) for masks that cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: BufferConfig,
+        on_ready: Callable[[], None] = lambda: None,
+        on_problem: Callable[[str, str], None] = lambda cause, text: None,
+    ) -> None:
+        self._config = config
+        self._on_ready = on_ready
+        self._on_problem = on_problem
+        self._changed = threading.Condition()
+        self._masks = self._new_book()
+        self._segments: deque[_Segment] = deque([_Segment("start")])
+        self._last: Frame | None = None
+        self._received = self._used = self._in_flight = 0
+        self._dropped: Counter[str] = Counter()
+        self._resets: Counter[str] = Counter()
+        self._problems: list[tuple[str, str]] = []
+        self._stride = config.stride
+        self._generation = 0
+        self._open = True
+        self._enabled = True
+
+    # ------------------------------------------------------------------------------------------ frames and masks in
+
+    def push(self, frame: Frame) -> None:
+        """Take in one camera frame, in the order of arrival; with policy ``block`` this waits for room."""
+        with self._changed:
+            if self._config.overflow_policy == "block":
+                self._changed.wait_for(
+                    lambda: not (self._open and self._enabled) or self._waiting() < self._config.queue_size
+                )
+            self._received += 1
+            if not (self._open and self._enabled):
+                self._dropped["disabled" if self._open else "closed"] += 1
+                return
+            if not self._follow_on(frame):
+                return
+            segment = self._segments[-1]
+            if len(segment.awaiting) >= self._config.queue_size:
+                segment.awaiting.popleft()
+                self._dropped["no_mask"] += 1
+            segment.awaiting.append(frame)
+            self._settle()
+        self._report()
+
+    def push_mask(self, stamp_ns: int, mask: np.ndarray) -> None:
+        """Take in one mask, [H, W] bool; stamp 0 matches any image. With policy ``block`` masks do not run ahead."""
+        with self._changed:
+            if self._config.overflow_policy == "block":
+                self._changed.wait_for(
+                    lambda: (
+                        not (self._open and self._enabled)
+                        or self._last is None
+                        or self._masks.ahead_of(self._last.stamp_ns) < 2 * self._config.queue_size
+                    )
+                )
+            if not (self._open and self._enabled):
+                return
+            self._masks.add(stamp_ns, mask)
+            self._settle()
+        self._report()
+
+    def count_refused(self, cause: str) -> None:
+        """Account for a frame that cannot reach the buffer, for instance because it could not be decoded."""
+        with self._changed:
+            self._received += 1
+            self._dropped[cause] += 1
+
+    def _follow_on(self, frame: Frame) -> bool:
+        """Compare with the frame before; start a new segment where the chain breaks. False: the frame was dropped."""
+        last, cause = self._last, None
+        if last is not None:
+            if frame.stamp_ns == last.stamp_ns:
+                self._dropped["repeated_stamp"] += 1
+                return False
+            if frame.stamp_ns < last.stamp_ns:
+                cause = "stamp_back"
+            elif frame.image.shape != last.image.shape:
+                cause = "image_size"
+            elif frame.frame_id != last.frame_id:
+                if not self._config.reset_on_frame_id_change:
+                    self._dropped["frame_id"] += 1
+                    return False
+                cause = "frame_id"
+            elif self._config.max_gap_s > 0 and frame.stamp_ns - last.stamp_ns > self._config.max_gap_s * 1e9:
+                cause = "gap"
+        self._last = frame
+        if cause == "stamp_back":
+            self._masks.forget_from(frame.stamp_ns)
+        tail = self._segments[-1]
+        if cause is not None and (tail.settled or tail.awaiting):  # else it has only just begun (idle, then a gap)
+            self._start_segment(cause)
+        return True
+
+    def _start_segment(self, cause: str) -> None:
+        self._resets[cause] += 1
+        tail = self._segments[-1]
+        tail.closed = True
+        self._dropped["no_mask"] += len(tail.awaiting)
+        tail.awaiting.clear()
+        if self._config.overflow_policy != "block":  # in a live stream old frames only add delay
+            for segment in self._segments:
+                self._dropped[f"reset_{cause}"] += segment.drop_all()
+            self._segments.clear()
+        self._segments.append(_Segment(cause))
+
+    def _settle(self) -> None:
+        """Make those frames ready whose masks are here, in order; drop those that will never get one."""
+        segment = self._segments[-1]
+        while segment.awaiting:
+            frame = segment.awaiting[0]
+            verdict = self._masks.judge(frame.stamp_ns, frame.image.shape, frame.mask, not segment.started)
+            if verdict.drop is not None:
+                segment.awaiting.popleft()
+                self._dropped[verdict.drop] += 1
+                if verdict.problem:
+                    self._problems.append((verdict.drop, verdict.problem))
+            elif verdict.settled:
+                segment.awaiting.popleft()
+                frame.mask = verdict.mask
+                segment.started = True
+                self._make_ready(segment, frame)
+            else:
+                break
+        self._changed.notify_all()
+
+    def _make_ready(self, segment: _Segment, frame: Frame) -> None:
+        frame.sequence = segment.settled
+        segment.settled += 1
+        if len(segment.ready) >= self._config.queue_size:
+            if self._config.overflow_policy == "adaptive":
+                segment.thinning *= 2
+                step = self._config.stride * segment.thinning
+                kept = [waiting for waiting in segment.ready if waiting.sequence % step == 0]
+                self._dropped["stride"] += len(segment.ready) - len(kept)
+                segment.ready = deque(kept)
+            elif self._config.overflow_policy == "drop_oldest":
+                segment.ready.popleft()
+                self._dropped["overflow"] += 1
+        if frame.sequence % (self._config.stride * segment.thinning):
+            self._dropped["stride"] += 1
+        else:
+            segment.ready.append(frame)
+
+    def _report(self) -> None:
+        with self._changed:
+            problems, self._problems = self._problems, []
+        for cause, text in problems:
+            self._on_problem(cause, text)
+        self._on_ready()
+
+    # ------------------------------------------------------------------------------------------ windows out
+
+    def take(self) -> Batch | None:
+        """The next window's frames if there are enough, else None; a closed segment also gives a short last window."""
+        with self._changed:
+            while True:
+                segment = self._segments[0]
+                batch = self._take_from(segment)
+                if batch is not None:
+                    self._in_flight += batch.new_frames
+                    self._stride = batch.stride
+                    self._changed.notify_all()
+                    return batch
+                if len(self._segments) == 1:
+                    return None
+                self._segments.popleft()
+
+    def _take_from(self, segment: _Segment) -> Batch | None:
+        wanted = self._config.frames - 1
+        available = len(segment.ready) - int(segment.anchor is None)
+        if available < wanted and not (segment.closed and segment.ready):
+            return None
+        spread = 1
+        if self._config.overflow_policy == "adaptive" and not segment.closed:
+            spread = available // wanted
+        shared = segment.anchor is not None
+        frames = [segment.anchor if segment.anchor is not None else segment.ready.popleft()]
+        for _ in range(min(wanted, available // spread)):
+            for _ in range(spread - 1):
+                segment.ready.popleft()
+                self._dropped["stride"] += 1
+            frames.append(segment.ready.popleft())
+        segment.anchor = frames[-1]
+        if not segment.ready:
+            segment.thinning = max(1, segment.thinning // 2)  # the device keeps up: try a finer stride
+        reset, segment.reset = segment.reset, None
+        steps = len(frames) - 1
+        stride = round((frames[-1].sequence - frames[0].sequence) / steps) if steps else self._config.stride
+        return Batch(tuple(frames), shared, reset, stride, self._generation, segment)
+
+    def finish(self, batch: Batch, dropped: str | None = None) -> None:
+        """Say what became of a batch: used (None) or dropped for a cause. After a dropped one the chain starts anew."""
+        with self._changed:
+            self._in_flight -= batch.new_frames
+            if dropped is None:
+                self._used += batch.new_frames
+                return
+            self._dropped[dropped] += batch.new_frames
+            if batch.generation != self._generation:
+                return
+            self._resets[dropped] += 1
+            segment = batch.segment
+            segment.anchor, segment.reset = None, dropped
+            while segment.ready and segment.ready[0].mask is None:  # a new chain needs a mask to start from
+                segment.ready.popleft()
+                self._dropped["no_mask"] += 1
+            segment.started = bool(segment.ready)
+            self._changed.notify_all()
+        self._on_ready()
+
+    def close_idle(self) -> None:
+        """No frame came for longer than ``max_gap_s``, so a later one starts anew: give out what is ready."""
+        with self._changed:
+            segment = self._segments[-1]
+            if not segment.ready:
+                return
+            segment.closed = True
+            self._dropped["no_mask"] += len(segment.awaiting)
+            segment.awaiting.clear()
+            self._resets["idle"] += 1
+            self._segments.append(_Segment("idle"))
+            self._changed.notify_all()
+        self._on_ready()
+
+    def reset(self, cause: str) -> None:
+        """Drop everything that waits; the next frame starts anew."""
+        with self._changed:
+            for segment in self._segments:
+                self._dropped[f"reset_{cause}"] += segment.drop_all()
+            self._segments = deque([_Segment(cause)])
+            self._resets[cause] += 1
+            self._last = None
+            self._masks.clear()
+            self._generation += 1
+            self._changed.notify_all()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Disabled, every frame that comes is counted and dropped."""
+        with self._changed:
+            self._enabled = enabled
+            self._changed.notify_all()
+
+    def configure(self, config: BufferConfig) -> None:
+        """Change the options; what waits is kept where it fits."""
+        with self._changed:
+            old, self._config = self._config, config
+            if (config.mask_mode, config.mask_tolerance_s) != (old.mask_mode, old.mask_tolerance_s):
+                self._masks = self._new_book()
+            for segment in self._segments:
+                for queue, cause in ((segment.awaiting, "no_mask"), (segment.ready, "overflow")):
+                    while len(queue) > config.queue_size:
+                        queue.popleft()
+                        self._dropped[cause] += 1
+            self._changed.notify_all()
+        self._on_ready()
+
+    def close(self) -> None:
+        """Release a blocked ``push`` and take nothing in any more."""
+        with self._changed:
+            self._open = False
+            for segment in self._segments:
+                self._dropped["closed"] += segment.drop_all()
+            self._segments = deque([_Segment("start")])
+            self._generation += 1
+            self._changed.notify_all()
+
+    def accounts(self) -> Accounts:
+        """A consistent snapshot of all counts."""
+        with self._changed:
+            return Accounts(
+                received=self._received,
+                used=self._used,
+                dropped={cause: count for cause, count in self._dropped.items() if count},
+                in_flight=self._in_flight,
+                waiting=self._waiting(),
+                awaiting_mask=sum(len(segment.awaiting) for segment in self._segments),
+                resets=dict(self._resets),
+                stride=self._stride,
+            )
+
+    @property
+    def generation(self) -> int:
+        """Number of resets from outside so far."""
+        with self._changed:
+            return self._generation
+
+    def _new_book(self) -> MaskBook:
+        # A mask may come long before its image is taken in (blocked), so the book is larger than the queue.
+        return MaskBook(
+            self._config.mask_mode, round(self._config.mask_tolerance_s * 1e9), capacity=4 * self._config.queue_size
+        )
+
+    def _waiting(self) -> int:
+        return sum(len(segment.awaiting) + len(segment.ready) for segment in self._segments)

@@ -1,0 +1,293 @@
+"""The lifecycle node: transitions that mirror one another, services, timers.
+
+configure loads the weights and starts the worker, cleanup undoes it; activate subscribes, deactivate undoes it. rclpy
+turns an exception in a transition into a silent ERROR, so every transition here catches, says why, and leaves nothing
+half done.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_srvs.srv import SetBool, Trigger
+
+from attnchain_ros.srv import GetMesh, SaveMesh
+
+from ..errors import AttnChainError
+from .declaration import ParameterServer
+from .diagnostics import Diagnostics, status_message
+from .parameters import NodeSettings
+from .saving import save_result
+from .session import Session
+from .watchdog import explain_silence
+from .window_messages import mesh_message
+from .worker import Engine
+
+_WATCHDOG_REPEAT_S = 30.0
+_NOT_CONFIGURED = "the node is not configured: configure and activate it first"
+
+
+class AttnChainNode(LifecycleNode):
+    """Camera images and masks in; animated mesh, tracks, camera poses and TF out.
+
+    Args:
+        make_engine: builds the engine from the settings, in the worker's thread.
+        **arguments: of ``LifecycleNode`` (for tests: context, parameter_overrides, ...).
+    Raises:
+        ConfigError: start-up parameters cannot be used.
+    """
+
+    def __init__(self, make_engine: Callable[[NodeSettings], Engine], **arguments: Any) -> None:
+        super().__init__("attnchain_node", **arguments)
+        self._make_engine = make_engine
+        self._session: Session | None = None
+        self._is_active = False
+        self._ending = threading.Event()
+        self._silence = ""
+        self._silence_told_s = float("-inf")
+        self._active_since_s = 0.0
+        self._server = ParameterServer(self, lambda: self._session is not None, self._on_parameters)
+        self._diagnostics = Diagnostics(self)
+        services, timers = ReentrantCallbackGroup(), MutuallyExclusiveCallbackGroup()
+        self.create_service(Trigger, "~/reset", self._on_reset, callback_group=services)
+        self.create_service(SetBool, "~/enable", self._on_enable, callback_group=services)
+        self.create_service(SaveMesh, "~/save_mesh", self._on_save_mesh, callback_group=services)
+        self.create_service(GetMesh, "~/get_mesh", self._on_get_mesh, callback_group=services)
+        # Steady time: with use_sim_time a paused clock must not silence the diagnostics.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.5, self._look_after, callback_group=timers, clock=steady)
+        self.create_timer(1.0, self._diagnose, callback_group=timers, clock=steady)
+        if self._server.settings.node.autostart:
+            # In the group of the transition services, so that the two cannot run at once.
+            self._autostart = self.create_timer(0.001, self._start_up, clock=steady)
+
+    def end(self) -> bool:
+        """Stop everything because the program ends; False if the worker is in a step that cannot be interrupted."""
+        self._ending.set()
+        self._is_active = False
+        session, self._session = self._session, None
+        if session is None:
+            return True
+        session.deactivate()
+        return session.close()
+
+    # ------------------------------------------------------------------------------------------ transitions
+
+    def _start_up(self) -> None:
+        self._autostart.cancel()
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            if not self._ending.is_set():
+                self.trigger_activate()
+        elif not self._ending.is_set():
+            self.get_logger().error("autostart stopped: see above; put it right and trigger configure again")
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the weights, start the worker, create the publishers."""
+
+        def work() -> None:
+            started = time.monotonic()
+            self._session = Session(self, self._server.settings, self._make_engine, self._ending.is_set)
+            super(AttnChainNode, self).on_configure(state)
+            seconds = time.monotonic() - started
+            self.get_logger().info(f"configured in {seconds:.1f} s: {self._needed().description}")
+
+        return self._transition("configure", work, undo=self._drop_session)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start to listen and to compute."""
+
+        def work() -> None:
+            super(AttnChainNode, self).on_activate(state)
+            self._active_since_s = time.monotonic()
+            self._needed().activate()
+            self._is_active = True
+            self.get_logger().info(f"active: waiting for images on {self.resolve_topic_name('image')}")
+
+        def undo() -> None:
+            super(AttnChainNode, self).on_deactivate(state)
+
+        return self._transition("activate", work, undo=undo)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening and computing; the weights stay loaded."""
+
+        def work() -> None:
+            self._is_active = False
+            self._needed().deactivate()
+            super(AttnChainNode, self).on_deactivate(state)
+
+        return self._transition("deactivate", work)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back everything that configure took."""
+        return self._transition("cleanup", self._drop_session)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop from any state."""
+
+        def work() -> None:
+            if self._is_active:
+                self._is_active = False
+                self._needed().deactivate()
+            self._drop_session()
+
+        return self._transition("shutdown", work)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Clean up after a transition that failed half way; the node can then be configured again."""
+
+        def work() -> None:
+            self._is_active = False
+            self._drop_session()
+
+        return self._transition("error clean-up", work)
+
+    def _transition(
+        self, name: str, work: Callable[[], None], undo: Callable[[], None] | None = None
+    ) -> TransitionCallbackReturn:
+        """Run one transition. With ``undo`` a fault brings the node back to where it was (FAILURE), else an ERROR."""
+        try:
+            work()
+            return TransitionCallbackReturn.SUCCESS
+        except Exception as error:  # rclpy would swallow it without a word
+            if self._ending.is_set():
+                return TransitionCallbackReturn.FAILURE
+            self._tell(name, error)
+        if undo is None:
+            return TransitionCallbackReturn.ERROR
+        try:
+            undo()
+        except Exception as error:
+            self._tell(f"undoing {name}", error)
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.FAILURE
+
+    def _tell(self, name: str, error: Exception) -> None:
+        self.get_logger().error(f"{name} failed: {type(error).__name__}: {error}")
+        if not isinstance(error, AttnChainError):
+            self.get_logger().error("".join(traceback.format_exception(error)))
+
+    def _needed(self) -> Session:
+        if self._session is None:
+            raise RuntimeError(_NOT_CONFIGURED)
+        return self._session
+
+    def _drop_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None and not session.close():
+            self.get_logger().warning("the worker is inside a step that cannot be interrupted; it ends after it")
+
+    # ------------------------------------------------------------------------------------------ parameters, services
+
+    def _on_parameters(self, settings: NodeSettings) -> None:
+        session = self._session
+        if session is None:
+            return
+        try:
+            session.apply(settings)
+        except AttnChainError as error:
+            self.get_logger().error(f"the changed parameters are not used: {error}")
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        session = self._session
+        response.success = session is not None
+        response.message = _NOT_CONFIGURED if session is None else "the next frame starts a new chain"
+        if session is not None:
+            session.buffer.reset("service")
+        return response
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        session = self._session
+        response.success = session is not None
+        if session is None:
+            response.message = _NOT_CONFIGURED
+            return response
+        session.buffer.set_enabled(request.data)
+        if not request.data:
+            session.buffer.reset("disabled")
+        response.message = "enabled" if request.data else "disabled: frames are counted and dropped"
+        return response
+
+    def _on_save_mesh(self, request: SaveMesh.Request, response: SaveMesh.Response) -> SaveMesh.Response:
+        session = self._session
+        result = session.latest if session is not None else None
+        response.success = False
+        if session is None or result is None:
+            response.message = _NOT_CONFIGURED if session is None else "there is no mesh yet: wait for the first window"
+            return response
+        try:
+            folder = Path(session.settings.node.output_dir).expanduser()
+            path = save_result(result, folder, request.path, overwrite=request.overwrite)
+        except (AttnChainError, OSError) as error:
+            response.message = str(error)
+            return response
+        response.success, response.path = True, str(path)
+        response.message = (
+            f"wrote {path.stat().st_size} bytes: {result.frames} frames of {result.vertices.shape[1]} vertices"
+        )
+        return response
+
+    def _on_get_mesh(self, request: GetMesh.Request, response: GetMesh.Response) -> GetMesh.Response:
+        session = self._session
+        result = session.latest if session is not None else None
+        response.success = False
+        if session is None or result is None:
+            response.message = _NOT_CONFIGURED if session is None else "there is no mesh yet: wait for the first window"
+            return response
+        settings = session.settings
+        if request.object_id not in (0, settings.node.object_id):
+            response.message = f"there is no object {request.object_id}, only object {settings.node.object_id}"
+            return response
+        response.mesh = mesh_message(result, settings.object_frame, settings.node.object_id)
+        response.success = True
+        response.message = f"window {result.index}: {result.frames} frames of {result.vertices.shape[1]} vertices"
+        return response
+
+    # ------------------------------------------------------------------------------------------ timers
+
+    def _look_after(self) -> None:
+        session = self._session
+        if session is not None and self._is_active:
+            session.look_after()
+
+    def _diagnose(self) -> None:
+        session, now = self._session, time.monotonic()
+        accounts = session.buffer.accounts() if session is not None else None
+        figures = session.statistics.snapshot(now) if session is not None else None
+        state = "active" if self._is_active else "inactive" if session is not None else "unconfigured"
+        self._silence = self._watch(session, now) if session is not None and self._is_active else ""
+        self._diagnostics.publish(
+            status_message(self.get_fully_qualified_name(), state, self._silence, accounts, figures)
+        )
+
+    def _watch(self, session: Session, now: float) -> str:
+        """Why nothing comes, "" if it does; logged now and then."""
+        limit = session.settings.node.watchdog_s
+        if not limit or now - self._active_since_s < limit:
+            return ""
+        silent_s = session.statistics.snapshot(now).last_image_s
+        accounts = session.buffer.accounts()
+        text = ""
+        if not silent_s < limit:  # also NaN: never an image
+            image = session.inputs.image
+            kind = "CompressedImage" if image.topic.endswith("compressed") else "Image"
+            text = f"no image for {limit:g} s: " + explain_silence(
+                self, image.topic, f"sensor_msgs/msg/{kind}", image.profile
+            )
+        elif accounts.awaiting_mask and not accounts.used and not accounts.in_flight:
+            mask = session.inputs.mask
+            text = "images come but none has a mask: " + explain_silence(
+                self, mask.topic, "sensor_msgs/msg/Image", mask.profile
+            )
+        if text and now - self._silence_told_s > _WATCHDOG_REPEAT_S:
+            self._silence_told_s = now
+            self.get_logger().warning(text)
+        return text

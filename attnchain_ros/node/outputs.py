@@ -1,0 +1,164 @@
+"""The node's publishers: what a window's result becomes, built only for topics that someone listens to.
+
+Latched topics without subscribers keep the way to build their last message; whoever comes later gets it then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Path
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from attnchain_ros.msg import AnimatedMesh, Tracks
+
+from ..rollout.window import WindowResult
+from . import cdr, messages, qos, window_messages
+from .camera import CameraModel
+from .parameters import NodeSettings
+from .ros_compat import TransformBroadcaster
+
+
+class Outputs:
+    """Creates the publishers and publishes windows; thread-safe."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._path: deque[tuple[int, np.ndarray]] = deque()
+        self._pose_seen = False
+        self._last_marker_ns: int | None = None
+        self._lock = threading.Lock()
+        self._kept: dict[Any, Callable[[], Any]] = {}
+        latched, burst = qos.latched_output, qos.burst_output
+        self._mesh = self._publisher(AnimatedMesh, "~/mesh", latched())
+        self._tracks = self._publisher(PointCloud2, "~/tracks", burst())
+        self._tracks_window = self._publisher(Tracks, "~/tracks_window", latched())
+        self._camera_pose = self._publisher(PoseWithCovarianceStamped, "~/camera_pose", burst())
+        self._camera_path = self._publisher(Path, "~/camera_path", latched())
+        self._markers = self._publisher(MarkerArray, "~/markers", latched())
+        self._tf = TransformBroadcaster(node)
+        difference = messages.check_cdr()
+        self._fast_markers = not difference
+        if difference:
+            node.get_logger().warning(f"markers are built from Python objects, which is slow: {difference}")
+
+    def _publisher(self, message_type: type[Any], topic: str, profile: Any) -> Any:
+        return self._node.create_lifecycle_publisher(
+            message_type, topic, profile, qos_overriding_options=qos.overriding()
+        )
+
+    def destroy(self) -> None:
+        """Remove all publishers."""
+        for publisher in (
+            self._mesh,
+            self._tracks,
+            self._tracks_window,
+            self._camera_pose,
+            self._camera_path,
+            self._markers,
+        ):
+            self._node.destroy_lifecycle_publisher(publisher)
+        tf_publisher = getattr(self._tf, "pub_tf", None)
+        if tf_publisher is not None:
+            self._node.destroy_publisher(tf_publisher)
+
+    def publish(self, result: WindowResult, camera: CameraModel, camera_frame: str, settings: NodeSettings) -> None:
+        """Publish everything about one window.
+
+        Args:
+            result: of the rollout.
+            camera: for the way from undistorted to published pixels.
+            camera_frame: frame_id of the images.
+            settings: of the node.
+        """
+        with self._lock:
+            self._publish(result, camera, camera_frame, settings)
+
+    def serve_late(self) -> None:
+        """Give latched topics their last message where the first subscriber came after it; call now and then."""
+        with self._lock:
+            for publisher in [publisher for publisher in self._kept if _heard(publisher)]:
+                publisher.publish(self._kept.pop(publisher)())
+
+    def forget(self) -> None:
+        """Drop what is kept for late subscribers and the camera's path."""
+        with self._lock:
+            self._kept.clear()
+            self._path.clear()
+            self._pose_seen = False
+            self._last_marker_ns = None
+
+    def _offer(self, publisher: Any, build: Callable[[], Any]) -> None:
+        if _heard(publisher):
+            self._kept.pop(publisher, None)
+            publisher.publish(build())
+        else:
+            self._kept[publisher] = build
+
+    def _publish(self, result: WindowResult, camera: CameraModel, camera_frame: str, settings: NodeSettings) -> None:
+        wanted, object_frame, object_id = settings.node.publish, settings.object_frame, settings.node.object_id
+        if result.index == 0:
+            self._path.clear()
+            self._pose_seen = False
+        if wanted.mesh:
+            self._offer(self._mesh, lambda: window_messages.mesh_message(result, object_frame, object_id))
+        if wanted.tracks_window:
+
+            def tracks_window() -> Tracks:
+                points_px = camera.distort_points(result.tracks.points_px)
+                return window_messages.tracks_message(result, points_px, camera_frame, object_frame, object_id)
+
+            self._offer(self._tracks_window, tracks_window)
+        transforms = []
+        for frame in range(
+            int(result.shared_first), result.frames
+        ):  # a shared frame was published with its first window
+            stamp = int(result.stamps_ns[frame])
+            if wanted.tracks and _heard(self._tracks):
+                self._tracks.publish(messages.track_cloud(result, frame, camera_frame))
+            # Before the first good pose there is nothing to repeat, and an identity would be a lie.
+            self._pose_seen = self._pose_seen or bool(result.camera.valid[frame])
+            if not self._pose_seen:
+                continue
+            pose = messages.scaled_pose(result, frame)
+            self._path.append((stamp, messages.invert_pose(pose)))
+            if wanted.tf:
+                transforms.append(messages.transform_message(stamp, camera_frame, object_frame, pose))
+            if wanted.camera and _heard(self._camera_pose):
+                self._camera_pose.publish(messages.camera_pose(result, frame, object_frame))
+        while len(self._path) > settings.node.path_length:
+            self._path.popleft()
+        if transforms:
+            self._tf.sendTransform(transforms)
+        if wanted.camera and self._path:
+            path = tuple(self._path)
+            self._offer(self._camera_path, lambda: messages.path_message(path, object_frame))
+        if wanted.markers and self._marker_is_due(int(result.stamps_ns[-1]), settings.node.markers_rate_hz):
+            self._offer(self._markers, lambda: self._markers_message(result, object_frame, object_id))
+
+    def _marker_is_due(self, stamp_ns: int, rate_hz: float) -> bool:
+        last = self._last_marker_ns
+        if last is not None and 0 <= stamp_ns - last < 1e9 / rate_hz:
+            return False
+        self._last_marker_ns = stamp_ns
+        return True
+
+    def _markers_message(self, result: WindowResult, object_frame: str, object_id: int) -> Any:
+        """The mesh at the window's last frame."""
+        stamp = int(result.stamps_ns[-1])
+        vertices = result.vertices[-1] * np.float32(result.scale)
+        points, colors = messages.shaded_triangles(vertices, result.faces, result.vertex_colors)
+        build = cdr.marker_array if self._fast_markers else messages.marker_array_object
+        return build((stamp // 10**9, stamp % 10**9), object_frame, "mesh", object_id, points, colors)
+
+
+def _heard(publisher: Any) -> bool:
+    """Whether someone listens now."""
+    return bool(publisher.get_subscription_count() > 0)

@@ -1,0 +1,322 @@
+"""One table of all parameters: the source of declaration, ranges, refusals, config/attnchain.yaml and docs. ROS-free.
+
+The table is the node's own options (``NodeConfig``) followed by every option of the method (``attnchain_ros.config``),
+under the dotted names of ``config.flatten``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
+from ..errors import ConfigError
+from .frame_buffer import POLICIES, BufferConfig
+from .masks import MASK_MODES
+
+Kind = Literal["bool", "int", "float", "str"]
+Applies = Literal["start", "configure", "window"]
+
+
+@dataclass(frozen=True)
+class PublishConfig(Checked):
+    """Which outputs exist; nothing is built for one without subscribers anyway."""
+
+    mesh: bool = option(True, "publish ~/mesh")
+    tracks: bool = option(True, "publish ~/tracks, one cloud per frame")
+    tracks_window: bool = option(True, "publish ~/tracks_window")
+    camera: bool = option(True, "publish ~/camera_pose and ~/camera_path")
+    tf: bool = option(True, "publish TF from the camera frame to the object frame")
+    markers: bool = option(True, "publish ~/markers (display only)")
+
+
+@dataclass(frozen=True)
+class NodeConfig(Checked):
+    """Options of the node itself."""
+
+    autostart: bool = option(True, "configure and activate at start-up; false: wait for lifecycle transitions")
+    weights: str = option(
+        "", "folder with the backbone's weights; empty = the small demonstration model of this package"
+    )
+    recommended: bool = option(
+        True, "a parameter of the method left at its default takes the value that the weights folder recommends"
+    )
+    device: str = option("auto", "'auto', 'cpu', 'cuda' or 'cuda:N'; auto takes a GPU if there is one")
+    dtype: str = option("auto", "precision of the backbone; auto = bfloat16 on a GPU, float32 on a CPU",
+                        choices=("auto", "float32", "bfloat16", "float16"))  # fmt: skip
+    anchor_mesh: str = option(
+        "", "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image"
+    )
+    image_transport: str = option("raw", "'raw' reads image, 'compressed' reads image/compressed",
+                                  choices=("raw", "compressed"))  # fmt: skip
+    image_rectified: bool = option(
+        False, "the image is rectified already: CameraInfo's P is used and its distortion ignored"
+    )
+    overflow_policy: str = option(
+        "adaptive",
+        "frames faster than windows: 'adaptive' grows the stride, 'drop_oldest' loses the oldest, 'block' waits (bags)",
+        choices=POLICIES,
+    )
+    stride: int = option(1, "only every n-th frame is looked at", low=1, high=1000)
+    queue_size: int = option(
+        32, "frames that may wait for the device; at least a window", unit="frames", low=2, high=4096
+    )
+    mask_mode: str = option("every", "'every' image needs its mask, 'latest' reuses the newest one, "
+                            "'first' carries the first one on with GrabCut", choices=MASK_MODES)  # fmt: skip
+    mask_tolerance_s: float = option(
+        0.02, "largest difference between the stamps of an image and its mask or depth", unit="s", low=0.0, high=10.0
+    )
+    mask_instance_id: int = option(
+        0, "value of the object's pixels in the mask; 0 = every pixel that is not 0", low=0, high=65535
+    )
+    max_gap_s: float = option(
+        2.0,
+        "a longer gap between frames ends the chain: what waits is computed, then a reset; 0 = never",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
+    reset_on_frame_id_change: bool = option(True, "another frame_id resets; false: such frames are dropped")
+    object_id: int = option(1, "number of the object in messages and in the name of its frame", low=0, high=2**31 - 1)
+    object_frame_prefix: str = option("", "the object's frame is <prefix>object_<object_id>")
+    output_dir: str = option("attnchain_output", "folder below which ~/save_mesh writes; made when needed")
+    markers_rate_hz: float = option(5.0, "most markers per second of image time", unit="Hz", low=0.01, high=1000.0)
+    path_length: int = option(2000, "poses kept in ~/camera_path", low=1, high=100000)
+    watchdog_s: float = option(
+        5.0, "after so long without an image the log says why; 0 = never", unit="s", low=0.0, high=3600.0
+    )
+    publish: PublishConfig = field(default_factory=PublishConfig)
+
+
+_AT_START = frozenset({"autostart"})
+_AT_CONFIGURE = frozenset(
+    {
+        "weights",
+        "recommended",
+        "device",
+        "dtype",
+        "anchor_mesh",
+        "image_transport",
+        "image_rectified",
+        "object_frame_prefix",
+        "object_id",
+    }
+)
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One row of the table.
+
+    Attributes:
+        name: ROS parameter name.
+        kind: type of its value.
+        default: value without any setting.
+        doc: one sentence.
+        unit: unit of the value, "" = none.
+        low, high: range, None = open.
+        choices: allowed strings, None = free.
+        applies: "start" (read-only), "configure" (refused while configured), "window" (from the next window on).
+    """
+
+    name: str
+    kind: Kind
+    default: bool | int | float | str
+    doc: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...] | None
+    applies: Applies
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """All parameters of the node at one moment, checked against one another.
+
+    Raises:
+        ConfigError: options do not go together.
+    """
+
+    node: NodeConfig = field(default_factory=NodeConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+
+    def __post_init__(self) -> None:
+        _ = self.buffer
+
+    @property
+    def buffer(self) -> BufferConfig:
+        """The part that concerns the frame buffer."""
+        return BufferConfig(
+            frames=self.rollout.frames,
+            **{
+                item.name: getattr(self.node, item.name)
+                for item in dataclasses.fields(BufferConfig)
+                if item.name != "frames"
+            },
+        )
+
+    def recommended_by(self, options: dict[str, Any]) -> NodeSettings:
+        """These settings with a checkpoint's own options in place of those left at their defaults.
+
+        Args:
+            options: dotted options of ``RolloutConfig``, from the checkpoint.
+        Raises:
+            ConfigError: the checkpoint's options cannot be used.
+        """
+        if not self.node.recommended:
+            return self
+        mine, defaults = flatten(self.rollout), flatten(RolloutConfig())
+        changes = {
+            name: value for name, value in options.items() if name not in defaults or mine[name][1] == defaults[name][1]
+        }
+        return NodeSettings(self.node, replace(self.rollout, changes))
+
+    @property
+    def object_frame(self) -> str:
+        """Name of the object's TF frame."""
+        return f"{self.node.object_frame_prefix}object_{self.node.object_id}"
+
+
+def _kind(value: Any) -> Kind:
+    names: dict[type, Kind] = {bool: "bool", int: "int", float: "float", str: "str"}
+    return names[type(value)]
+
+
+def parameter_table() -> dict[str, ParameterSpec]:
+    """Every parameter by name, the node's own first."""
+    table: dict[str, ParameterSpec] = {}
+    for config in (NodeConfig(), RolloutConfig()):
+        for name, (item, value) in flatten(config).items():
+            meta = item.metadata
+            table[name] = ParameterSpec(
+                name=name,
+                kind=_kind(value),
+                default=value,
+                doc=meta["doc"],
+                unit=meta["unit"],
+                low=meta["low"],
+                high=meta["high"],
+                choices=meta["choices"],
+                applies="start" if name in _AT_START else "configure" if name in _AT_CONFIGURE else "window",
+            )
+    return table
+
+
+TABLE = parameter_table()
+_NODE_NAMES = frozenset(flatten(NodeConfig()))
+
+
+def coerce(name: str, value: Any) -> bool | int | float | str:
+    """A value as the type of its parameter; whole numbers are welcome where a float is wanted.
+
+    Raises:
+        ConfigError: unknown parameter (near names are listed) or another type.
+    """
+    if name not in TABLE:
+        near = difflib.get_close_matches(name, TABLE, n=3)
+        raise ConfigError(f"unknown parameter {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+    kind = TABLE[name].kind
+    if kind == "float" and type(value) is int:
+        return float(value)
+    wanted = {"bool": bool, "int": int, "float": float, "str": str}[kind]
+    if type(value) is not wanted:
+        raise ConfigError(f"{name} is {value!r} ({type(value).__name__}), wanted a value of type {kind}")
+    return value  # type: ignore[no-any-return]
+
+
+def check_value(name: str, raw: Any) -> bool | int | float | str:
+    """One value by itself: its type and its range.
+
+    Raises:
+        ConfigError: names the ROS parameter, the value and what is wanted.
+    """
+    value = coerce(name, raw)
+    holder = flatten(NodeConfig() if name in _NODE_NAMES else RolloutConfig())
+    try:
+        check_option(holder[name][0], value, name.rpartition(".")[0])
+    except ConfigError as error:
+        raise ConfigError(str(error).lstrip(".")) from None
+    return value
+
+
+def change(settings: NodeSettings, changes: dict[str, Any], *, configured: bool = False) -> NodeSettings:
+    """Settings with some parameters changed, all checks done.
+
+    Args:
+        settings: the settings now.
+        changes: new values by parameter name.
+        configured: refuse the parameters that are only read when the node is configured.
+    Raises:
+        ConfigError: says which parameter, which value and what is wanted.
+    """
+    own: dict[str, Any] = {}
+    method: dict[str, Any] = {}
+    for name, raw in changes.items():
+        value = check_value(name, raw)
+        if configured and TABLE[name].applies != "window" and value != value_of(settings, name):
+            raise ConfigError(f"{name} is only read when the node is configured: clean it up first, then set it")
+        (own if name in _NODE_NAMES else method)[name] = value
+    return NodeSettings(replace(settings.node, own), replace(settings.rollout, method))
+
+
+def value_of(settings: NodeSettings, name: str) -> bool | int | float | str:
+    """The present value of one parameter."""
+    holder: Any = settings.node if name in _NODE_NAMES else settings.rollout
+    for part in name.split("."):
+        holder = getattr(holder, part)
+    return holder  # type: ignore[no-any-return]
+
+
+def describe_range(spec: ParameterSpec) -> str:
+    """The range in words, "" where everything is allowed."""
+    if spec.choices is not None:
+        return "one of " + ", ".join(spec.choices)
+    if spec.low is not None and spec.high is not None:
+        return f"{spec.low:g} to {spec.high:g}"
+    if spec.low is not None:
+        return f"at least {spec.low:g}"
+    return f"at most {spec.high:g}" if spec.high is not None else ""
+
+
+def parameters_yaml() -> str:
+    """The text of config/attnchain.yaml: every parameter with its default, range and documentation."""
+    lines = [
+        "# All parameters of attnchain_node with their defaults, by `python3 -m attnchain_ros.node.parameters`;",
+        "# a test compares it with the table in the code. Copy what you change into a file of your own.",
+        "/**:",
+        "  ros__parameters:",
+    ]
+    groups: list[str] = []
+    for spec in TABLE.values():
+        *path, leaf = spec.name.split(".")
+        indent = "    " + "  " * len(path)
+        if path != groups:
+            lines += ["    " + "  " * level + f"{group}:" for level, group in enumerate(path)]
+            groups = path
+        notes = [part for part in (describe_range(spec), spec.unit) if part]
+        when = {"start": "read at start-up", "configure": "read when configured", "window": ""}[spec.applies]
+        tail = "; ".join(part for part in (" ".join(notes), when) if part)
+        lines.append(f"{indent}# {spec.doc}" + (f" [{tail}]" if tail else ""))
+        lines.append(f"{indent}{leaf}: {_scalar(spec.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, float):
+        text = repr(value)
+        # YAML 1.1 reads 1e-06 as a string: a number in it needs a dot.
+        return text.replace("e", ".0e") if "e" in text and "." not in text else text
+    return str(value)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(parameters_yaml())

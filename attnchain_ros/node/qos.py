@@ -1,0 +1,72 @@
+"""Quality of service by purpose, in one place; every profile can be overridden with ``qos_overrides`` parameters.
+
+Subscriptions ask for as little as possible, so that best-effort drivers, reliable bags and latched publishers are all
+received. Outputs that describe a state are latched: whoever comes late gets the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+IMAGE_DEPTH = 10
+BURST_DEPTH = 600
+
+
+def overriding() -> QoSOverridingOptions:
+    """Lets users set history, depth, reliability and durability by ``qos_overrides.<topic>.<entity>.<policy>``."""
+    return QoSOverridingOptions(
+        (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+    )
+
+
+def camera_input(*, lossless: bool) -> QoSProfile:
+    """Images, masks, depth, camera_info in; ``lossless`` (policy block) asks reliable publishers for every sample."""
+    if lossless:
+        return QoSProfile(history=HistoryPolicy.KEEP_ALL, depth=0, reliability=ReliabilityPolicy.RELIABLE)
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=IMAGE_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def fit_publishers(profile: QoSProfile, publishers: Sequence[TopicEndpointInfo], *, latched: bool) -> QoSProfile:
+    """A subscription's profile changed to what the publishers offer, where that receives more.
+
+    Args:
+        profile: what was asked for first.
+        publishers: endpoints of the topic, any number.
+        latched: ask latched publishers for their last sample (masks, camera_info).
+    """
+    if not publishers:
+        return profile
+    offered = [endpoint.qos_profile for endpoint in publishers]
+    reliability, durability, history = profile.reliability, profile.durability, profile.history
+    if any(offer.reliability == ReliabilityPolicy.BEST_EFFORT for offer in offered):
+        reliability = ReliabilityPolicy.BEST_EFFORT
+    if latched and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offered):
+        durability = DurabilityPolicy.TRANSIENT_LOCAL
+        if all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offered):
+            reliability = ReliabilityPolicy.RELIABLE  # the last sample is only handed out reliably
+    return QoSProfile(history=history, depth=profile.depth, reliability=reliability, durability=durability)
+
+
+def latched_output() -> QoSProfile:
+    """State: the last mesh, path, markers, status."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def burst_output() -> QoSProfile:
+    """One message per frame, a whole window at once: deep enough for several windows."""
+    return QoSProfile(depth=BURST_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def camera_output(*, reliable: bool) -> QoSProfile:
+    """What the fake camera publishes."""
+    kind = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+    return QoSProfile(depth=IMAGE_DEPTH, reliability=kind)
+
+
+def describe(profile: QoSProfile) -> str:
+    """The two policies that decide whether endpoints match, in words."""
+    return f"{profile.reliability.name.lower()}, {profile.durability.name.lower()}"

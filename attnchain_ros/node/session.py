@@ -1,0 +1,160 @@
+"""Everything that lives from configure to cleanup: buffer, worker, inputs and outputs, wired to one another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeout
+
+from rclpy.lifecycle import LifecycleNode
+
+from ..errors import Cancelled
+from ..rollout.window import Window, WindowResult
+from .assembly import DepthBook, WindowAssembler
+from .camera import CameraBook
+from .frame_buffer import Batch, FrameBuffer
+from .inputs import Inputs
+from .log_once import LogOnce
+from .outputs import Outputs
+from .parameters import NodeSettings
+from .statistics import Statistics
+from .worker import Engine, Worker
+
+STOP_TIMEOUT_S = 3.0
+"""How long a window under way may take to notice that it is cancelled."""
+
+
+class Session:
+    """The configured node.
+
+    Args:
+        node: owner of publishers and subscriptions.
+        settings: the parameters.
+        make_engine: builds the engine from settings, in the worker's thread.
+        stopping: true when the program wants to end; then building is not waited for.
+    Raises:
+        Exception: whatever ``make_engine`` raised; nothing is left behind then.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        settings: NodeSettings,
+        make_engine: Callable[[NodeSettings], Engine],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._node = node
+        self._complain = LogOnce(node.get_logger().warning)
+        self.statistics = Statistics()
+        self.latest: WindowResult | None = None
+        self._settings = settings
+        self._cameras = CameraBook(rectified=settings.node.image_rectified)
+        self._depths = DepthBook(round(settings.node.mask_tolerance_s * 1e9))
+        self._assembler = WindowAssembler(self._cameras, self._depths)
+        self.buffer = FrameBuffer(settings.buffer, on_ready=self._on_ready, on_problem=self._on_problem)
+        self._worker = Worker(
+            self.buffer, lambda: make_engine(settings), self._assemble, self._publish, self.statistics
+        )
+        future = self._worker.start()
+        while True:
+            try:
+                self._engine = future.result(timeout=0.1)
+                break
+            except FutureTimeout:
+                # Futures raise this class for themselves and for an engine that failed with it.
+                if future.done() and future.exception() is not None:
+                    raise
+                if stopping():
+                    self._worker.stop(0.0)
+                    raise Cancelled("the program ends while the weights are being loaded") from None
+        try:
+            self.apply(settings)
+            self._outputs = Outputs(node)
+            self._inputs = Inputs(
+                node,
+                self.buffer,
+                self._cameras,
+                self._depths,
+                self.statistics,
+                self._complain,
+                instance_id=lambda: self._settings.node.mask_instance_id,
+                lossless=lambda: self._settings.node.overflow_policy == "block",
+                compressed=settings.node.image_transport == "compressed",
+            )
+        except Exception:
+            self._worker.stop(STOP_TIMEOUT_S)
+            raise
+
+    @property
+    def settings(self) -> NodeSettings:
+        """The settings in force, with the checkpoint's recommendations."""
+        return self._settings
+
+    @property
+    def description(self) -> str:
+        """What computes the windows, for the log."""
+        return self._engine.description
+
+    @property
+    def inputs(self) -> Inputs:
+        """The subscriptions."""
+        return self._inputs
+
+    def apply(self, settings: NodeSettings) -> None:
+        """Take over changed parameters; the method's own from the next window on.
+
+        Raises:
+            ConfigError: together with the checkpoint's recommendations they cannot be used.
+        """
+        effective = self._engine.with_recommendations(settings)
+        self._settings = effective
+        self._depths.tolerance_ns = round(effective.node.mask_tolerance_s * 1e9)
+        self._worker.configure(effective)
+
+    def activate(self) -> None:
+        """Start to listen and to compute."""
+        self.buffer.reset("activated")
+        self._complain.clear()
+        self._worker.set_running(True)
+        self._inputs.subscribe()
+
+    def deactivate(self) -> None:
+        """Stop listening; the window under way is cancelled."""
+        self._inputs.unsubscribe()
+        self._worker.set_running(False)
+        self.buffer.reset("deactivated")
+
+    def close(self) -> bool:
+        """End the worker and remove the publishers; False if the worker did not end in time."""
+        self.buffer.close()
+        ended = self._worker.stop(STOP_TIMEOUT_S)
+        self._inputs.unsubscribe()
+        self._outputs.destroy()
+        return ended
+
+    def look_after(self) -> None:
+        """What has to be done now and then while active."""
+        silent_s = self.statistics.snapshot(time.monotonic()).last_image_s
+        gap_s = self._settings.node.max_gap_s
+        if 0 < gap_s < silent_s:
+            self.buffer.close_idle()
+        self._inputs.follow_publishers()
+        self._outputs.serve_late()
+
+    def _on_ready(self) -> None:
+        self._worker.wake()
+
+    def _on_problem(self, cause: str, text: str) -> None:
+        self._complain(f"{cause}: {text}", f"image without a usable mask ({cause}): {text}")
+
+    def _assemble(self, batch: Batch) -> Window:
+        window = self._assembler.assemble(batch)
+        for note in self._assembler.notes:
+            self._complain(note, note)
+        return window
+
+    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
+        self.latest = result
+        for note in result.notes:
+            self._complain(note, note)
+        self._outputs.publish(result, self._assembler.camera, batch.frames[0].frame_id, self._settings)

@@ -1,0 +1,245 @@
+"""The one thread that owns the device and the rollout's state. ROS-free: what it drives is passed in.
+
+A failed window is logged, counted and skipped, and the chain starts anew with the next one. Running out of memory is
+tried once more with smaller pieces. Resets travel with the batches: a reset voids the window under way (it is
+cancelled) and the next batch says that the rollout has to start anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from enum import Enum, auto
+from typing import Protocol
+
+from ..config import RolloutConfig
+from ..errors import AttnChainError, Cancelled
+from ..rollout.window import Window, WindowResult
+from .frame_buffer import Batch, FrameBuffer
+from .parameters import NodeSettings
+from .statistics import Statistics
+
+_LOG = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """What the worker drives: a rollout on its device. Made, called and dropped in the worker's thread only."""
+
+    @property
+    def description(self) -> str:
+        """Checkpoint, device and precision, for the log; any thread."""
+
+    def run(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> WindowResult:
+        """Compute one window; raises ``Cancelled`` soon after ``cancelled()`` turns true."""
+
+    def reset(self) -> None:
+        """Forget the chain so far."""
+
+    def configure(self, config: RolloutConfig) -> None:
+        """Use other options from the next window on."""
+
+    def with_recommendations(self, settings: NodeSettings) -> NodeSettings:
+        """Settings with the checkpoint's own options in place of those left at their defaults; any thread."""
+
+    def save_memory(self) -> None:
+        """The device ran out of memory: give cached memory back and work in smaller pieces."""
+
+
+class _Order(Enum):
+    WAKE = auto()
+    STOP = auto()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the device or the machine has no memory left (torch has no common class for it)."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower())
+    )
+
+
+class Worker:
+    """Takes batches from the buffer, computes and publishes them, until it is stopped.
+
+    Args:
+        buffer: where batches come from; wire its ``on_ready`` to ``wake``.
+        make_engine: builds the engine; called in the worker's thread.
+        assemble: batch to window.
+        publish: called with each result, in the worker's thread.
+        statistics: where to count.
+        clock: seconds of a steady clock, the one of ``Frame.arrived_s``.
+    """
+
+    def __init__(
+        self,
+        buffer: FrameBuffer,
+        make_engine: Callable[[], Engine],
+        assemble: Callable[[Batch], Window],
+        publish: Callable[[Batch, Window, WindowResult], None],
+        statistics: Statistics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._buffer = buffer
+        self._make_engine = make_engine
+        self._assemble = assemble
+        self._publish = publish
+        self._statistics = statistics
+        self._clock = clock
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._running = threading.Event()
+        self._lock = threading.Lock()
+        self._awake = False
+        self._new_settings: NodeSettings | None = None
+        self._ready: Future[Engine] = Future()
+        # A daemon, because a step of torch cannot be interrupted: a program that has to end does not wait for it.
+        self._thread = threading.Thread(target=self._main, name="attnchain-worker", daemon=True)
+
+    def start(self) -> Future[Engine]:
+        """Start the thread; the future holds the engine when it is built, or why it could not be."""
+        self._thread.start()
+        return self._ready
+
+    def wake(self) -> None:
+        """Look into the buffer; cheap, never blocks, any thread."""
+        with self._lock:
+            if self._awake:
+                return
+            self._awake = True
+        self._orders.put(_Order.WAKE)
+
+    def set_running(self, running: bool) -> None:
+        """Whether batches are taken (the node is active); turned off, the window under way is cancelled."""
+        if running:
+            self._running.set()
+            self.wake()
+        else:
+            self._running.clear()
+
+    def configure(self, settings: NodeSettings) -> None:
+        """Use other settings, for the engine and the buffer, from the next window on."""
+        with self._lock:
+            self._new_settings = settings
+        self.wake()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Cancel what is under way and end the thread; False if it did not end in time."""
+        self._stopping.set()
+        self._orders.put(_Order.STOP)
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _main(self) -> None:
+        try:
+            engine = self._make_engine()
+        except Exception as error:  # handed to whoever waits for the future, with its traceback
+            self._ready.set_exception(error)
+            return
+        self._ready.set_result(engine)
+        while not self._stopping.is_set():
+            if self._orders.get() is _Order.STOP:
+                return
+            with self._lock:
+                self._awake = False
+            try:
+                while not self._stopping.is_set():
+                    self._take_over(engine)
+                    if not self._running.is_set():
+                        break
+                    batch = self._buffer.take()
+                    if batch is None:
+                        break
+                    self._process(engine, batch)
+            except Exception as error:  # the node has to live on, whatever happens here
+                _LOG.exception("the worker met an error outside a window")
+                self._statistics.error(f"{type(error).__name__}: {error}")
+
+    def _take_over(self, engine: Engine) -> None:
+        """Apply changed settings: to both at once, so that no batch is larger than the engine's windows."""
+        with self._lock:
+            settings, self._new_settings = self._new_settings, None
+        if settings is not None:
+            engine.configure(settings.rollout)
+            self._buffer.configure(settings.buffer)
+
+    def _process(self, engine: Engine, batch: Batch) -> None:
+        def void() -> bool:
+            return self._stopping.is_set() or not self._running.is_set() or batch.generation != self._buffer.generation
+
+        fate: str | None = "window_error"
+        try:
+            fate = self._compute(engine, batch, void)
+        finally:
+            self._buffer.finish(batch, dropped=fate)
+            self._statistics.stage("idle")
+
+    def _compute(self, engine: Engine, batch: Batch, void: Callable[[], bool]) -> str | None:
+        """Returns None for a published window, otherwise why its frames were dropped."""
+        started = self._clock()
+        try:
+            if batch.reset is not None:
+                _LOG.info("the chain starts anew (%s)", batch.reset)
+                engine.reset()
+            window = self._assemble(batch)
+            result = self._run(engine, window, void)
+        except Cancelled:
+            return "cancelled"
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            _LOG.error(
+                "a window of %d frames failed and is skipped: %s",
+                len(batch.frames),
+                text,
+                exc_info=not _is_plain(error),
+            )
+            self._statistics.failed(text)
+            return "window_error"
+        if void():
+            return "cancelled"
+        computed = self._clock()
+        try:
+            self._publish(batch, window, result)
+        except Exception as error:
+            if self._stopping.is_set():
+                return "cancelled"
+            _LOG.exception("a window could not be published")
+            self._statistics.failed(f"publishing: {type(error).__name__}: {error}")
+            return None  # the chain itself is whole
+        done = self._clock()
+        self._statistics.window(
+            computed - started, done - batch.frames[-1].arrived_s, done - computed, result.timings_s
+        )
+        return None
+
+    def _run(self, engine: Engine, window: Window, void: Callable[[], bool]) -> WindowResult:
+        def progress(stage: str, done: int, total: int) -> None:
+            self._statistics.stage(f"{stage} {done}/{total}")
+
+        try:
+            return engine.run(window, progress, void)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            text = f"{type(error).__name__}: {error}"
+        # Outside the except block: the traceback there still holds the tensors that have to go.
+        _LOG.warning("out of memory in a window of %d frames (%s): once more with smaller pieces", window.frames, text)
+        self._statistics.error(text)
+        engine.save_memory()
+        return engine.run(window, progress, void)
+
+
+def _is_plain(error: Exception) -> bool:
+    """Errors raised on purpose explain themselves; of all others the traceback is wanted."""
+    return isinstance(error, AttnChainError)

@@ -1,0 +1,138 @@
+"""The image-encoder stage: a small DINOv2 vision transformer, trained densely on known parts and positions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import Dinov2Config, Dinov2Model
+
+from ..synthetic import PART_COUNT
+from .data import BACKGROUND, Windows
+from .recipe import ImageEncoderConfig
+from .shapes import to_tensor
+
+PIXEL_MEAN = (0.90, 0.89, 0.88)
+"""Mean of the training pictures (animals on white), RGB in 0 .. 1."""
+
+PIXEL_DEVIATION = (0.23, 0.25, 0.26)
+"""Standard deviation of the training pictures."""
+
+
+def make_encoder(config: ImageEncoderConfig, image_size: int) -> Dinov2Model:
+    """An untrained encoder of the recipe's sizes."""
+    return Dinov2Model(
+        Dinov2Config(
+            hidden_size=config.width,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            mlp_ratio=config.ratio,
+            image_size=image_size,
+            patch_size=config.patch,
+            num_channels=3,
+            layerscale_value=1.0,
+            attn_implementation="sdpa",
+        )
+    )
+
+
+def normalise_pixels(images: Tensor) -> Tensor:
+    """[B, S, S, 3] uint8 or float 0 .. 255 -> [B, 3, S, S] float32, normalised."""
+    scaled = images.float() / 255.0
+    return ((scaled - torch.tensor(PIXEL_MEAN)) / torch.tensor(PIXEL_DEVIATION)).permute(0, 3, 1, 2).contiguous()
+
+
+def encode_pictures(encoder: Dinov2Model, images: Tensor) -> Tensor:
+    """[B, S, S, 3] pictures -> context tokens [B, 1 + P, C], the class token first."""
+    tokens: Tensor = encoder(pixel_values=normalise_pixels(images)).last_hidden_state
+    return tokens
+
+
+def vary_pictures(images: Tensor, noise: torch.Generator) -> Tensor:
+    """Change colours and sharpness of [B, S, S, 3] pictures and add noise; white stays nearly white."""
+    count = len(images)
+    gain = 1.0 + 0.12 * (2.0 * torch.rand(count, 1, 1, 3, generator=noise) - 1.0)
+    varied = 255.0 * (images.float() / 255.0).pow(gain)
+    planes = varied.permute(0, 3, 1, 2)
+    blurred = F.avg_pool2d(planes, 3, stride=1, padding=1, count_include_pad=False).permute(0, 2, 3, 1)
+    share = 0.6 * torch.rand(count, 1, 1, 1, generator=noise)
+    varied = varied + share * (blurred - varied)
+    strength = 6.0 * torch.rand(count, 1, 1, 1, generator=noise)
+    return (varied + strength * torch.randn(images.shape, generator=noise)).clamp(0.0, 255.0)
+
+
+class DenseEncoder(nn.Module):
+    """The encoder with heads that are thrown away after training.
+
+    Every patch token predicts the part (or background) and the visible surface position at a few pixels of its patch;
+    the class token predicts where all limbs are, hidden ones too.
+
+    Args:
+        encoder: what is kept.
+        cells: labelled pixels along each side of a patch.
+    """
+
+    def __init__(self, encoder: Dinov2Model, cells: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.cells = cells
+        width = encoder.config.hidden_size
+        self.head_dense = nn.Linear(width, cells * cells * (PART_COUNT + 1 + 3))
+        self.head_limbs = nn.Linear(width, PART_COUNT * 6)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, S, S, 3] -> part logits [B, L, L, 14], positions [B, L, L, 3], limbs [B, 13, 6]."""
+        tokens = encode_pictures(self.encoder, images)
+        grid = round((tokens.shape[1] - 1) ** 0.5)
+        dense = self.head_dense(tokens[:, 1:]).float()
+        dense = dense.view(len(tokens), grid, grid, self.cells, self.cells, -1).transpose(2, 3)
+        dense = dense.reshape(len(tokens), grid * self.cells, grid * self.cells, -1)
+        limbs = self.head_limbs(tokens[:, 0]).float().view(len(tokens), PART_COUNT, 6)
+        return dense[..., : PART_COUNT + 1], dense[..., PART_COUNT + 1 :], limbs
+
+
+class PictureTask:
+    """Trains a ``DenseEncoder`` on known parts, positions and limbs."""
+
+    def __init__(self, network: DenseEncoder, config: ImageEncoderConfig, train: Windows, held_out: Windows) -> None:
+        self.network = network
+        self.settings = config.optim
+        self.windows = train
+        self.held_out = held_out
+
+    def before(self, step: int) -> None:
+        """Nothing changes while training."""
+
+    def batch(self, windows: Windows, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pictures, parts (0 is background), positions and limbs of random frames."""
+        clips = rng.integers(len(windows), size=count)
+        frames = rng.integers(windows.shards[0]["images"].shape[1], size=count)
+        images, parts, xyz, starts, ends = (
+            windows.take(name, clips, frames) for name in ("images", "parts", "xyz", "starts", "ends")
+        )
+        limbs = torch.cat([to_tensor(starts), to_tensor(ends)], dim=-1)
+        return torch.from_numpy(images), torch.from_numpy(parts).long() - BACKGROUND, to_tensor(xyz), limbs
+
+    def loss(self, step: int, rng: np.random.Generator, noise: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        images, parts, xyz, limbs = self.batch(self.windows, self.settings.batch, rng)
+        logits, positions, limbs_seen = self.network(vary_pictures(images, noise))
+        part_loss = F.cross_entropy(logits.flatten(0, 2), parts.flatten())
+        seen = (parts > 0).float()[..., None]
+        place_loss = ((positions - xyz).abs() * seen).sum() / (3.0 * seen.sum()).clamp(min=1.0)
+        limb_loss = (limbs_seen - limbs).abs().mean()
+        losses = {"part": part_loss, "place": place_loss, "limb": limb_loss}
+        figures = {name: float(value.detach()) for name, value in losses.items()}
+        return part_loss + 2.0 * place_loss + 2.0 * limb_loss, figures
+
+    def evaluate(self) -> dict[str, float]:
+        images, parts, xyz, limbs = self.batch(self.held_out, 256, np.random.default_rng(17))
+        logits, positions, limbs_seen = self.network(images)
+        inside = parts > 0
+        right = logits.argmax(-1) == parts
+        return {
+            "part_accuracy": float(right[inside].float().mean()),
+            "mask_accuracy": float(((logits.argmax(-1) > 0) == inside).float().mean()),
+            "place_error": float((positions - xyz).norm(dim=-1)[inside].mean()),
+            "limb_error": float((limbs_seen - limbs).unflatten(-1, (2, 3)).norm(dim=-1).mean()),
+        }

@@ -1,0 +1,279 @@
+"""Bags written by rosbags are read back as clips; results bags hold the right numbers and the same bytes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from attnchain_ros.errors import ConfigError, FileFormatError, InputError
+from attnchain_ros.files.bag_types import bag_types
+from attnchain_ros.files.bag_writing import CLOUD_DTYPE, ResultBagWriter
+from attnchain_ros.files.bags import open_bag
+from attnchain_ros.files.images import open_frames
+
+START = 1_700_000_000_000_000_000
+STEP = 33_333_333
+H, W = 12, 16
+
+
+def _header(stamp: int) -> Any:
+    types = bag_types().types
+    time = types["builtin_interfaces/msg/Time"](sec=stamp // 10**9, nanosec=stamp % 10**9)
+    return types["std_msgs/msg/Header"](stamp=time, frame_id="cam_optical")
+
+
+def _image(stamp: int, values: np.ndarray, encoding: str) -> Any:
+    raw = np.ascontiguousarray(values)
+    step = raw.strides[0]
+    data = np.frombuffer(raw.tobytes(), np.uint8)
+    kind = bag_types().types["sensor_msgs/msg/Image"]
+    height, width = raw.shape[:2]
+    return kind(
+        header=_header(stamp), height=height, width=width, encoding=encoding, is_bigendian=0, step=step, data=data
+    )
+
+
+def _info(stamp: int, focal: float = 20.0, d: tuple[float, ...] = ()) -> Any:
+    types = bag_types().types
+    roi = types["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+    k = np.array([focal, 0, 7.5, 0, focal, 5.5, 0, 0, 1])
+    return types["sensor_msgs/msg/CameraInfo"](
+        header=_header(stamp), height=H, width=W, distortion_model="plumb_bob", d=np.array(d), k=k,
+        r=np.eye(3).ravel(), p=np.zeros(12), binning_x=0, binning_y=0, roi=roi,
+    )  # fmt: skip
+
+
+def _colours(number: int) -> np.ndarray:
+    return np.full((H, W, 3), (10 * number, 100, 200), np.uint8)
+
+
+def _mask(number: int) -> np.ndarray:
+    mask = np.zeros((H, W), np.uint8)
+    mask[2:8, 1 + number : 7 + number] = 3
+    return mask
+
+
+def _record(
+    path: Path,
+    messages: list[tuple[str, int, Any]],
+    storage: StoragePlugin = StoragePlugin.MCAP,
+    compression: CompressionMode = CompressionMode.NONE,
+) -> Path:
+    """Write (topic, time, message) in the order given."""
+    writer = Writer(path, version=9, storage_plugin=storage)
+    writer.set_compression(compression, CompressionFormat.ZSTD)
+    with writer:
+        known: dict[str, Any] = {}
+        for topic, time, message in messages:
+            if topic not in known:
+                known[topic] = writer.add_connection(topic, message.__msgtype__, typestore=bag_types())
+            writer.write(known[topic], time, bags_bytes(message))
+    return path
+
+
+def bags_bytes(message: Any) -> bytes:
+    return bytes(bag_types().serialize_cdr(message, message.__msgtype__))
+
+
+def _clip(count: int = 4, late_masks: int = 5_000_000) -> list[tuple[str, int, Any]]:
+    """Images, and masks that were recorded some time after their images but carry nearly their stamps."""
+    messages = [("/cam/camera_info", START, _info(START))]
+    for number in range(count):
+        stamp = START + number * STEP
+        messages.append(("/cam/image", stamp + 1000, _image(stamp, _colours(number), "rgb8")))
+        messages.append(("/cam/mask", stamp + late_masks, _image(stamp + 300, _mask(number), "mono8")))
+    return sorted(messages, key=lambda item: item[1])
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("compression", [CompressionMode.NONE, CompressionMode.MESSAGE, CompressionMode.FILE])
+def test_images_masks_and_camera_are_read(tmp_path: Path, storage: StoragePlugin, compression: CompressionMode) -> None:
+    source = open_frames(_record(tmp_path / "bag", _clip(), storage, compression))
+    for _ in range(2):
+        frames = list(source)
+        assert [frame.stamp_ns for frame in frames] == [START + n * STEP for n in range(4)]
+        for number, frame in enumerate(frames):
+            np.testing.assert_array_equal(frame.image, _colours(number))
+            np.testing.assert_array_equal(frame.mask, _mask(number) > 0)
+            assert frame.depth_m is None
+    assert source.count == 4
+    assert source.intrinsics is not None and source.intrinsics[0, 0] == 20.0
+    assert source.notes == []
+
+
+def test_masks_that_were_recorded_long_after_their_images_are_found(tmp_path: Path) -> None:
+    frames = list(open_bag(_record(tmp_path / "bag", _clip(late_masks=10**9))))
+    for number, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.mask, _mask(number) > 0)
+
+
+def test_missing_masks_stay_missing_and_are_counted(tmp_path: Path) -> None:
+    messages = [item for item in _clip() if not (item[0] == "/cam/mask" and item[1] > START + STEP)]
+    source = open_bag(_record(tmp_path / "bag", messages))
+    assert [frame.mask is not None for frame in source] == [True, False, False, False]
+    assert any("3 images have no mask on /cam/mask" in note for note in source.notes)
+
+
+def test_a_mask_without_stamp_belongs_to_every_image(tmp_path: Path) -> None:
+    messages = [item for item in _clip() if item[0] != "/cam/mask"]
+    messages.insert(0, ("/cam/mask", START - 1, _image(0, _mask(0), "mono8")))
+    for frame in open_bag(_record(tmp_path / "bag", messages)):
+        np.testing.assert_array_equal(frame.mask, _mask(0) > 0)
+
+
+def test_instance_depth_compressed_and_uncalibrated(tmp_path: Path) -> None:
+    jpeg = cv2.imencode(".jpg", _colours(3)[..., ::-1])[1].ravel()
+    picture = bag_types().types["sensor_msgs/msg/CompressedImage"](header=_header(START), format="jpeg", data=jpeg)
+    ids = _mask(0).astype(np.uint16) + 7
+    messages = [
+        ("/image/compressed", START, picture),
+        ("/camera_info", START, _info(START, focal=0.0)),
+        ("/segmentation", START, _image(START, ids, "16UC1")),
+        ("/depth", START, _image(START, np.full((H, W), 1500, np.uint16), "16UC1")),
+    ]
+    source = open_bag(_record(tmp_path / "bag", messages), mask_instance=10)
+    (frame,) = source
+    np.testing.assert_allclose(frame.image, _colours(3), atol=4)
+    np.testing.assert_array_equal(frame.mask, _mask(0) == 3)
+    np.testing.assert_allclose(frame.depth_m, 1.5)
+    assert source.intrinsics is None and any("not calibrated" in note for note in source.notes)
+
+
+def test_distortion_is_removed_and_points_go_back(tmp_path: Path) -> None:
+    messages = [(topic, time, message) for topic, time, message in _clip(2) if topic != "/cam/camera_info"]
+    messages.insert(0, ("/cam/camera_info", START, _info(START, d=(-0.2, 0.05, 0.0, 0.0, 0.0))))
+    source = open_bag(_record(tmp_path / "bag", messages))
+    points = np.array([[[7.5, 5.5], [2.0, 3.0], [np.nan, 1.0]]], np.float32)
+    back = source.camera.distort_points(points)
+    np.testing.assert_allclose(back[0, 0], [7.5, 5.5], atol=1e-5)
+    # By hand: x' = x (1 + k1 r2 + k2 r4) about the centre, in units of the focal length.
+    x, y = (2.0 - 7.5) / 20, (3.0 - 5.5) / 20
+    factor = 1 - 0.2 * (x * x + y * y) + 0.05 * (x * x + y * y) ** 2
+    np.testing.assert_allclose(back[0, 1], [7.5 + 20 * x * factor, 5.5 + 20 * y * factor], atol=1e-5)
+    assert np.isnan(back[0, 2]).all()
+    assert len(list(source)) == 2
+
+
+def test_images_that_go_back_in_time_are_left_out_and_counted(tmp_path: Path) -> None:
+    messages = [item for item in _clip(3) if item[0] == "/cam/image"]
+    messages[1] = ("/cam/image", START + STEP, _image(START - STEP, _colours(1), "rgb8"))
+    source = open_bag(_record(tmp_path / "bag", messages))
+    assert [int(frame.image[0, 0, 0]) for frame in source] == [0, 20]
+    assert any("1 images" in note and "left out" in note for note in source.notes)
+
+
+def test_refusals_list_what_the_bag_holds(tmp_path: Path) -> None:
+    bag = _record(tmp_path / "bag", _clip(1))
+    with pytest.raises(FileFormatError, match=r"no topic /left/image .*/cam/image \(sensor_msgs/msg/Image\)"):
+        open_bag(bag, image_topic="left/image")
+    two = [*_clip(1), ("/right/image", START, _image(START, _colours(1), "rgb8"))]
+    both = _record(tmp_path / "two", two)
+    with pytest.raises(FileFormatError, match="2 image topics, name the one to use; it holds /cam/camera_info"):
+        open_frames(both)
+    assert open_frames(both, image_topic="/right/image").count == 1
+    none = _record(tmp_path / "none", [item for item in _clip(1) if item[0] == "/cam/camera_info"])
+    with pytest.raises(FileFormatError, match="no image topic; it holds /cam/camera_info"):
+        open_frames(none)
+    small = [*_clip(1)[:2], ("/cam/mask", START + 9, _image(START, np.ones((4, 4), np.uint8), "mono8"))]
+    with pytest.raises(InputError, match=r"image 0 is 16x12, the message on /cam/mask is 4x4"):
+        list(open_bag(_record(tmp_path / "small", small)))
+    odd = [("/cam/image", START, _image(START, _colours(0), "bgr16"))]
+    with pytest.raises(FileFormatError, match=r"/cam/image, image 0: image encoding 'bgr16'"):
+        list(open_bag(_record(tmp_path / "odd", odd)))
+    with pytest.raises(ConfigError, match="is a bag: its masks"):
+        open_frames(bag, fps=10.0)
+    broken = _record(tmp_path / "broken", _clip(1))
+    (broken / "broken.mcap").write_bytes(b"rubbish")
+    with pytest.raises(FileFormatError, match=r"bag .*broken cannot be read"):
+        open_frames(broken)
+
+
+def _results(path: Path, scene: Any, **options: Any) -> Path:
+    with ResultBagWriter(path, camera_frame="cam_optical", **options) as writer:
+        for _, result in scene.windows:
+            writer.add(result)
+    return path
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_results_hold_the_numbers_and_the_same_bytes_twice(
+    tmp_path: Path, make_scene: Callable[..., Any], storage: str
+) -> None:
+    scene = make_scene(scale=0.5)
+    bags = [_results(tmp_path / side / "results", scene, storage=storage) for side in ("a", "b")]
+    names = sorted(item.name for item in bags[0].iterdir())
+    assert len(names) == 2 and names == sorted(item.name for item in bags[1].iterdir())
+    for name in names:
+        assert (bags[0] / name).read_bytes() == (bags[1] / name).read_bytes(), name
+    found: dict[str, list[Any]] = {}
+    with AnyReader([bags[0]]) as reader:
+        for connection, time, raw in reader.messages():
+            found.setdefault(connection.topic, []).append((time, reader.deserialize(raw, connection.msgtype)))
+    frames = len(scene.images)
+    assert len(found["/attnchain/mesh"]) == len(found["/attnchain/tracks_window"]) == len(scene.windows)
+    assert len(found["/attnchain/tracks"]) == len(found["/attnchain/camera_pose"]) == len(found["/tf"]) == frames
+    assert [time for time, _ in found["/tf"]] == [START + n * STEP for n in range(frames)]
+    _check_window(found, scene)
+    _check_frame(found, scene)
+
+
+def _check_window(found: dict[str, list[Any]], scene: Any) -> None:
+    part, result = scene.windows[1]
+    time, mesh = found["/attnchain/mesh"][1]
+    assert time == result.stamps_ns[-1] and mesh.header.frame_id == "object_1"
+    assert (mesh.frame_count, mesh.window_index, mesh.scale, mesh.metric) == (result.frames, 1, 0.5, True)
+    shape = (mesh.frame_count, mesh.vertex_count, 3)
+    np.testing.assert_allclose(mesh.vertices.reshape(shape), scene.vertices[part] * 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(mesh.triangles.reshape(-1, 3), scene.faces)
+    assert [stamp.sec * 10**9 + stamp.nanosec for stamp in mesh.stamps] == result.stamps_ns.tolist()
+    _, tracks = found["/attnchain/tracks_window"][1]
+    assert tracks.header.frame_id == "cam_optical" and tracks.object_frame_id == "object_1"
+    np.testing.assert_array_equal(tracks.points_px.reshape(result.tracks.points_px.shape), result.tracks.points_px)
+    np.testing.assert_allclose(tracks.points_camera, result.tracks.points_camera.ravel() * 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(tracks.visible, result.tracks.visible.ravel().astype(int))
+
+
+def _check_frame(found: dict[str, list[Any]], scene: Any) -> None:
+    _, result = scene.windows[0]
+    _, cloud = found["/attnchain/tracks"][1]
+    rows = np.frombuffer(cloud.data.tobytes(), CLOUD_DTYPE)
+    assert cloud.width == len(rows) == 40 and cloud.point_step == 28
+    np.testing.assert_allclose(rows["z"], result.tracks.points_camera[1, :, 2] * 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(rows["id"], result.tracks.ids)
+    red, green, blue = result.tracks.colors[5].tolist()
+    assert rows["rgb"][5] == red * 65536 + green * 256 + blue
+    _, message = found["/tf"][1]
+    (transform,) = message.transforms
+    assert (transform.header.frame_id, transform.child_frame_id) == ("cam_optical", "object_1")
+    pose = result.camera.camera_from_object[1]
+    shift = transform.transform.translation
+    np.testing.assert_allclose([shift.x, shift.y, shift.z], pose[:3, 3] * 0.5)
+    turn = transform.transform.rotation
+    # diag(1, -1, -1) is half a turn about x.
+    np.testing.assert_allclose(np.abs([turn.x, turn.y, turn.z, turn.w]), [1, 0, 0, 0], atol=1e-12)
+    _, camera = found["/attnchain/camera_pose"][1]
+    place = camera.pose.pose.position
+    np.testing.assert_allclose([place.x, place.y, place.z], -pose[:3, :3].T @ pose[:3, 3] * 0.5)
+    assert camera.header.frame_id == "object_1"
+    assert found["/attnchain/camera_pose"][2][1].pose.covariance[0] == 1e6, "frame 2 has no pose of its own"
+
+
+def test_an_existing_bag_is_kept_and_a_failed_one_is_not_left_behind(
+    tmp_path: Path, make_scene: Callable[..., Any]
+) -> None:
+    path = _results(tmp_path / "results", make_scene())
+    with pytest.raises(FileFormatError, match="exists already"):
+        _results(path, make_scene())
+    with pytest.raises(RuntimeError), ResultBagWriter(tmp_path / "failed", camera_frame="cam"):
+        raise RuntimeError
+    assert [item.name for item in tmp_path.iterdir()] == ["results"]
+    _results(path, make_scene(), overwrite=True)
+    with pytest.raises(ConfigError, match="storage is 'db4'"):
+        ResultBagWriter(tmp_path / "x", camera_frame="cam", storage="db4")  # type: ignore[arg-type]

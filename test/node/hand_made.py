@@ -1,0 +1,148 @@
+"""A scene with a known answer: an octahedron that turns and moves in front of a camera, and an engine that knows it.
+
+Everything is a closed form of the stamp, so that tests can compare published messages with it. ROS-free.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from attnchain_ros.config import RolloutConfig
+from attnchain_ros.errors import Cancelled, MaskError
+from attnchain_ros.node.parameters import NodeSettings
+from attnchain_ros.rollout.window import CameraTrack, PointTracks, Window, WindowResult
+
+VERTICES = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], np.float32)
+FACES = np.array([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]], np.int32)
+COLORS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 0, 255]], np.uint8)
+INTRINSICS = np.array([[50.0, 0, 15.5], [0, 50.0, 11.5], [0, 0, 1]])
+BAD_LUCK = 13
+"""A window whose first pixel has this value fails."""
+NO_MEMORY = 14
+"""A window whose first pixel has this value runs out of memory, once."""
+ALWAYS_NO_MEMORY = 15
+
+
+def vertices_at(stamp_ns: int) -> np.ndarray:
+    """[V, 3] float32: the octahedron breathes."""
+    return (VERTICES * np.float32(1 + 0.2 * np.sin(stamp_ns * 1e-9))).astype(np.float32)
+
+
+def camera_from_object_at(stamp_ns: int) -> np.ndarray:
+    """[4, 4]: turns about the camera's y axis, three units ahead."""
+    angle = 0.5 * stamp_ns * 1e-9
+    pose = np.eye(4)
+    pose[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    pose[:3, 3] = [0.1, -0.2, 3.0]
+    return pose
+
+
+def make_result(
+    stamps_ns: np.ndarray, *, index: int = 0, shared_first: bool = False, topology_id: int = 1, scale: float = 1.0
+) -> WindowResult:
+    """The true answer for a window; the tracks are the six vertices."""
+    frames, count = len(stamps_ns), len(VERTICES)
+    vertices = np.stack([vertices_at(int(stamp)) for stamp in stamps_ns])
+    poses = np.stack([camera_from_object_at(int(stamp)) for stamp in stamps_ns])
+    in_camera = np.einsum("fij,fvj->fvi", poses[:, :3, :3], vertices) + poses[:, None, :3, 3]
+    pixels = in_camera @ INTRINSICS.T
+    tracks = PointTracks(
+        ids=np.arange(10, 10 + count),
+        points_px=(pixels[..., :2] / pixels[..., 2:]).astype(np.float32),
+        points_object=vertices,
+        points_camera=in_camera.astype(np.float32),
+        visible=np.broadcast_to(np.arange(count) % 2 == 0, (frames, count)).copy(),
+        confidence=np.full((frames, count), 0.75, np.float32),
+        colors=COLORS,
+        face=np.zeros(count, np.int32),
+        barycentric=np.zeros((count, 3), np.float32),
+    )
+    camera = CameraTrack(
+        intrinsics=INTRINSICS,
+        intrinsics_given=True,
+        camera_from_object=poses,
+        valid=np.ones(frames, bool),
+        inliers=np.full(frames, 20, np.int32),
+        reprojection_px=np.full(frames, 0.5, np.float32),
+    )
+    return WindowResult(
+        index=index,
+        topology_id=topology_id,
+        stamps_ns=np.asarray(stamps_ns, np.int64),
+        shared_first=shared_first,
+        vertices=vertices,
+        faces=FACES,
+        vertex_colors=COLORS,
+        confidence=np.full(frames, 0.9, np.float32),
+        landmark_vertices=np.arange(count),
+        landmarks=vertices,
+        landmark_valid=np.ones((frames, count), bool),
+        tracks=tracks,
+        camera=camera,
+        scale=scale,
+        metric=scale != 1.0,
+        silhouette_iou=1.0,
+        timings_s={"all": 0.001},
+    )
+
+
+class HandMadeEngine:
+    """Answers windows with the truth, in ``seconds``; keeps what it was asked for tests."""
+
+    description = "hand-made engine"
+
+    def __init__(self, settings: NodeSettings, seconds: float = 0.0) -> None:
+        self.settings = settings
+        self.seconds = seconds
+        self.windows: list[Window] = []
+        self.configs: list[RolloutConfig] = []
+        self.resets = 0
+        self.saved_memory = 0
+        self.in_window = threading.Event()
+        self._index = self._topology = 0
+        self._last_ns: int | None = None
+
+    def with_recommendations(self, settings: NodeSettings) -> NodeSettings:
+        """No recommendations."""
+        return settings
+
+    def configure(self, config: RolloutConfig) -> None:
+        """Keep the config."""
+        self.configs.append(config)
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.resets += 1
+        self._index, self._last_ns = 0, None
+        self._topology += 1
+
+    def save_memory(self) -> None:
+        """Count."""
+        self.saved_memory += 1
+
+    def run(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> WindowResult:
+        """The truth, or the fault that the first pixel asks for."""
+        self.in_window.set()
+        self.windows.append(window)
+        order = int(window.images[0, 0, 0, 0])
+        if order == BAD_LUCK:
+            raise MaskError("all masks are empty")
+        if order == ALWAYS_NO_MEMORY or (order == NO_MEMORY and not self.saved_memory):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 1 GiB")
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            progress("waiting", 0, 1)
+            if cancelled():
+                raise Cancelled("asked to stop")
+            time.sleep(0.002)
+        shared = self._last_ns is not None and self._last_ns == int(window.stamps_ns[0])
+        result = make_result(window.stamps_ns, index=self._index, shared_first=shared, topology_id=self._topology)
+        self._index += 1
+        self._last_ns = int(window.stamps_ns[-1])
+        return result

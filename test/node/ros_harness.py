@@ -1,0 +1,175 @@
+"""Real DDS for tests: a node in its own process, a client here, and waiting on conditions with a deadline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+
+DOMAIN = 40 + os.getpid() % 60
+"""Chosen by process, so that tests that run side by side do not hear one another."""
+RELIABLE = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+HEIGHT, WIDTH = 24, 32
+
+
+def environment() -> dict[str, str]:
+    """For every process of a test."""
+    return os.environ | {
+        "ROS_DOMAIN_ID": str(DOMAIN),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class NodeProcess:
+    """``node_process.py`` running; its log goes to a file."""
+
+    def __init__(
+        self, log: Path, *arguments: str, seconds: float = 0.0, parameters: dict[str, Any] | None = None
+    ) -> None:
+        command = [sys.executable, str(Path(__file__).parent / "node_process.py"), str(seconds), "--ros-args"]
+        for name, value in (parameters or {}).items():
+            command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
+        self.log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [*command, *arguments], stdout=file, stderr=subprocess.STDOUT, env=environment(), start_new_session=True
+            )
+
+    def text(self) -> str:
+        """The log so far."""
+        return self.log.read_text(errors="replace")
+
+    def end(self, number: int = signal.SIGINT, timeout_s: float = 5.0) -> int:
+        """Send a signal and wait; returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+    def kill(self) -> None:
+        """Make sure that it is gone."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+
+class Client:
+    """A node in the test's process that publishes frames and keeps what it hears."""
+
+    def __init__(self, namespace: str = "") -> None:
+        os.environ.update({key: environment()[key] for key in ("ROS_AUTOMATIC_DISCOVERY_RANGE",)})
+        self.context = Context()
+        self.context.init(domain_id=DOMAIN)
+        self.node = rclpy.create_node("client", context=self.context, namespace=namespace)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.heard: dict[str, list[Any]] = {}
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.context.shutdown()
+
+    def listen(self, topic: str, message_type: type[Any], profile: QoSProfile = RELIABLE) -> list[Any]:
+        """Subscribe; returns the list that messages go to."""
+        found = self.heard.setdefault(topic, [])
+        self.node.create_subscription(message_type, topic, found.append, profile)
+        return found
+
+    def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+        """Spin until a condition holds."""
+        end = time.monotonic() + timeout_s
+        while not (found := condition()):
+            if time.monotonic() > end:
+                raise AssertionError(f"waited {timeout_s:g} s in vain: {what}")
+            self.executor.spin_once(timeout_sec=0.02)
+        return found
+
+    def call(self, service_type: type[Any], name: str, request: Any, timeout_s: float = 60.0) -> Any:
+        """Call a service and wait for its answer."""
+        client = self.node.create_client(service_type, name)
+        self.wait_until(client.service_is_ready, f"service {name}")
+        future = client.call_async(request)
+        self.wait_until(future.done, f"answer of {name}", timeout_s)
+        self.node.destroy_client(client)
+        return future.result()
+
+
+def image_message(
+    stamp_ns: int, *, first_pixel: int = 0, frame_id: str = "camera_optical", size=(HEIGHT, WIDTH)
+) -> Image:
+    """A grey image whose first pixel can give the hand-made engine an order."""
+    pixels = np.full((*size, 3), 90, np.uint8)
+    pixels[0, 0] = first_pixel
+    return _image(stamp_ns, pixels, "rgb8", frame_id)
+
+
+def mask_message(stamp_ns: int, frame_id: str = "camera_optical", size=(HEIGHT, WIDTH)) -> Image:
+    """A mask with a square in it."""
+    pixels = np.zeros(size, np.uint8)
+    pixels[6:18, 8:24] = 255
+    return _image(stamp_ns, pixels, "mono8", frame_id)
+
+
+def info_message(stamp_ns: int, intrinsics: np.ndarray, frame_id: str = "camera_optical") -> CameraInfo:
+    """A pinhole camera."""
+    message = CameraInfo(height=HEIGHT, width=WIDTH, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.k = intrinsics.astype(float).ravel()
+    message.p = np.concatenate([intrinsics, np.zeros((3, 1))], axis=1).ravel()
+    _stamp(message, stamp_ns, frame_id)
+    return message
+
+
+def _image(stamp_ns: int, pixels: np.ndarray, encoding: str, frame_id: str) -> Image:
+    message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=pixels[0].nbytes)
+    message.data = pixels.tobytes()
+    _stamp(message, stamp_ns, frame_id)
+    return message
+
+
+def _stamp(message: Any, stamp_ns: int, frame_id: str) -> None:
+    message.header.frame_id = frame_id
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+
+
+class Camera:
+    """Publishes image, mask and camera_info of the hand-made scene."""
+
+    def __init__(self, client: Client, intrinsics: np.ndarray, profile: QoSProfile = BEST_EFFORT) -> None:
+        self.client = client
+        self.intrinsics = intrinsics
+        self._images = client.node.create_publisher(Image, "image", profile)
+        self._masks = client.node.create_publisher(Image, "mask", profile)
+        self._infos = client.node.create_publisher(CameraInfo, "camera_info", profile)
+
+    def wait_for_node(self) -> None:
+        """Until the node subscribes to all three."""
+        everything = (self._images, self._masks, self._infos)
+        self.client.wait_until(
+            lambda: all(publisher.get_subscription_count() for publisher in everything), "the node subscribes"
+        )
+
+    def send(self, stamps_ns: Sequence[int], *, rate_hz: float = 200.0, **options: Any) -> None:
+        """Publish frames at a rate; spins meanwhile."""
+        for stamp in stamps_ns:
+            due = time.monotonic() + 1 / rate_hz
+            self._infos.publish(info_message(stamp, self.intrinsics))
+            self._masks.publish(mask_message(stamp))
+            self._images.publish(image_message(stamp, **options))
+            self.client.wait_until(lambda due=due: time.monotonic() >= due, "the next frame is due")

@@ -1,0 +1,85 @@
+"""From batches to windows: masks carried on, depth found, distortion removed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnchain_ros.node.assembly import DepthBook, WindowAssembler
+from attnchain_ros.node.camera import CameraBook, CameraNumbers
+from attnchain_ros.node.frame_buffer import BufferConfig, Frame, FrameBuffer
+
+SIZE = (60, 80)
+STEP_NS = 10**8
+
+
+def scene(shift: int) -> tuple[np.ndarray, np.ndarray]:
+    """A red disc that moves over a blue floor, and its mask."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    mask = (x - 25 - shift) ** 2 + (y - 30) ** 2 < 12**2
+    rng = np.random.default_rng(shift)
+    image = np.where(mask[..., None], (200, 30, 30), (20, 40, 180)) + rng.integers(-9, 10, (*SIZE, 3))
+    return image.astype(np.uint8), mask
+
+
+def batch_of(count: int, *, masks: int, mode: str = "every"):
+    buffer = FrameBuffer(BufferConfig(frames=count, queue_size=count, mask_mode=mode))
+    for number in range(count):
+        image, mask = scene(2 * number)
+        buffer.push(Frame((number + 1) * STEP_NS, "camera", image, mask if number < masks else None))
+    batch = buffer.take()
+    assert batch is not None
+    return batch
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first & second).sum() / (first | second).sum())
+
+
+def test_a_window_holds_what_came():
+    window = WindowAssembler(CameraBook(), DepthBook(10**7)).assemble(batch_of(3, masks=3))
+    assert window.images.shape == (3, *SIZE, 3) and window.intrinsics is None and window.depth_m is None
+    assert window.stamps_ns.tolist() == [STEP_NS, 2 * STEP_NS, 3 * STEP_NS]
+    for number in range(3):
+        image, mask = scene(2 * number)
+        np.testing.assert_array_equal(window.images[number], image)
+        np.testing.assert_array_equal(window.masks[number], mask)
+
+
+def test_the_first_mask_is_carried_on():
+    batch = batch_of(5, masks=1, mode="first")
+    assembler = WindowAssembler(CameraBook(), DepthBook(10**7))
+    window = assembler.assemble(batch)
+    for number in range(5):
+        assert overlap(window.masks[number], scene(2 * number)[1]) > 0.85
+    # the last one stays with its frame, for the next window to go on from
+    assert batch.frames[-1].mask is not None
+
+
+def test_depth_is_found_by_stamp():
+    depths = DepthBook(tolerance_ns=10**7)
+    depths.add(2 * STEP_NS + 5_000_000, np.full(SIZE, 1.5, np.float32))
+    depths.add(3 * STEP_NS + 50_000_000, np.full(SIZE, 9.0, np.float32))
+    window = WindowAssembler(CameraBook(), depths).assemble(batch_of(3, masks=3))
+    assert [float(depth.max()) for depth in window.depth_m] == [0.0, 1.5, 0.0]
+
+
+def test_depth_of_another_size_is_ignored_and_told():
+    depths = DepthBook(10**7)
+    depths.add(STEP_NS, np.ones((6, 8), np.float32))
+    assembler = WindowAssembler(CameraBook(), depths)
+    assert assembler.assemble(batch_of(2, masks=2)).depth_m is None
+    assert any("depth is 8x6, the image is 80x60" in note for note in assembler.notes)
+
+
+def test_distortion_is_removed_from_image_and_mask():
+    cameras = CameraBook()
+    k = (70.0, 0.0, 39.5, 0.0, 70.0, 29.5, 0.0, 0.0, 1.0)
+    cameras.update(CameraNumbers(80, 60, k, (0.0,) * 12, (-0.3, 0.1, 0.0, 0.0, 0.0), "plumb_bob"))
+    assembler = WindowAssembler(cameras, DepthBook(10**7))
+    window = assembler.assemble(batch_of(2, masks=2))
+    np.testing.assert_array_equal(window.intrinsics, np.reshape(k, (3, 3)))
+    _, mask = scene(0)
+    assert (window.masks[0] != mask).sum() > 5
+    # image and mask moved together: red is where the mask is
+    red = window.images[0][..., 0] > 120
+    assert overlap(red, window.masks[0]) > 0.9

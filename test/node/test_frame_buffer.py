@@ -1,0 +1,382 @@
+"""Frames become windows, and none is lost without being counted."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from attnchain_ros.errors import ConfigError
+from attnchain_ros.node.frame_buffer import Batch, BufferConfig, Frame, FrameBuffer
+
+STEP_NS = 100_000_000
+SHAPE = (4, 6, 3)
+MASK = np.ones(SHAPE[:2], bool)
+
+
+def frame(number: int, *, mask: np.ndarray | None = MASK, shape=SHAPE, frame_id: str = "camera") -> Frame:
+    return Frame((number + 10) * STEP_NS, frame_id, np.zeros(shape, np.uint8), mask)
+
+
+def numbers(batch: Batch | None) -> list[int]:
+    assert batch is not None
+    return [item.stamp_ns // STEP_NS - 10 for item in batch.frames]
+
+
+def check_accounts(buffer: FrameBuffer, received: int | None = None) -> None:
+    found = buffer.accounts()
+    assert found.received == found.used + sum(found.dropped.values()) + found.in_flight + found.waiting
+    if received is not None:
+        assert found.received == received
+
+
+def take_all(buffer: FrameBuffer) -> list[Batch]:
+    batches = []
+    while (batch := buffer.take()) is not None:
+        buffer.finish(batch)
+        batches.append(batch)
+    return batches
+
+
+def make(**options) -> FrameBuffer:
+    return FrameBuffer(BufferConfig(**{"frames": 4, "queue_size": 8, **options}))
+
+
+def test_windows_share_one_frame():
+    buffer = make()
+    for number in range(10):
+        buffer.push(frame(number))
+        if number == 3:
+            first = buffer.take()
+    assert numbers(first) == [0, 1, 2, 3]
+    assert (first.reset, first.shared_first, first.new_frames) == ("start", False, 4)
+    second = buffer.take()
+    # six frames wait, a window takes three: every second one, so that the backlog is gone
+    assert numbers(second) == [3, 5, 7, 9]
+    assert (second.reset, second.shared_first, second.new_frames, second.stride) == (None, True, 3, 2)
+    check_accounts(buffer, 10)
+    buffer.finish(first)
+    buffer.finish(second)
+    found = buffer.accounts()
+    assert (found.used, found.dropped, found.in_flight, found.waiting) == (7, {"stride": 3}, 0, 0)
+
+
+def test_block_is_lossless_in_order():
+    buffer = make(overflow_policy="block")
+    taken: list[int] = []
+    pusher = threading.Thread(target=lambda: [buffer.push(frame(number)) for number in range(31)])
+    pusher.start()
+    deadline = threading.Event()
+    while len(taken) < 31 and not deadline.wait(0.001):
+        batch = buffer.take()
+        if batch is not None:
+            assert buffer.accounts().waiting <= 8
+            taken += numbers(batch)[1:] if batch.shared_first else numbers(batch)
+            buffer.finish(batch)
+    pusher.join(5)
+    assert taken == list(range(31))
+    assert buffer.accounts().dropped == {}
+    check_accounts(buffer, 31)
+
+
+@pytest.mark.parametrize("release", ["reset", "close", "set_enabled"])
+def test_a_blocked_push_is_released(release: str):
+    buffer = make(overflow_policy="block")
+    for number in range(8):
+        buffer.push(frame(number))
+    blocked = threading.Thread(target=buffer.push, args=(frame(8),), daemon=True)
+    blocked.start()
+    blocked.join(0.05)
+    assert blocked.is_alive()
+    {"reset": lambda: buffer.reset("service"), "close": buffer.close, "set_enabled": lambda: buffer.set_enabled(False)}[
+        release
+    ]()
+    blocked.join(5)
+    assert not blocked.is_alive()
+    check_accounts(buffer, 9)
+
+
+def test_drop_oldest_keeps_the_newest():
+    buffer = make(overflow_policy="drop_oldest")
+    for number in range(20):
+        buffer.push(frame(number))
+    assert numbers(buffer.take()) == [12, 13, 14, 15]
+    assert buffer.accounts().dropped == {"overflow": 12}
+    check_accounts(buffer, 20)
+
+
+def test_adaptive_thins_a_full_queue_evenly_and_recovers():
+    buffer = make()
+    buffer.push(frame(0))
+    for number in range(1, 65):
+        buffer.push(frame(number))
+    batch = buffer.take()
+    stamps = np.array(numbers(batch))
+    assert stamps[0] == 0 and len(set(np.diff(stamps))) == 1 and batch.stride >= 16
+    buffer.finish(batch)
+    # A device that keeps up again comes back to every frame.
+    strides, number = [], 65
+    for _ in range(200):
+        buffer.push(frame(number))
+        number += 1
+        for found in take_all(buffer):
+            strides.append(found.stride)
+            assert len(set(np.diff(numbers(found)[1:]))) == 1
+    assert strides[-1] == 1
+    check_accounts(buffer)
+
+
+def test_adaptive_windows_stay_contiguous_whatever_the_device():
+    rng = np.random.default_rng(0)
+    buffer = make(frames=5, queue_size=12)
+    last = None
+    number = 0
+    for _ in range(300):
+        for _ in range(int(rng.integers(0, 40))):
+            buffer.push(frame(number))
+            number += 1
+        batch = buffer.take()
+        if batch is None:
+            continue
+        found = numbers(batch)
+        assert found == sorted(set(found)) and len(found) == 5
+        if last is not None:
+            assert batch.shared_first and found[0] == last and batch.reset is None
+        last = found[-1]
+        buffer.finish(batch)
+        # bounded delay: what is newer than this window fits into the queue and is thinned by its stride
+        assert buffer.accounts().waiting <= 12
+        check_accounts(buffer, number)
+
+
+def test_stride_option():
+    buffer = make(stride=3)
+    for number in range(10):
+        buffer.push(frame(number))
+    batch = buffer.take()
+    assert numbers(batch) == [0, 3, 6, 9] and batch.stride == 3
+
+
+@pytest.mark.parametrize(
+    ("cause", "breaking"),
+    [
+        ("stamp_back", frame(-5)),
+        ("gap", frame(40)),
+        ("image_size", frame(5, shape=(8, 6, 3), mask=np.ones((8, 6), bool))),
+        ("frame_id", frame(5, frame_id="other")),
+    ],
+)
+def test_what_breaks_the_chain_resets(cause: str, breaking: Frame):
+    buffer = make()
+    for number in range(4):
+        buffer.push(frame(number))
+    buffer.finish(buffer.take())
+    buffer.push(frame(4))
+    buffer.push(breaking)
+    found = buffer.accounts()
+    assert found.resets == {cause: 1}
+    assert found.dropped == {f"reset_{cause}": 1}
+    for number in range(1, 4):
+        buffer.push(Frame(breaking.stamp_ns + number * STEP_NS, breaking.frame_id, breaking.image, breaking.mask))
+    batch = buffer.take()
+    assert batch.reset == cause and not batch.shared_first and batch.frames[0] is breaking
+    check_accounts(buffer, 9)
+
+
+def test_block_hands_out_the_rest_of_a_broken_chain():
+    buffer = make(overflow_policy="block", queue_size=16)
+    for number in (0, 1, 2, 3, 4, 5, -9, -8, -7, -6):
+        buffer.push(frame(number))
+    batches = take_all(buffer)
+    assert [numbers(batch) for batch in batches] == [[0, 1, 2, 3], [3, 4, 5], [-9, -8, -7, -6]]
+    assert [batch.reset for batch in batches] == ["start", None, "stamp_back"]
+    found = buffer.accounts()
+    assert (found.used, found.dropped) == (10, {})
+
+
+def test_repeated_stamp_is_dropped_without_a_reset():
+    buffer = make()
+    for number in (0, 1, 1, 1, 2, 3):
+        buffer.push(frame(number))
+    assert numbers(buffer.take()) == [0, 1, 2, 3]
+    assert buffer.accounts().dropped == {"repeated_stamp": 2}
+    assert buffer.accounts().resets == {}
+
+
+def test_other_frame_ids_can_be_dropped_instead():
+    buffer = make(reset_on_frame_id_change=False)
+    for number in range(3):
+        buffer.push(frame(number))
+        buffer.push(frame(number, frame_id="other") if number < 1 else frame(number + 50, frame_id="other"))
+    assert buffer.accounts().dropped == {"repeated_stamp": 1, "frame_id": 2}
+
+
+def test_idle_gives_out_what_is_ready_as_a_short_window():
+    buffer = make()
+    for number in range(6):
+        buffer.push(frame(number))
+    buffer.finish(buffer.take())
+    assert buffer.take() is None
+    buffer.close_idle()
+    assert numbers(buffer.take()) == [3, 4, 5]
+    buffer.close_idle()  # nothing waits: nothing happens
+    buffer.push(frame(100))
+    assert buffer.accounts().resets == {"idle": 1}  # the gap is the same break, counted once
+
+
+def test_a_dropped_window_starts_the_chain_anew():
+    buffer = make()
+    for number in range(4):
+        buffer.push(frame(number))
+    batch = buffer.take()
+    buffer.finish(batch, dropped="window_error")
+    for number in range(4, 8):
+        buffer.push(frame(number))
+    batch = buffer.take()
+    assert batch.reset == "window_error" and not batch.shared_first
+    assert numbers(batch) == [4, 5, 6, 7]
+    assert buffer.accounts().dropped == {"window_error": 4}
+    check_accounts(buffer, 8)
+
+
+def test_a_reset_voids_the_window_under_way():
+    buffer = make()
+    for number in range(6):
+        buffer.push(frame(number))
+    batch = buffer.take()
+    buffer.reset("service")
+    assert batch.generation != buffer.generation
+    buffer.finish(batch, dropped="cancelled")
+    found = buffer.accounts()
+    assert found.dropped == {"cancelled": 4, "reset_service": 2}
+    assert found.resets == {"service": 1}
+    buffer.push(frame(2))  # an older stamp than before the reset: a fresh start, not another jump
+    assert buffer.accounts().resets == {"service": 1}
+
+
+def test_disabled_counts_and_drops():
+    buffer = make()
+    buffer.set_enabled(False)
+    buffer.push(frame(0))
+    buffer.set_enabled(True)
+    buffer.push(frame(1))
+    assert buffer.accounts().dropped == {"disabled": 1} and buffer.accounts().waiting == 1
+
+
+def test_every_frame_waits_for_its_own_mask():
+    buffer = make(mask_mode="every", mask_tolerance_s=0.01)
+    for number in range(4):
+        buffer.push(frame(number, mask=None))
+    assert buffer.accounts().awaiting_mask == 4
+    for number in (0, 2, 3):  # number 1 never comes
+        buffer.push_mask((number + 10) * STEP_NS + 5_000_000, MASK)
+    assert buffer.accounts().dropped == {"no_mask": 1}
+    buffer.push_mask(14 * STEP_NS, MASK)
+    buffer.push(frame(4, mask=None))
+    batch = buffer.take()
+    assert numbers(batch) == [0, 2, 3, 4]
+    assert all(item.mask is not None for item in batch.frames)
+    check_accounts(buffer, 5)
+
+
+def test_latest_mask_is_never_a_later_one():
+    buffer = make(mask_mode="latest", mask_tolerance_s=0.0)
+    buffer.push(frame(0, mask=None))
+    old, new = MASK, np.eye(4, 6, dtype=bool)
+    buffer.push_mask(11 * STEP_NS, old)
+    buffer.push_mask(13 * STEP_NS, new)
+    for number in range(1, 5):
+        buffer.push(frame(number, mask=None))
+    batch = buffer.take()
+    assert numbers(batch) == [1, 2, 3, 4]
+    assert [item.mask is new for item in batch.frames] == [False, False, True, True]
+    assert buffer.accounts().dropped == {"no_mask": 1}
+
+
+def test_first_mask_starts_the_chain_and_is_needed_again_after_a_failure():
+    buffer = make(mask_mode="first", mask_tolerance_s=0.0)
+    for number in range(5):
+        buffer.push(frame(number, mask=None))
+    buffer.push_mask(11 * STEP_NS, MASK)
+    batch = buffer.take()
+    assert numbers(batch) == [1, 2, 3, 4]
+    assert [item.mask is None for item in batch.frames] == [False, True, True, True]
+    buffer.finish(batch, dropped="window_error")
+    buffer.push(frame(5, mask=None))
+    assert buffer.accounts().awaiting_mask == 1
+
+
+def test_masks_that_cannot_be_used_are_told_with_numbers():
+    told: list[tuple[str, str]] = []
+    buffer = FrameBuffer(BufferConfig(frames=4, queue_size=8), on_problem=lambda *problem: told.append(problem))
+    buffer.push_mask(10 * STEP_NS, np.ones((2, 3), bool))
+    buffer.push(frame(0, mask=None))
+    buffer.push_mask(11 * STEP_NS, np.zeros_like(MASK))
+    buffer.push(frame(1, mask=None))
+    assert [cause for cause, _ in told] == ["mask_size", "mask_empty"]
+    assert "3x2" in told[0][1] and "6x4" in told[0][1]
+    check_accounts(buffer, 2)
+
+
+def test_stamp_zero_matches_any_image():
+    buffer = make(mask_mode="first")
+    buffer.push_mask(0, MASK)
+    buffer.push(frame(7, mask=None))
+    assert buffer.accounts().awaiting_mask == 0
+
+
+def test_a_queue_smaller_than_a_window_is_refused():
+    with pytest.raises(ConfigError, match=r"queue_size is 8, but a window has 16 frames"):
+        BufferConfig(frames=16, queue_size=8)
+
+
+@pytest.mark.parametrize("policy", ["adaptive", "drop_oldest"])
+@pytest.mark.parametrize("mode", ["every", "latest", "first"])
+def test_accounts_balance_under_random_use(policy: str, mode: str):
+    rng = np.random.default_rng(7)
+    buffer = make(overflow_policy=policy, mask_mode=mode, mask_tolerance_s=0.0)
+    flying: list[Batch] = []
+    number = received = 0
+    for _ in range(1500):
+        choice = rng.integers(0, 12)
+        if choice < 6:
+            number += int(rng.choice([1, 1, 1, 1, 0, -3, 30]))
+            own = MASK if rng.random() < 0.2 else None
+            buffer.push(frame(number, mask=own, frame_id="camera" if rng.random() < 0.98 else "other"))
+            received += 1
+        elif choice < 9:
+            buffer.push_mask((number + 10) * STEP_NS, MASK if rng.random() < 0.95 else np.zeros_like(MASK))
+        elif choice == 9:
+            batch = buffer.take()
+            if batch is not None:
+                assert len({item.stamp_ns for item in batch.frames}) == len(batch.frames)
+                flying.append(batch)
+        elif choice == 10 and flying:
+            buffer.finish(flying.pop(0), dropped=None if rng.random() < 0.7 else "window_error")
+        else:
+            [buffer.close_idle, lambda: buffer.reset("service"), lambda: None][
+                int(rng.choice(3, p=[0.3, 0.05, 0.65]))
+            ]()
+        check_accounts(buffer, received)
+    assert buffer.accounts().used > 0
+
+
+def test_threads_lose_nothing():
+    buffer = make(frames=4, queue_size=64)
+    done = threading.Event()
+
+    def consume() -> None:
+        while not done.is_set() or buffer.accounts().waiting > 3:
+            batch = buffer.take()
+            if batch is not None:
+                buffer.finish(batch)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    for number in range(500):
+        buffer.push(frame(number))
+    done.set()
+    consumer.join(10)
+    check_accounts(buffer, 500)
+    assert buffer.accounts().used > 0

@@ -1,0 +1,129 @@
+"""One table of parameters, and everything that is made from it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from attnchain_ros.config import RolloutConfig, flatten
+from attnchain_ros.errors import ConfigError
+from attnchain_ros.node import parameters
+from attnchain_ros.node.parameters import TABLE, NodeConfig, NodeSettings, change, coerce, parameters_yaml, value_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def flat(tree: dict, prefix: str = "") -> dict:
+    found = {}
+    for key, value in tree.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def test_the_table_has_every_option_once():
+    node, method = set(flatten(NodeConfig())), set(flatten(RolloutConfig()))
+    assert not node & method
+    assert set(TABLE) == node | method
+    for spec in TABLE.values():
+        assert spec.doc and len(spec.doc) < 250, spec.name
+        # ROS allows letters, digits, underscores and dots
+        assert re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", spec.name)
+
+
+def test_the_yaml_file_is_the_table():
+    text = (ROOT / "config" / "attnchain.yaml").read_text()
+    assert text == parameters_yaml(), "run: python3 -m attnchain_ros.node.parameters > config/attnchain.yaml"
+    values = flat(yaml.safe_load(text)["/**"]["ros__parameters"])
+    assert values == {name: spec.default for name, spec in TABLE.items()}
+    assert all(type(values[name]) is type(spec.default) for name, spec in TABLE.items())
+
+
+def test_other_yaml_files_use_known_parameters_with_good_values():
+    for path in (ROOT / "config").glob("*.yaml"):
+        change(NodeSettings(), flat(yaml.safe_load(path.read_text())["/**"]["ros__parameters"]))
+
+
+def test_launch_arguments_are_parameters():
+    tree = ast.parse((ROOT / "launch" / "attnchain.launch.py").read_text())
+    tables = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    assert set(tables["PARAMETERS"]) <= set(TABLE)
+    assert set(tables["TOPICS"]) == {"image", "camera_info", "mask", "depth"}
+
+
+@pytest.mark.parametrize("number", [1e-06, 0.02, 1e22, -0.0, 1.5e-7])
+def test_floats_stay_floats_in_yaml(number: float):
+    assert yaml.safe_load(parameters._scalar(number)) == number
+    assert isinstance(yaml.safe_load(parameters._scalar(number)), float)
+
+
+def test_a_change_reaches_its_place():
+    settings = change(
+        NodeSettings(), {"sampling.steps": 7, "queue_size": 40, "publish.tf": False, "match.radius": 1, "frames": 8}
+    )
+    assert settings.rollout.sampling.steps == 7 and settings.rollout.frames == 8
+    assert settings.node.queue_size == 40 and not settings.node.publish.tf
+    assert settings.rollout.match.radius == 1.0 and isinstance(settings.rollout.match.radius, float)
+    assert settings.buffer.frames == 8 and settings.buffer.queue_size == 40
+    assert all(value_of(NodeSettings(), name) == spec.default for name, spec in TABLE.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sampling.step": 7}, "unknown parameter 'sampling.step'; did you mean sampling.steps"),
+        ({"sampling.steps": 0}, "sampling.steps is 0, the least allowed is 1"),
+        ({"sampling.steps": 2.5}, "sampling.steps is 2.5 (float), wanted a value of type int"),
+        ({"sampling.steps": True}, "sampling.steps is True (bool), wanted a value of type int"),
+        ({"match.radius": "big"}, "match.radius is 'big' (str), wanted a value of type float"),
+        ({"match.radius": float("nan")}, "match.radius is not a number"),
+        ({"camera.ransac_confidence": 1.0}, "the most allowed is 0.999999"),
+        ({"mask_mode": "some"}, "mask_mode is 'some', wanted one of first, latest, every"),
+        ({"queue_size": 8}, "queue_size is 8, but a window has 16 frames"),
+        ({"frames": 64}, "queue_size is 32, but a window has 64 frames"),
+        ({"publish.mesh": 1}, "publish.mesh is 1 (int), wanted a value of type bool"),
+    ],
+)
+def test_refusals_name_parameter_value_and_limit(changes: dict, reason: str):
+    with pytest.raises(ConfigError) as error:
+        change(NodeSettings(), changes)
+    assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in TABLE.values() if spec.low is not None or spec.high is not None])
+def test_every_range_is_enforced(spec: parameters.ParameterSpec):
+    for limit, step in ((spec.low, -1), (spec.high, 1)):
+        if limit is not None:
+            with pytest.raises(ConfigError, match=re.escape(spec.name)):
+                change(NodeSettings(), {spec.name: type(spec.default)(limit + step)})
+
+
+def test_some_parameters_are_only_read_by_configure():
+    changed = change(NodeSettings(), {"weights": "folder"})
+    assert changed.node.weights == "folder"
+    with pytest.raises(ConfigError, match="weights is only read when the node is configured"):
+        change(changed, {"weights": "other"}, configured=True)
+    assert change(changed, {"weights": "folder", "sampling.steps": 2}, configured=True).rollout.sampling.steps == 2
+
+
+def test_recommendations_fill_in_what_was_left_alone():
+    settings = change(NodeSettings(), {"sampling.guidance": 2.0})
+    options = {"sampling.guidance": 1.0, "sampling.anchor_noise": 0.8, "frames": 8}
+    found = settings.recommended_by(options).rollout
+    assert (found.sampling.guidance, found.sampling.anchor_noise, found.frames) == (2.0, 0.8, 8)
+    alone = change(settings, {"recommended": False}).recommended_by(options).rollout
+    assert alone == settings.rollout
+    with pytest.raises(ConfigError, match="queue_size"):
+        settings.recommended_by({"frames": 200})
+
+
+def test_coerce_keeps_types():
+    assert coerce("match.radius", 1) == 1.0 and type(coerce("match.radius", 1)) is float
+    assert type(coerce("frames", 8)) is int

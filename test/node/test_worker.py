@@ -1,0 +1,201 @@
+"""The worker's thread: failures are skipped, resets void, memory is tried twice, stopping is quick."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from node.hand_made import ALWAYS_NO_MEMORY, BAD_LUCK, NO_MEMORY, HandMadeEngine
+
+from attnchain_ros.node.frame_buffer import Batch, BufferConfig, Frame, FrameBuffer
+from attnchain_ros.node.parameters import NodeSettings, change
+from attnchain_ros.node.statistics import Statistics
+from attnchain_ros.node.worker import Worker, is_out_of_memory
+from attnchain_ros.rollout.window import Window, WindowResult
+
+MASK = np.ones((4, 6), bool)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.001)
+
+
+class Bench:
+    """A worker with everything around it, without ROS."""
+
+    def __init__(self, seconds: float = 0.0, publish_fault: Exception | None = None) -> None:
+        self.buffer = FrameBuffer(BufferConfig(frames=4, queue_size=16), on_ready=lambda: self.worker.wake())
+        self.statistics = Statistics()
+        self.results: list[WindowResult] = []
+        self.publish_fault = publish_fault
+        self.threads: set[int] = set()
+        self.seconds = seconds
+        self.worker = Worker(self.buffer, self._make, self._assemble, self._publish, self.statistics)
+        self.engine = self.worker.start().result(10)
+        self.worker.set_running(True)
+        self.next = 0
+
+    def _make(self) -> HandMadeEngine:
+        self.threads.add(threading.get_ident())
+        return HandMadeEngine(NodeSettings(), self.seconds)
+
+    def _assemble(self, batch: Batch) -> Window:
+        return Window(
+            images=np.stack([frame.image for frame in batch.frames]),
+            masks=np.stack([frame.mask for frame in batch.frames]),
+            stamps_ns=np.array([frame.stamp_ns for frame in batch.frames]),
+        )
+
+    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
+        self.threads.add(threading.get_ident())
+        if self.publish_fault is not None:
+            raise self.publish_fault
+        self.results.append(result)
+
+    def send(self, count: int, order: int = 0) -> None:
+        for _ in range(count):
+            self.next += 1
+            image = np.full((4, 6, 3), order, np.uint8)
+            self.buffer.push(Frame(self.next * 10**8, "camera", image, MASK, arrived_s=time.monotonic()))
+
+    def settled(self) -> bool:
+        found = self.buffer.accounts()
+        assert found.received == found.used + sum(found.dropped.values()) + found.in_flight + found.waiting
+        return found.in_flight == 0
+
+    def figures(self):
+        return self.statistics.snapshot(time.monotonic())
+
+
+@pytest.fixture
+def bench(request):
+    benches: list[Bench] = []
+
+    def make(**options) -> Bench:
+        benches.append(Bench(**options))
+        return benches[-1]
+
+    yield make
+    for item in benches:
+        item.worker.stop(5.0)
+
+
+def test_windows_are_computed_in_order_in_one_thread(bench):
+    found = bench()
+    found.send(4)
+    wait_until(lambda: len(found.results) == 1)
+    found.send(3)
+    wait_until(lambda: len(found.results) == 2 and found.settled())
+    assert [result.index for result in found.results] == [0, 1]
+    assert [result.shared_first for result in found.results] == [False, True]
+    assert len(found.threads) == 1 and threading.get_ident() not in found.threads
+    assert found.buffer.accounts().used == 7
+    figures = found.figures()
+    assert figures.windows == 2 and figures.failed_windows == 0 and figures.delay_p95_s >= figures.window_p50_s > 0
+
+
+def test_a_failed_window_is_counted_and_the_chain_starts_anew(bench):
+    found = bench()
+    found.send(4, BAD_LUCK)
+    wait_until(lambda: found.figures().failed_windows == 1 and found.settled())
+    assert found.buffer.accounts().dropped == {"window_error": 4}
+    assert found.figures().last_error == "MaskError: all masks are empty"
+    resets = found.engine.resets
+    found.send(4)
+    wait_until(lambda: len(found.results) == 1)
+    assert found.engine.resets == resets + 1 and not found.results[0].shared_first
+
+
+def test_out_of_memory_is_tried_once_more(bench):
+    found = bench()
+    found.send(4, NO_MEMORY)
+    wait_until(lambda: len(found.results) == 1)
+    assert found.engine.saved_memory == 1 and found.figures().failed_windows == 0
+    assert "out of memory" in found.figures().last_error
+    found.send(3, ALWAYS_NO_MEMORY)  # the shared frame is a good one
+    wait_until(lambda: len(found.results) == 2)
+    found.send(3)  # and this window starts with a bad one
+    wait_until(lambda: found.figures().failed_windows == 1)
+    assert found.engine.saved_memory == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: Out of memory"), True),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error: Exception, expected: bool):
+    assert is_out_of_memory(error) is expected
+
+
+def test_a_reset_cancels_the_window_under_way(bench):
+    found = bench(seconds=600)
+    found.send(4)
+    wait_until(lambda: found.engine.in_window.is_set())
+    found.buffer.reset("service")
+    wait_until(found.settled)
+    assert found.buffer.accounts().dropped == {"cancelled": 4} and not found.results
+
+
+def test_stopping_inside_a_window_is_quick(bench):
+    found = bench(seconds=600)
+    found.send(4)
+    wait_until(lambda: found.engine.in_window.is_set())
+    started = time.monotonic()
+    assert found.worker.stop(5.0)
+    assert time.monotonic() - started < 2.0
+
+
+def test_pausing_takes_no_more_windows(bench):
+    found = bench()
+    found.worker.set_running(False)
+    found.send(8)
+    found.worker.wake()
+    found.worker.set_running(True)
+    wait_until(lambda: len(found.results) == 1)
+
+
+def test_settings_are_taken_over_between_windows(bench):
+    found = bench()
+    found.send(4)
+    wait_until(lambda: len(found.results) == 1)
+    settings = change(NodeSettings(), {"frames": 3, "queue_size": 16, "sampling.steps": 2})
+    found.worker.configure(settings)
+    wait_until(lambda: len(found.engine.configs) == 1)
+    found.send(2)
+    wait_until(lambda: len(found.results) == 2)
+    assert found.results[1].frames == 3 and found.engine.configs[0].sampling.steps == 2
+
+
+def test_a_fault_in_publishing_is_reported_and_does_not_break_the_chain(bench):
+    found = bench(publish_fault=OSError("no network"))
+    found.send(4)
+    wait_until(lambda: found.figures().failed_windows == 1 and found.settled())
+    assert found.buffer.accounts().used == 4
+    assert found.figures().last_error == "publishing: OSError: no network"
+    found.publish_fault = None
+    found.send(3)
+    wait_until(lambda: len(found.results) == 1)
+    assert found.results[0].index == 1
+
+
+def test_an_engine_that_cannot_be_built_tells_why():
+    def fail() -> HandMadeEngine:
+        raise FileNotFoundError("no weights")
+
+    buffer = FrameBuffer(BufferConfig(frames=4, queue_size=16))
+    worker = Worker(buffer, fail, lambda batch: None, lambda *all: None, Statistics())
+    with pytest.raises(FileNotFoundError, match="no weights"):
+        worker.start().result(10)
+    wait_until(lambda: not worker.alive)

@@ -1,0 +1,205 @@
+"""What the package says about itself in several places agrees, and nothing of one machine is in it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PIN = re.compile(r"^[A-Za-z0-9_.-]+==[\w.+]+", re.MULTILINE)
+
+
+def tracked_files() -> list[Path]:
+    """Files of the checkout that git tracks or would track."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"needs a git checkout: {done.stderr.strip()}")
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def text_of(path: Path) -> str | None:
+    """The text of a file, None when it is binary."""
+    data = path.read_bytes()
+    if b"\0" in data[:8192]:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def package_xml() -> xml.etree.ElementTree.Element:
+    return xml.etree.ElementTree.parse(ROOT / "package.xml").getroot()
+
+
+def pins_of(name: str) -> dict[str, str]:
+    """Package -> version of one list in requirements/."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    assert all(PIN.fullmatch(line) for line in lines), f"requirements/{name}.txt has a line that is no pin"
+    pairs = [line.split("==") for line in lines]
+    assert len(pairs) == len({key.lower() for key, _ in pairs}), f"requirements/{name}.txt pins something twice"
+    return {key: version for key, version in pairs}
+
+
+def test_name_and_version_agree() -> None:
+    described = package_xml()
+    version = described.findtext("version")
+    assert described.findtext("name") == "attnchain_ros"
+    done = subprocess.run(
+        [sys.executable, "setup.py", "--name", "--version"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split()[-2:] == ["attnchain_ros", version], done.stderr
+    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert re.search(r"^project\(attnchain_ros\b(?!.*VERSION)", cmake, re.MULTILINE), "CMake takes it from package.xml"
+    source = (ROOT / "attnchain_ros" / "__init__.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{version}"' in source
+    changelog = (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8")
+    assert re.search(rf"^{re.escape(version or '?')} \(", changelog, re.MULTILINE)
+
+
+def test_setup_takes_its_ranges_from_the_pins(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = {f"{name}<{int(version.split('.')[0]) + 1}" for name, version in pins_of("library").items()}
+    written = (tmp_path / "attnchain_ros.egg-info" / "requires.txt").read_text(encoding="utf-8")
+    assert set(written.split()) == wanted
+    sources = (tmp_path / "attnchain_ros.egg-info" / "entry_points.txt").read_text(encoding="utf-8")
+    assert "attnchain = attnchain_ros.cli:main" in sources
+
+
+def test_every_interface_is_built() -> None:
+    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    listed = set(re.findall(r'"((?:msg|srv)/\w+\.(?:msg|srv))"', cmake))
+    assert listed == {f"{path.parent.name}/{path.name}" for path in interface_files()}
+
+
+def test_what_is_run_and_built_is_declared() -> None:
+    """Every ROS package that the node imports or CMake finds is in package.xml."""
+    declared = {element.text for element in package_xml().iter() if element.tag.endswith("depend")}
+    found = set(re.findall(r"find_package\((\w+) REQUIRED\)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")))
+    for folder in ("attnchain_ros/node", "launch"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found.add(node.module.split(".")[0])
+                elif isinstance(node, ast.Import):
+                    found.update(alias.name.split(".")[0] for alias in node.names)
+    ros = {name for name in found if name.endswith("_msgs") or name.endswith("_srvs")}
+    ros |= found & {"rclpy", "cv_bridge", "sensor_msgs_py", "tf2_ros", "launch", "launch_ros", "ament_cmake"}
+    ros |= found & {"builtin_interfaces", "rosidl_default_generators", "ament_index_python", "rclpy_components"}
+    assert ros <= declared, f"not declared in package.xml: {sorted(ros - declared)}"
+
+
+def interface_files() -> list[Path]:
+    return sorted([*(ROOT / "msg").glob("*.msg"), *(ROOT / "srv").glob("*.srv")])
+
+
+def undocumented(text: str) -> list[str]:
+    """Fields and constants of an interface without a comment directly above them."""
+    missing = []
+    above = ""
+    for line in (line.strip() for line in text.splitlines()):
+        if line and line != "---" and not line.startswith("#") and not above.startswith("#"):
+            missing.append(line)
+        above = line
+    return missing
+
+
+@pytest.mark.parametrize("path", interface_files(), ids=lambda path: path.name)
+def test_every_field_is_documented(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert undocumented(text) == []
+    # A floating-point field is a quantity: its unit, frame or range is in its comment, and so is what "absent" means.
+    comment = ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            comment += line
+            continue
+        if line.startswith("float"):
+            words = ("metre", "pixel", "[0, 1]", "factor", "Factor")
+            assert any(word in comment for word in words), f"{path.name}: {line} has no unit"
+        comment = ""
+
+
+def test_the_field_check_can_fail() -> None:
+    assert undocumented("# header of the file\n\nint32 bare\n# said\nint32 fine\n---\nbool also_bare") == [
+        "int32 bare",
+        "bool also_bare",
+    ]
+
+
+def test_versions_are_pinned_once() -> None:
+    names = [pins_of(name) for name in ("library", "development", "build")]
+    together = [key.lower() for pins in names for key in pins]
+    assert len(together) == len(set(together))
+    assert all(key.startswith("ros-") for distro in ("kilted", "jazzy") for key in pins_of(f"ros-{distro}"))
+    lists = {path.name for path in (ROOT / "requirements").iterdir()}
+    assert lists == {f"{name}.txt" for name in ("library", "development", "build", "ros-kilted", "ros-jazzy")}
+    pin = re.compile(r"(?<![\w=!<>])[A-Za-z][\w.-]*==\d+\.\d")
+    for path in tracked_files():
+        if path.parent != ROOT / "requirements" and path.suffix in (
+            "",
+            ".txt",
+            ".toml",
+            ".cfg",
+            ".yml",
+            ".yaml",
+            ".md",
+        ):
+            assert not pin.search(text_of(path) or ""), (
+                f"{path.relative_to(ROOT)} pins a version: name it in requirements/"
+            )
+
+
+# Written apart, so that this file does not contain what it looks for. An example address in documentation is fine;
+# what installs or runs must work with the sources that the user's own tools are configured with.
+REGISTRY_HOSTS = [
+    "pypi" + r"\.org",
+    "pythonhosted" + r"\.org",
+    "download" + r"\.pytorch\.org",
+    "registry" + r"\.npmjs\.org",
+    "files" + r"\.pypi",
+    "deb" + r"\.debian\.org",
+    "archive" + r"\.ubuntu\.com",
+    "proxy" + r"\.golang\.org",
+]
+MACHINE_PATHS = [r"(?<![\w.])/work" + r"/(main|dev|shared)", r"(?<![\w.])/root" + r"/", r"(?<![\w.])/home" + r"/\w+/"]
+
+
+def offences(text: str, patterns: list[str]) -> list[str]:
+    return [found.group(0) for pattern in patterns for found in re.finditer(pattern, text)]
+
+
+def test_no_registry_hosts_and_no_paths_of_one_machine() -> None:
+    wrong = []
+    for path in tracked_files():
+        found = offences(text_of(path) or "", REGISTRY_HOSTS + MACHINE_PATHS)
+        wrong += [f"{path.relative_to(ROOT)}: {what}" for what in found]
+    assert wrong == []
+
+
+def test_the_host_and_path_check_can_fail() -> None:
+    bad = "--index-url https://" + "pypi" + ".org/simple; cd /work" + "/main; ls /root" + "/x /home" + "/me/x"
+    assert len(offences(bad, REGISTRY_HOSTS + MACHINE_PATHS)) == 4
+    assert offences("network/main, the /home button, workshop", REGISTRY_HOSTS + MACHINE_PATHS) == []
+
+
+def test_scripts_are_bash_that_parses() -> None:
+    for name in ("scripts/setup", "scripts/demo", "scripts/test", "scripts/check", ".ci/run"):
+        done = subprocess.run(["bash", "-n", str(ROOT / name)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert (ROOT / name).stat().st_mode & 0o111, f"{name} is not executable"
