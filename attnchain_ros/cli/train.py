@@ -10,7 +10,7 @@ from ..errors import ConfigError
 
 SUMMARY = "train the small demonstration checkpoint on synthetic animals"
 
-_STAGES = ("data", "vae", "image-encoder", "image-to-3d", "temporal", "study", "export")
+_STAGES = ("data", "vae", "image-encoder", "temporal", "image-to-3d", "study", "export")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

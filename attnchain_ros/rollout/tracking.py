@@ -235,9 +235,9 @@ def track_points(
     rest = ~by_mesh if options.route != "mesh" else np.zeros(frames, bool)
     if rest.any():
         found = track_patches(state.last_px, view.maps.token_tokens, view.maps.token_patches, view.crop, anchor)
-        pixels[rest] = found.points_px[rest]
         # A short window was padded for the networks; its tracks are not.
         found = PatchTracks(found.points_px[:frames], found.score[:frames])
+        pixels[rest] = found.points_px[rest]
         typical = np.median(found.score, axis=1, keepdims=True)
         visible[rest] = ((found.score > options.score_floor * typical) & np.isfinite(found.points_px[..., 0]))[rest]
         best = np.maximum(found.score.max(axis=1, keepdims=True), 1e-20)

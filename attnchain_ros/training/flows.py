@@ -75,7 +75,7 @@ def encode_window(
     flat = surface.flatten(0, 1)
     queries = take_rows(flat, rows.repeat_interleave(frames, dim=0))
     latents = torch.cat(
-        [vae.encode(q, s)[0] for q, s in zip(queries.split(64), flat[:, context].split(64), strict=True)]
+        [vae.encode(q, s)[0] for q, s in zip(torch.split(queries, 64), torch.split(flat[:, context], 64), strict=True)]
     )
     again = vae.encode(take_rows(anchor_surface, rows), anchor_surface[:, other])[0]
     return latents.view(batch, frames, tokens, -1), again, rows
@@ -84,7 +84,7 @@ def encode_window(
 @torch.no_grad()
 def encode_images(encoder: Dinov2Model, images: Tensor) -> Tensor:
     """[B, S, S, 3] -> [B, 1 + P, C], a few at a time so that the intermediate results stay in the cache."""
-    return torch.cat([encode_pictures(encoder, part) for part in images.split(64)])
+    return torch.cat([encode_pictures(encoder, part) for part in torch.split(images, 64)])
 
 
 def tied_noise(anchor: Tensor, share: float, noise: torch.Generator) -> Tensor:

@@ -32,7 +32,6 @@ def make_encoder(config: ImageEncoderConfig, image_size: int) -> Dinov2Model:
             patch_size=config.patch,
             num_channels=3,
             layerscale_value=1.0,
-            attn_implementation="sdpa",
         )
     )
 

@@ -33,7 +33,7 @@ def farthest_rows(points: Tensor, count: int) -> Tensor:
 
 def take_rows(values: Tensor, rows: Tensor) -> Tensor:
     """values [B, n, d] at rows [B, m] -> [B, m, d]."""
-    return values.gather(1, rows[..., None].expand(-1, -1, values.shape[-1]))
+    return torch.gather(values, 1, rows[..., None].expand(-1, -1, values.shape[-1]))
 
 
 def signed_distance(points: Tensor, starts: Tensor, ends: Tensor, radii: Tensor) -> Tensor:
@@ -42,7 +42,8 @@ def signed_distance(points: Tensor, starts: Tensor, ends: Tensor, radii: Tensor)
     offset = points[:, :, None] - starts[:, None]
     along = (offset * axis[:, None]).sum(-1) / axis.square().sum(-1)[:, None]
     foot = offset - along.clamp(0, 1)[..., None] * axis[:, None]
-    return (foot.norm(dim=-1) - radii[:, None]).amin(-1)
+    distance: Tensor = foot.norm(dim=-1) - radii[:, None]
+    return distance.amin(-1)
 
 
 def draw_occupancy(
@@ -137,7 +138,7 @@ class VaeTask:
         chosen, frames = self.draw(self.windows, clips, rng)
         surface = self.surface(self.windows, chosen, frames)
         means = []
-        for part in surface.split(32):
+        for part in torch.split(surface, 32):
             queries, context = split_surface(part, self.config.tokens, rng)
             means.append(self.network.encode(take_rows(part, queries), part[:, context])[0])
         values = torch.cat(means).flatten(0, 1)
@@ -217,5 +218,5 @@ def scale_latents(network: ShapeVae, mean: Tensor, deviation: Tensor) -> None:
     quant.weight[:channels] /= deviation[:, None]
     quant.bias[:channels] = (quant.bias[:channels] - mean) / deviation
     quant.bias[channels:] -= 2.0 * deviation.log()
-    post.bias += post.weight @ mean
+    post.bias.add_(post.weight @ mean)
     post.weight *= deviation
