@@ -15,8 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--qos",
         choices=("best_effort", "reliable"),
-        default="best_effort",
-        help="offered reliability (default best_effort)",
+        default="reliable",
+        help="offered reliability (default reliable; best_effort is what many drivers offer, and loses large images "
+        "where the system's UDP buffers are small)",
     )
     parser.add_argument("--loop", action="store_true", help="start again at the end, with stamps that go on rising")
     parser.add_argument("--namespace", default="", help="ROS namespace of the topics")

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -311,7 +311,10 @@ def _write_run(args: argparse.Namespace, anchor: Anchor, heard: _Heard, clip: Cl
     from ..files.results import ResultOptions, ResultWriter
     from .results import window_results
 
-    results = window_results(heard.recording)
+    results = [
+        replace(result, timings_s={"from window to window": seconds})
+        for result, seconds in zip(window_results(heard.recording), heard.seconds, strict=True)
+    ]
     folder = args.out / anchor
     options = ResultOptions(
         source=f"synthetic:{args.seed_index}",

@@ -90,16 +90,18 @@ def score_motion(
     if same_topology and not np.array_equal(found.faces, truth.faces):
         raise InputError("the mesh found should have the true mesh's triangles and has others: was it not the anchor?")
     rng = np.random.default_rng(seed)
+    raw = np.eye(4) if truth_from_found is None else np.asarray(truth_from_found, np.float64)
     true_clouds = [sample_surface(frame, truth.faces, _CHAMFER_POINTS, rng)[0] for frame in truth.vertices]
-    found_clouds = [sample_surface(frame, found.faces, _CHAMFER_POINTS, rng)[0] for frame in found.vertices]
+    found_clouds = [
+        apply_similarity(raw, sample_surface(frame, found.faces, _CHAMFER_POINTS, rng)[0]) for frame in found.vertices
+    ]
 
     aligned = [
         align_surfaces(cloud[:_ALIGN_POINTS], true_cloud[:_ALIGN_POINTS])
         for cloud, true_cloud in zip(found_clouds, true_clouds, strict=True)
     ]
     first = aligned[0]
-    similarity = first if truth_from_found is None else np.asarray(truth_from_found, np.float64)
-    raw = np.eye(4) if truth_from_found is None else similarity
+    similarity = first if truth_from_found is None else raw
     vertices = apply_similarity(similarity, found.vertices)
     face, barycentric = truth.face, truth.barycentric
     points = truth.points.astype(np.float64)
@@ -123,7 +125,7 @@ def score_motion(
     values["first_all"] = float(point_errors(carried[:1], points[:1]).mean())
     values["moved_share"] = float(moved[-1].mean())
     chamfers = np.array([
-        [chamfer_distance(apply_similarity(matrix, cloud), true_cloud) for matrix in (raw, own, first)]
+        [chamfer_distance(apply_similarity(matrix, cloud), true_cloud) for matrix in (np.eye(4), own, first)]
         for cloud, true_cloud, own in zip(found_clouds, true_clouds, aligned, strict=True)
     ])  # fmt: skip
     values |= dict(zip(("chamfer_raw", "chamfer_3d", "chamfer_4d"), chamfers.mean(axis=0).tolist(), strict=True))

@@ -1,7 +1,7 @@
 """Quality of service by purpose, in one place; every profile can be overridden with ``qos_overrides`` parameters.
 
-Subscriptions ask for as little as possible, so that best-effort drivers, reliable bags and latched publishers are all
-received. Outputs that describe a state are latched: whoever comes late gets the last one.
+Subscriptions ask for what the publishers offer, so that best-effort drivers, reliable bags and latched publishers are
+all received, and as completely as they can be. Outputs that describe a state are latched: whoever comes late gets the last one.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ def fit_publishers(profile: QoSProfile, publishers: Sequence[TopicEndpointInfo],
     reliability, durability, history = profile.reliability, profile.durability, profile.history
     if any(offer.reliability == ReliabilityPolicy.BEST_EFFORT for offer in offered):
         reliability = ReliabilityPolicy.BEST_EFFORT
+    else:
+        # An image is many UDP packets; taken as best effort from a reliable publisher, one lost packet loses the image.
+        reliability = ReliabilityPolicy.RELIABLE
     if latched and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offered):
         durability = DurabilityPolicy.TRANSIENT_LOCAL
-        if all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offered):
-            reliability = ReliabilityPolicy.RELIABLE  # the last sample is only handed out reliably
     return QoSProfile(history=history, depth=profile.depth, reliability=reliability, durability=durability)
 
 
