@@ -21,7 +21,7 @@ from ..errors import AttnChainError, Cancelled, ConfigError
 from ..files.bag_writing import ResultBagWriter
 from ..files.frames import FrameSource
 from ..files.meshes import read_mesh
-from ..files.results import ResultOptions, ResultWriter
+from ..files.results import ResultOptions, ResultWriter, counted
 from .arguments import check_output, describe_settings, parse_intrinsics, parse_settings
 from .main import INTERRUPTED, OK
 
@@ -128,7 +128,7 @@ def roll(source: FrameSource, args: argparse.Namespace, bag: ResultBagWriter | N
             except AttnChainError as error:
                 failure = error
         if stop.is_set():
-            writer.add_note(f"stopped by Ctrl-C after {writer.windows} windows")
+            writer.add_note(f"stopped by Ctrl-C after {counted(writer.windows, 'window')}")
         if failure is not None:
             writer.add_note(f"window {writer.windows} failed: {failure}")
         for note in source.notes:
@@ -213,7 +213,7 @@ def _report(summary: dict[str, Any], out: Path) -> None:
     overlap = summary["silhouette_iou"]
     frames = summary["frames"]
     _say(
-        f"{frames} frames in {summary['windows']} windows, {summary['seconds_per_window']:.1f} s per window; "
+        f"{counted(frames, 'frame')} in {counted(summary['windows'], 'window')}, {summary['seconds_per_window']:.1f} s per window; "
         f"{summary['vertices']} vertices, {summary['tracks']} tracks, camera poses {summary['camera_poses']}/{frames}"
         + ("" if overlap is None else f", outline overlap {overlap:.2f}")
     )

@@ -362,9 +362,8 @@ def _file_from_object(result: WindowResult) -> np.ndarray:
 def sheet_titles(summary: dict[str, Any]) -> tuple[str, str]:
     """The two lines above a contact sheet, from the summary."""
     name = Path(str(summary["source"])).name or str(summary["source"])
-    title = (
-        f"{name}: {summary['frames']} frames in {summary['windows']} windows, mesh from {Path(summary['anchor']).name}"
-    )
+    frames, windows = counted(summary["frames"], "frame"), counted(summary["windows"], "window")
+    title = f"{name}: {frames} in {windows}, mesh from {Path(summary['anchor']).name}"
     iou = summary["silhouette_iou"]
     parts = [
         f"{summary['vertices']} vertices",
@@ -376,6 +375,15 @@ def sheet_titles(summary: dict[str, Any]) -> tuple[str, str]:
         f"weights {summary['checkpoint']}" if summary["checkpoint"] else "",
     ]
     return _ascii(title), _ascii("  |  ".join(part for part in parts if part))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "window"), counted(2, "window")
+    ('1 window', '2 windows')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _ascii(text: str) -> str:

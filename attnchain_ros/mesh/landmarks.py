@@ -45,7 +45,7 @@ def vertex_curvature(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     bend = np.linalg.norm(wide[first] - wide[second], axis=1) * angle / 4
     total = np.bincount(first, bend, len(vertices)) + np.bincount(second, bend, len(vertices))
     curvature = np.divide(total, own, out=np.zeros_like(total), where=own > 0)
-    flat = 1.0 / (FLAT_RADII * max(float(np.linalg.norm(np.ptp(wide, axis=0))), np.finfo(np.float64).tiny))
+    flat = 1.0 / (FLAT_RADII * max(float(np.linalg.norm(np.ptp(wide, axis=0))), float(np.finfo(np.float64).tiny)))
     scale = float(np.percentile(curvature, 95))
     if scale <= flat:
         scale = float(curvature.max())

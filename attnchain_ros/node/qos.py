@@ -1,7 +1,8 @@
 """Quality of service by purpose, in one place; every profile can be overridden with ``qos_overrides`` parameters.
 
 Subscriptions ask for what the publishers offer, so that best-effort drivers, reliable bags and latched publishers are
-all received, and as completely as they can be. Outputs that describe a state are latched: whoever comes late gets the last one.
+all received, and as completely as they can be. Outputs that describe a state are latched: whoever comes late gets the
+last one.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def fit_publishers(profile: QoSProfile, publishers: Sequence[TopicEndpointInfo],
     if any(offer.reliability == ReliabilityPolicy.BEST_EFFORT for offer in offered):
         reliability = ReliabilityPolicy.BEST_EFFORT
     else:
-        # An image is many UDP packets; taken as best effort from a reliable publisher, one lost packet loses the image.
+        # An image is many UDP packets; taken as best effort from a reliable publisher, one lost packet loses it.
         reliability = ReliabilityPolicy.RELIABLE
     if latched and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offered):
         durability = DurabilityPolicy.TRANSIENT_LOCAL

@@ -39,7 +39,7 @@ def token_maps(
         mass = mean.sum(-1)
         parts.append(mean / mass[..., None] if renormalise else mean)
         masses.append(mass)
-    result, mass = sum(parts) / len(parts), sum(masses) / len(masses)
+    result, mass = torch.stack(parts).mean(0), torch.stack(masses).mean(0)
     result[anchor] = torch.eye(tokens, dtype=torch.float64)
     mass[anchor] = 1.0
     return result, mass

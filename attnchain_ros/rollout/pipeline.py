@@ -154,7 +154,8 @@ class Rollout:
         padded = np.concatenate([prepared, np.repeat(prepared[-1:], frames - window.frames, axis=0)])
         context = encoder.encode(padded)
         clock.lap("images")
-        state, notes = self._start(window, square, report, clock)
+        state = self._start(window, square, report, clock)
+        notes: tuple[str, ...] = ()
         shared = state.last_stamp_ns is not None and int(window.stamps_ns[0]) == state.last_stamp_ns
         if state.last_stamp_ns is not None and not shared:
             notes += ("the window does not start with the last frame of the one before: motion between them is lost",)
@@ -216,15 +217,13 @@ class Rollout:
         self._state = state
         return replace(result, notes=notes, timings_s=clock.laps)
 
-    def _start(
-        self, window: Window, square: Crop, report: Progress, clock: _Clock
-    ) -> tuple[RolloutState, tuple[str, ...]]:
+    def _start(self, window: Window, square: Crop, report: Progress, clock: _Clock) -> RolloutState:
         """The state to work on: a copy of the kept one, or a fresh one with its anchor made."""
         if self._state is not None:
             kept = replace(self._state)
             if kept.tracks is not None:
                 kept.tracks = replace(kept.tracks)
-            return kept, ()
+            return kept
         if self._given is not None:
             anchor, latent = self._given, None
         else:
@@ -237,7 +236,7 @@ class Rollout:
         if latent is None:
             latent = encode_mesh(self.backbone, mesh.vertices, mesh.faces, self.config, 0)
         clock.lap("anchor")
-        return RolloutState(anchor=anchor, latent=latent, vertices=mesh.vertices), ()
+        return RolloutState(anchor=anchor, latent=latent, vertices=mesh.vertices)
 
     def _latents(
         self,

@@ -26,7 +26,6 @@ from .pictures import PIXEL_DEVIATION, PIXEL_MEAN
 from .recipe import Recipe
 from .stages import load_encoder, load_flow, load_vae
 
-
 CURVES_FILE = "curves.png"
 
 
@@ -126,7 +125,8 @@ def recommended_options(recipe: Recipe, changes: dict[str, Any]) -> dict[str, An
         "surface.n_surface": 4000,
         "surface.target_vertices": 4000,
         "animation.landmarks": 300,
-        # 64 tokens are coarse: over 6 validation clips the wider blend brought moving points from 0.33 to 0.30 of still.
+        # 64 tokens are coarse: over 6 validation clips the wider blend brought moving points from 0.33 to 0.30 of
+        # a mesh that stays still.
         # 64 patches are coarse: over 8 validation clips these brought the median camera error from 14.3 to 10.7 degrees
         # and the misplaced projection from 0.41 to 0.30 patches.
         "match.radius": 0.1,

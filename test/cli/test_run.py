@@ -80,7 +80,7 @@ def test_ctrl_c_writes_what_is_finished(
     assert _run(tiny_folder, anchor_file, quick, "run", str(clip_folder), "--out", str(tmp_path)) == 130
     assert signal.getsignal(signal.SIGINT) is before
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["frames"] == 4 and "stopped by Ctrl-C after 1 windows" in summary["notes"]
+    assert summary["frames"] == 4 and "stopped by Ctrl-C after 1 window" in summary["notes"]
     assert len(read_animated_glb(tmp_path / "animation.glb").vertices) == 4
 
 

@@ -192,7 +192,7 @@ def test_grabcut_keeps_given_masks_and_starts_from_them() -> None:
     assert not source.notes, "no box was used"
 
 
-def test_grabcut_says_when_it_loses_the_object() -> None:
+def test_grabcut_never_gives_an_empty_mask_after_a_good_one() -> None:
     frames, _ = _scene(2)
     background = frames[0].image.copy()
     background[:] = np.random.default_rng(0).integers(0, 255, background.shape, dtype=np.uint8)
