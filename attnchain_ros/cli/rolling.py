@@ -213,7 +213,8 @@ def _report(summary: dict[str, Any], out: Path) -> None:
     overlap = summary["silhouette_iou"]
     frames = summary["frames"]
     _say(
-        f"{counted(frames, 'frame')} in {counted(summary['windows'], 'window')}, {summary['seconds_per_window']:.1f} s per window; "
+        f"{counted(frames, 'frame')} in {counted(summary['windows'], 'window')}, "
+        f"{summary['seconds_per_window']:.1f} s per window; "
         f"{summary['vertices']} vertices, {summary['tracks']} tracks, camera poses {summary['camera_poses']}/{frames}"
         + ("" if overlap is None else f", outline overlap {overlap:.2f}")
     )

@@ -144,8 +144,9 @@ class Recorder:
         self.recording.intrinsics[stamp_ns(message.header.stamp)] = np.array(message.k, np.float64).reshape(3, 3)
 
     def _on_mesh(self, message: AnimatedMesh) -> None:
+        if int(message.window_index) not in self.recording.meshes:  # the node sends a latched message again at times
+            self.recording.arrived_s.append(time.monotonic() - self._started)
         self.recording.meshes[int(message.window_index)] = message
-        self.recording.arrived_s.append(time.monotonic() - self._started)
 
     def _on_tracks(self, message: Tracks) -> None:
         self.recording.tracks[int(message.window_index)] = message
