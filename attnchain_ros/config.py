@@ -221,6 +221,13 @@ class RolloutConfig(Checked):
         "x, y and z axis, applied in this order",
         unit="deg",
     )
+    anchor_longest_side: float = option(
+        2.0,
+        "longest side of a given anchor mesh in the canonical frame (published: 2)",
+        unit="object units",
+        low=0.1,
+        high=2.0,
+    )
     crop_padding: float = option(
         0.1, "padding of the crop as a share of its longer side (published: 0.1)", low=0.0, high=1.0
     )

@@ -36,14 +36,17 @@ class AnchorTransform:
         return moved.astype(points.dtype)
 
 
-def normalise_anchor(mesh: Mesh, rotation: np.ndarray | None = None) -> tuple[Mesh, AnchorTransform]:
-    """Bring a user's mesh into the canonical frame: box centre at the origin, longest side 2.
+def normalise_anchor(
+    mesh: Mesh, rotation: np.ndarray | None = None, longest_side: float = 2.0
+) -> tuple[Mesh, AnchorTransform]:
+    """Bring a user's mesh into the canonical frame: box centre at the origin, longest side 2 (or as asked).
 
     Do this once; later windows keep the frame (never re-centre or re-scale a posed mesh).
 
     Args:
         mesh: in the user's frame and units.
         rotation: [3, 3] proper rotation canonical_from_user, applied first (y up, front towards +z); None = identity.
+        longest_side: of the result, object units; the published weights expect 2.
     Returns:
         the canonical mesh, vertices in [-1, 1], and the transform that takes results back.
     Raises:
@@ -65,7 +68,7 @@ def normalise_anchor(mesh: Mesh, rotation: np.ndarray | None = None) -> tuple[Me
     side = float((high - low).max())
     if not side > 0:
         raise MeshError(f"all {len(mesh.vertices)} vertices of the anchor lie on one point: give a mesh with extent")
-    transform = AnchorTransform(2.0 / side, 0.5 * (low + high), turn)
+    transform = AnchorTransform(longest_side / side, 0.5 * (low + high), turn)
     vertices = (transform.scale * (turned - transform.center)).astype(np.float32)
     return Mesh(vertices, mesh.faces, mesh.vertex_colors), transform
 

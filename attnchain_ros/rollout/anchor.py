@@ -47,12 +47,16 @@ def rotation_from_degrees(text: str) -> np.ndarray:
 
 
 def given_anchor(mesh: Mesh, config: RolloutConfig) -> Anchor:
-    """Anchor from a user's mesh: welded, centred, longest side 2; results go back to the user's own vertices.
+    """Anchor from a user's mesh: welded, centred, brought to the size that the weights know.
+
+    Results go back to the user's own vertices.
 
     Raises:
         MeshError, ConfigError: the mesh or the rotation cannot be used.
     """
-    canonical, transform = normalise_anchor(mesh, rotation_from_degrees(config.anchor_rotation_deg))
+    canonical, transform = normalise_anchor(
+        mesh, rotation_from_degrees(config.anchor_rotation_deg), config.anchor_longest_side
+    )
     merged, expand = merge_duplicates(canonical)
     user_from_object = np.eye(4)
     user_from_object[:3, :3] = transform.rotation.T / transform.scale

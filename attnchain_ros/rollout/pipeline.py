@@ -78,7 +78,7 @@ class Rollout:
         config: options; None takes ``config_for(backbone)``.
         anchor: an anchor mesh to animate instead of generating one from the first image (Stage 0).
         anchor_is_canonical: the anchor is in the canonical frame already and is used as it is; otherwise it is centred,
-            scaled to the canonical cube and turned by ``config.anchor_rotation_deg``, once.
+            scaled to ``config.anchor_longest_side`` and turned by ``config.anchor_rotation_deg``, once.
     Raises:
         ConfigError: an option does not fit the backbone.   MeshError: the anchor mesh cannot be used.
     """

@@ -184,7 +184,7 @@ def test_a_given_mesh_comes_back_in_its_own_vertices_and_units(backbone: Backbon
     back = result.vertices[0].astype(np.float64) @ result.user_from_object[:3, :3].T + result.user_from_object[:3, 3]
     assert np.allclose(back, user, atol=1e-3)
     side = np.ptp(result.vertices[0], axis=0).max()
-    assert side == pytest.approx(2.0, abs=1e-4)
+    assert side == pytest.approx(rollout.config.anchor_longest_side, abs=1e-4)
 
 
 def test_depth_and_size_make_results_metric(backbone: Backbone, clip: Clip) -> None:
