@@ -117,6 +117,7 @@ class Undistorter:
             raise ShapeError(f"distortion has {numbers.size} values, {model} wants {counts}")
         if not np.isfinite(numbers).all():
             raise InputError(f"distortion {numbers.tolist()} is not finite: check the camera's calibration")
+        self._distortion, self._model = numbers, model
         height, width = self.size
         make = cv2.fisheye.initUndistortRectifyMap if model == "equidistant" else cv2.initUndistortRectifyMap
         self._map_x, self._map_y = make(self.K, numbers, np.eye(3), self.K, (width, height), cv2.CV_32FC1)
@@ -144,6 +145,21 @@ class Undistorter:
             ShapeError: another size than the camera's.
         """
         return self._remap(depth, cv2.INTER_NEAREST)
+
+    def distort(self, points_px: np.ndarray) -> np.ndarray:
+        """Pixels [..., 2] of the undistorted image as pixels of the image as published, same dtype; NaN stays NaN."""
+        if not self.active:
+            return points_px
+        flat = np.asarray(points_px, np.float64).reshape(-1, 2)
+        known = np.isfinite(flat).all(axis=1)
+        moved = np.full_like(flat, np.nan)
+        if known.any():
+            rays = np.column_stack([flat[known], np.ones(int(known.sum()))]) @ np.linalg.inv(self.K).T
+            project = cv2.fisheye.projectPoints if self._model == "equidistant" else cv2.projectPoints
+            still = np.zeros(3)
+            pixels, _ = project(rays[:, None], still, still, self.K, self._distortion)
+            moved[known] = pixels.reshape(-1, 2)
+        return moved.reshape(np.shape(points_px)).astype(np.asarray(points_px).dtype)
 
     def _remap(self, image: np.ndarray, interpolation: int) -> np.ndarray:
         height, width = self.size

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
@@ -47,29 +46,15 @@ class BagCamera:
         frame_id: the optical frame that images name.
         intrinsics: [3, 3] K of the undistorted image; None = unknown.
         undistorter: removes the lens's distortion; None = nothing to remove.
-        distortion: CameraInfo's D.   model: CameraInfo's distortion_model.
     """
 
     frame_id: str
     intrinsics: np.ndarray | None = None
     undistorter: Undistorter | None = None
-    distortion: tuple[float, ...] = ()
-    model: str = ""
 
     def distort_points(self, points_px: np.ndarray) -> np.ndarray:
         """Pixels of the undistorted image as pixels of the image as recorded: [..., 2], NaN stays NaN."""
-        if self.undistorter is None or self.intrinsics is None:
-            return points_px
-        flat = np.asarray(points_px, np.float64).reshape(-1, 2)
-        known = np.isfinite(flat).all(axis=1)
-        moved = np.full_like(flat, np.nan)
-        if known.any():
-            rays = np.column_stack([flat[known], np.ones(int(known.sum()))]) @ np.linalg.inv(self.intrinsics).T
-            project = cv2.fisheye.projectPoints if self.model == "equidistant" else cv2.projectPoints
-            still = np.zeros(3)
-            pixels, _ = project(rays[:, None], still, still, self.intrinsics, np.asarray(self.distortion, np.float64))
-            moved[known] = pixels.reshape(-1, 2)
-        return moved.reshape(np.shape(points_px)).astype(np.asarray(points_px).dtype)
+        return points_px if self.undistorter is None else self.undistorter.distort(points_px)
 
 
 def open_bag(
@@ -210,9 +195,7 @@ class BagSource(FrameSource):
         undistorter = Undistorter(matrix, np.asarray(numbers.d), numbers.distortion_model, (size[0], size[1]))
         if not undistorter.active:
             return BagCamera(frame_id, matrix)
-        return BagCamera(
-            frame_id, undistorter.K, undistorter, tuple(float(d) for d in numbers.d), numbers.distortion_model
-        )
+        return BagCamera(frame_id, undistorter.K, undistorter)
 
     def _tell(self, text: str) -> None:
         if text not in self.notes:

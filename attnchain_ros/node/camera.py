@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 from ..camera.intrinsics import Undistorter, camera_info_matrix
@@ -42,35 +41,16 @@ class CameraModel:
     Attributes:
         intrinsics: [3, 3] float64 K of the undistorted image, None = not known.
         undistorter: removes the lens's distortion, None = nothing to remove.
-        distortion: CameraInfo's D, for the way back.
-        model: CameraInfo's distortion_model.
         notes: what was assumed, for the log.
     """
 
     intrinsics: np.ndarray | None = None
     undistorter: Undistorter | None = None
-    distortion: tuple[float, ...] = ()
-    model: str = ""
     notes: tuple[str, ...] = field(default=())
 
     def distort_points(self, points_px: np.ndarray) -> np.ndarray:
         """Pixels of the undistorted image as pixels of the image as published: [..., 2], NaN stays NaN."""
-        if self.undistorter is None or self.intrinsics is None:
-            return points_px
-        flat = np.asarray(points_px, np.float64).reshape(-1, 2)
-        known = np.isfinite(flat).all(axis=1)
-        result = np.full_like(flat, np.nan)
-        if known.any():
-            rays = (
-                np.concatenate([flat[known], np.ones((int(known.sum()), 1))], axis=1) @ np.linalg.inv(self.intrinsics).T
-            )
-            zero, d = np.zeros(3), np.asarray(self.distortion, np.float64)
-            if self.model == "equidistant":
-                moved, _ = cv2.fisheye.projectPoints(rays[:, None, :], zero, zero, self.intrinsics, d)
-            else:
-                moved, _ = cv2.projectPoints(rays[:, None, :], zero, zero, self.intrinsics, d)
-            result[known] = moved.reshape(-1, 2)
-        return result.reshape(np.shape(points_px)).astype(np.asarray(points_px).dtype)
+        return points_px if self.undistorter is None else self.undistorter.distort(points_px)
 
 
 def camera_model(numbers: CameraNumbers | None, height: int, width: int, *, rectified: bool = False) -> CameraModel:
@@ -117,7 +97,7 @@ def camera_model(numbers: CameraNumbers | None, height: int, width: int, *, rect
     undistorter = Undistorter(intrinsics, np.asarray(numbers.d), numbers.model, (height, width))
     if not undistorter.active:
         return CameraModel(intrinsics, notes=tuple(notes))
-    return CameraModel(undistorter.K, undistorter, numbers.d, numbers.model, tuple(notes))
+    return CameraModel(undistorter.K, undistorter, tuple(notes))
 
 
 class CameraBook:

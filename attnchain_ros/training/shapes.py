@@ -217,6 +217,6 @@ def scale_latents(network: ShapeVae, mean: Tensor, deviation: Tensor) -> None:
     quant, post = network.quant, network.post_quant
     quant.weight[:channels] /= deviation[:, None]
     quant.bias[:channels] = (quant.bias[:channels] - mean) / deviation
-    quant.bias[channels:] -= 1.0 * deviation.log()
+    quant.bias[channels:] -= 2.0 * deviation.log()
     post.bias.add_(post.weight @ mean)
     post.weight *= deviation
