@@ -112,7 +112,9 @@ def memory_mb() -> dict[str, float]:
             found["resident"] = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     except OSError:  # not Linux: the peak has to do
         pass
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        found["gpu"] = torch.cuda.memory_allocated() / 2**20
+    # Another thread may be in the middle of importing torch: then the attribute is not there yet.
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    is_initialized = getattr(cuda, "is_initialized", None)
+    if cuda is not None and is_initialized is not None and is_initialized():
+        found["gpu"] = cuda.memory_allocated() / 2**20
     return found

@@ -127,8 +127,8 @@ def recommended_options(recipe: Recipe, changes: dict[str, Any]) -> dict[str, An
         "surface.n_surface": 4000,
         "surface.target_vertices": 4000,
         "animation.landmarks": 300,
-        # Matches at 64 tokens shrink towards the inside; stiffer skinning keeps 83 % of the volume instead of 70 % at the
-        # same error (8 validation clips).
+        # Matches at 64 tokens shrink towards the inside; stiffer skinning keeps 83 % of the volume instead of 70 % at
+        # the same error (8 validation clips).
         "animation.sigma_geo": 3.0,
         # 64 tokens are coarse: over 6 validation clips the wider blend brought moving points from 0.33 to 0.30 of
         # a mesh that stays still.
