@@ -178,6 +178,12 @@ class CameraConfig(Checked):
     reprojection_patches: float = option(0.75, "the threshold is at least this share of a patch", low=0.0, high=10.0)
     iterations: int = option(400, "RANSAC iterations (paper: 400)", low=1)
     ransac_confidence: float = option(0.999, "RANSAC confidence (paper: 0.999)", low=0.5, high=0.999999)
+    refine: str = option(
+        "none",
+        "'silhouette' keeps the rotation and moves the camera until the mesh fills the mask's box: for coarse patches and "
+        "objects that nothing hides; 'none' leaves the pose as PnP gives it (paper)",
+        choices=("none", "silhouette"),
+    )
     min_inliers: int = option(15, "a pose with fewer inliers is refused", low=4)
     object_size_m: float = option(
         0.0, "longest side of the object in metres; 0 = unknown, results are unitless", unit="m", low=0.0

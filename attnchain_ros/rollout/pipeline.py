@@ -175,7 +175,7 @@ class Rollout:
         valid = moved.valid[: window.frames].cpu().numpy()
         seed = self.config.sampling.seed + 1000 * state.index
         camera, camera_notes = estimate_cameras(
-            latents.view, matches, landmarks, valid, state.pose, self.config.camera, seed
+            latents.view, matches, landmarks, valid, vertices, state.pose, self.config.camera, seed
         )
         clock.lap("camera")
         report("tracks", 0, 1)

@@ -12,6 +12,7 @@ from ..camera.crop import Crop
 from ..camera.intrinsics import default_intrinsics
 from ..camera.pnp import estimate_pose
 from ..camera.raycast import RasterBuffer, intersect_pixels, rasterize
+from ..camera.silhouette import fit_to_mask
 from ..camera.tracks3d import carry_points, project, to_camera, visibility
 from ..chain.bridge import patch_to_vertex, vertex_to_patch
 from ..chain.tracks2d import PatchTracks, first_hop, track_patches
@@ -52,8 +53,8 @@ def window_intrinsics(window: Window) -> tuple[np.ndarray, bool]:
 
 
 def estimate_cameras(
-    view: WindowView, matches: LandmarkMatches, landmarks: np.ndarray, valid: np.ndarray, last: np.ndarray | None,
-    config: CameraConfig, seed: int,
+    view: WindowView, matches: LandmarkMatches, landmarks: np.ndarray, valid: np.ndarray, vertices: np.ndarray,
+    last: np.ndarray | None, config: CameraConfig, seed: int,
 ) -> tuple[CameraTrack, tuple[str, ...]]:  # fmt: skip
     """A pose for every frame from the patches that its landmarks look at (Eq. 7, 8).
 
@@ -62,6 +63,7 @@ def estimate_cameras(
         matches: rows of every landmark over the frame's tokens.
         landmarks: [F, K, 3] animated landmark positions, object frame.
         valid: [F, K] bool.
+        vertices: [F, V, 3] animated mesh, for the silhouette.
         last: [4, 4] the last valid pose of earlier windows, kept where a pose is refused; None = none yet.
         config: thresholds.   seed: of RANSAC.
     Returns:
@@ -85,6 +87,9 @@ def estimate_cameras(
             )
             if found.valid:
                 last = found.camera_from_object
+                if config.refine == "silhouette":
+                    moved = fit_to_mask(last, vertices[frame], view.intrinsics, view.window.masks[frame])
+                    last = last if moved is None else moved
                 accepted[frame], inliers[frame] = True, int(found.inliers.sum())
                 error[frame] = found.reprojection_px
             else:

@@ -21,6 +21,7 @@ def test_windows_cover_the_clip() -> None:
     assert np.array_equal(windows[0].masks, clip.masks[:4])
 
 
+@pytest.mark.slow
 def test_runs_and_failures_are_all_told(tiny_folder: Path) -> None:
     """Random weights: the figures mean nothing, but there must be figures or a reason for every run."""
     backbone = load_backbone(tiny_folder, "cpu")
