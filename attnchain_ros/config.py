@@ -180,8 +180,8 @@ class CameraConfig(Checked):
     ransac_confidence: float = option(0.999, "RANSAC confidence (paper: 0.999)", low=0.5, high=0.999999)
     refine: str = option(
         "none",
-        "'silhouette' keeps the rotation and moves the camera until the mesh fills the mask's box: for coarse patches and "
-        "objects that nothing hides; 'none' leaves the pose as PnP gives it (paper)",
+        "'silhouette' keeps the rotation and moves the camera until the mesh fills the mask's box: for coarse patches "
+        "and objects that nothing hides; 'none' leaves the pose as PnP gives it (paper)",
         choices=("none", "silhouette"),
     )
     min_inliers: int = option(15, "a pose with fewer inliers is refused", low=4)

@@ -35,8 +35,8 @@ def fit_to_mask(
 ) -> np.ndarray | None:
     """Keep a pose's rotation and move the camera so that the projected vertices fill the mask's bounding box.
 
-    Not in the paper: attention on a coarse patch grid gives the direction of view, but blurs the outline inwards, so that
-    the object comes out too far away. The mask knows better.
+    Not in the paper: attention on a coarse patch grid gives the direction of view, but blurs the outline inwards, so
+    that the object comes out too far away. The mask knows better.
 
     Args:
         camera_from_object: [4, 4] pose to start from.
@@ -44,7 +44,7 @@ def fit_to_mask(
         intrinsics: [3, 3] K of the mask's pixels.
         mask: [H, W] bool, the whole object: not occluded.
     Returns:
-        [4, 4] the moved pose; None where the mask is empty or cut by the frame, or the pose is too far off to be repaired.
+        [4, 4] the moved pose; None where the mask is empty or cut by the frame, or the pose is too far off.
     Raises:
         ShapeError: wrong shapes.   InputError: K cannot be used.
     """

@@ -200,7 +200,8 @@ class ResultWriter:
         self._windows += 1
         for note in result.notes:
             self.add_note(note)
-        self._totals.append(sum(result.timings_s.values()))
+        if result.timings_s:
+            self._totals.append(sum(result.timings_s.values()))
         for stage, seconds in result.timings_s.items():
             self._timings.setdefault(stage, []).append(seconds)
         if not math.isnan(result.silhouette_iou):
@@ -295,7 +296,7 @@ class ResultWriter:
             "silhouette_iou": float(np.mean(self._iou)) if self._iou else None,
             "confidence_mean": _number(np.mean(confidence)),
             "confidence_least": _number(np.min(confidence)),
-            "seconds_per_window": float(np.mean(self._totals)),
+            "seconds_per_window": float(np.mean(self._totals)) if self._totals else None,
             "seconds_by_stage": {stage: float(np.mean(values)) for stage, values in self._timings.items()},
             "notes": list(self._notes),
             "config": dataclasses.asdict(self.options.config) if self.options.config is not None else None,
@@ -371,7 +372,7 @@ def sheet_titles(summary: dict[str, Any]) -> tuple[str, str]:
         f"camera poses {summary['camera_poses']}/{summary['frames']}",
         f"outline overlap {iou:.2f}" if iou is not None else "outline overlap unknown",
         f"mean confidence {summary['confidence_mean']:.2f}" if summary["confidence_mean"] is not None else "",
-        f"{summary['seconds_per_window']:.1f} s per window",
+        f"{summary['seconds_per_window']:.1f} s per window" if summary["seconds_per_window"] is not None else "",
         f"weights {summary['checkpoint']}" if summary["checkpoint"] else "",
     ]
     return _ascii(title), _ascii("  |  ".join(part for part in parts if part))

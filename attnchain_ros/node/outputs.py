@@ -36,10 +36,10 @@ class Outputs:
         self._last_marker_ns: int | None = None
         self._lock = threading.Lock()
         self._kept: dict[Any, Callable[[], Any]] = {}
-        latched, burst = qos.latched_output, qos.burst_output
-        self._mesh = self._publisher(AnimatedMesh, "~/mesh", latched())
+        latched, burst, window = qos.latched_output, qos.burst_output, qos.window_output
+        self._mesh = self._publisher(AnimatedMesh, "~/mesh", window())
         self._tracks = self._publisher(PointCloud2, "~/tracks", burst())
-        self._tracks_window = self._publisher(Tracks, "~/tracks_window", latched())
+        self._tracks_window = self._publisher(Tracks, "~/tracks_window", window())
         self._camera_pose = self._publisher(PoseWithCovarianceStamped, "~/camera_pose", burst())
         self._camera_path = self._publisher(Path, "~/camera_path", latched())
         self._markers = self._publisher(MarkerArray, "~/markers", latched())

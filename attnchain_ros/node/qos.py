@@ -15,6 +15,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 IMAGE_DEPTH = 10
 BURST_DEPTH = 600
+WINDOW_DEPTH = 5
 
 
 def overriding() -> QoSOverridingOptions:
@@ -56,6 +57,16 @@ def fit_publishers(profile: QoSProfile, publishers: Sequence[TopicEndpointInfo],
 def latched_output() -> QoSProfile:
     """State: the last mesh, path, markers, status."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def window_output() -> QoSProfile:
+    """Windows: latched, and deep enough that one whose packets must be sent again outlives the next windows.
+
+    DDS asks for lost packets every few seconds; with a depth of 1 a faster next window would have replaced the sample.
+    """
+    return QoSProfile(
+        depth=WINDOW_DEPTH, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+    )
 
 
 def burst_output() -> QoSProfile:

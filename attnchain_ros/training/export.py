@@ -138,8 +138,8 @@ def recommended_options(recipe: Recipe, changes: dict[str, Any]) -> dict[str, An
         # and the misplaced projection from 0.41 to 0.30 patches.
         "readout.patch_layers": "2,3,4",
         "camera.reprojection_patches": 1.5,
-        # Blurred patches shrink the object: over 10 test clips the mask's box brought the error of the camera's position
-        # from 25 % of the distance to 4 %.
+        # Blurred patches shrink the object: over 10 test clips the mask's box brought the error of the camera's
+        # position from 25 % of the distance to 4 %.
         "camera.refine": "silhouette",
     } | changes
     replace(RolloutConfig(), options)
