@@ -334,7 +334,7 @@ def _write_run(args: argparse.Namespace, anchor: Anchor, heard: _Heard, clip: Cl
         if off > 1e-3:
             raise _Incomplete(f"the first frame is not the mesh that was given: a vertex is {off:.3g} away from it")
     scores = score_motion(found, truth, similarity, anchor == "given")
-    return ClipOutcome(args.seed_index, clip.seed, anchor, scores, "", heard.seconds[1:])
+    return ClipOutcome(args.seed_index, clip.seed, anchor, scores, "", heard.seconds)
 
 
 def _summarise(out: Path, outcomes: Sequence[ClipOutcome]) -> None:
