@@ -16,34 +16,12 @@ from scipy.spatial.transform import Rotation
 from ..errors import ConfigError
 from .atomic import folder_then_rename
 from .bag_types import bag_types
+from .published import CLOUD_DTYPE, CLOUD_FIELDS, cloud_rows, invert_pose, is_dense, pose_covariance, scaled_pose
 
 if TYPE_CHECKING:
     # Importing the rollout would import torch, which reading and writing files does without.
     from ..rollout.window import WindowResult
 
-KEPT_POSE_VARIANCE = 1e6
-"""Variance of every component where the frame's own pose was refused and an older one is repeated."""
-_OFFSETS = (0, 4, 8, 12, 16, 20, 24)
-CLOUD_DTYPE = np.dtype(
-    {
-        "names": ["x", "y", "z", "rgb", "id", "confidence", "visibility"],
-        "formats": ["<f4", "<f4", "<f4", "<u4", "<i4", "<f4", "u1"],
-        "offsets": list(_OFFSETS),
-        "itemsize": 28,
-    }
-)
-"""One point of the tracks cloud; rgb holds 0x00RRGGBB in the bytes of a float, as PCL and RViz want it."""
-_INT32, _UINT8, _FLOAT32 = 5, 2, 7
-_CLOUD_TYPES = {
-    "x": _FLOAT32,
-    "y": _FLOAT32,
-    "z": _FLOAT32,
-    "rgb": _FLOAT32,
-    "id": _INT32,
-    "confidence": _FLOAT32,
-    "visibility": _UINT8,
-}
-_CLOUD_OFFSETS = dict(zip(_CLOUD_TYPES, _OFFSETS, strict=True))
 _TOPICS = {
     "mesh": "attnchain_ros/msg/AnimatedMesh",
     "tracks_window": "attnchain_ros/msg/Tracks",
@@ -193,18 +171,10 @@ class ResultBagWriter:
         )
 
     def _cloud(self, result: WindowResult, frame: int) -> Any:
-        tracks = result.tracks
-        points = tracks.points_camera[frame] * np.float32(result.scale)
-        rows = np.zeros(len(tracks.ids), CLOUD_DTYPE)
-        rows["x"], rows["y"], rows["z"] = points.T
-        red, green, blue = tracks.colors.astype(np.uint32).T
-        rows["rgb"] = red << 16 | green << 8 | blue
-        rows["id"] = tracks.ids
-        rows["confidence"] = tracks.confidence[frame]
-        rows["visibility"] = tracks.visible[frame]
+        rows = cloud_rows(result, frame)
         fields = [
-            self._make("sensor_msgs/msg/PointField", name=name, offset=_CLOUD_OFFSETS[name], datatype=kind, count=1)
-            for name, kind in _CLOUD_TYPES.items()
+            self._make("sensor_msgs/msg/PointField", name=name, offset=offset, datatype=datatype, count=1)
+            for name, offset, datatype in CLOUD_FIELDS
         ]
         return self._make(
             _TOPICS["tracks"],
@@ -216,27 +186,19 @@ class ResultBagWriter:
             point_step=CLOUD_DTYPE.itemsize,
             row_step=CLOUD_DTYPE.itemsize * len(rows),
             data=np.frombuffer(rows.tobytes(), np.uint8),
-            is_dense=bool(np.isfinite(points).all()),
+            is_dense=is_dense(rows),
         )
 
     def _camera_pose(self, result: WindowResult, frame: int) -> Any:
-        """The camera in the object's frame; a rough covariance from the reprojection error."""
-        pose = _scaled_pose(result, frame)
-        inverse = np.linalg.inv(pose)
-        error_px = float(result.camera.reprojection_px[frame])
-        if bool(result.camera.valid[frame]) and np.isfinite(error_px):
-            distance = float(np.linalg.norm(pose[:3, 3]))
-            angle = error_px / float(result.camera.intrinsics[0, 0])
-            variances = [(angle * distance) ** 2] * 3 + [(angle * distance / result.scale) ** 2] * 3
-        else:
-            variances = [KEPT_POSE_VARIANCE] * 6
+        """The camera in the object's frame."""
+        inverse = invert_pose(scaled_pose(result, frame))
         x, y, z = inverse[:3, 3]
         placed = self._make(
             "geometry_msgs/msg/Pose",
             position=self._make("geometry_msgs/msg/Point", x=x, y=y, z=z),
             orientation=self._quaternion(inverse),
         )
-        covariance = np.diag(variances).ravel()
+        covariance = pose_covariance(result, frame)
         return self._make(
             _TOPICS["camera_pose"],
             header=self._header(int(result.stamps_ns[frame]), self._object_frame),
@@ -244,7 +206,7 @@ class ResultBagWriter:
         )
 
     def _transform(self, result: WindowResult, frame: int) -> Any:
-        pose = _scaled_pose(result, frame)
+        pose = scaled_pose(result, frame)
         x, y, z = pose[:3, 3]
         transform = self._make(
             "geometry_msgs/msg/TransformStamped",
@@ -261,10 +223,3 @@ class ResultBagWriter:
     def _quaternion(self, pose: np.ndarray) -> Any:
         x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat(canonical=True)
         return self._make("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w)
-
-
-def _scaled_pose(result: WindowResult, frame: int) -> np.ndarray:
-    """camera_from_object of a frame in published lengths."""
-    pose = np.array(result.camera.camera_from_object[frame], np.float64)
-    pose[:3, 3] *= result.scale
-    return pose

@@ -17,21 +17,10 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from ..files.published import CLOUD_DTYPE, CLOUD_FIELDS, cloud_rows, invert_pose, is_dense, pose_covariance, scaled_pose
 from ..rollout.window import WindowResult
 from . import cdr
 
-KEPT_POSE_VARIANCE = 1e6
-"""Variance of every component where the frame's own pose was refused and an older one is repeated."""
-
-_CLOUD = np.dtype(
-    {
-        "names": ["x", "y", "z", "rgb", "id", "confidence", "visibility"],
-        "formats": ["<f4", "<f4", "<f4", "<u4", "<i4", "<f4", "u1"],
-        "offsets": [0, 4, 8, 12, 16, 20, 24],
-        "itemsize": 28,
-    }
-)
-_FIELDS = {"<f4": PointField.FLOAT32, "<i4": PointField.INT32, "|u1": PointField.UINT8}
 _LIGHT = np.array([0.35, 0.8, 0.48])
 _AMBIENT = 0.45
 
@@ -77,21 +66,6 @@ def quaternion_xyzw(rotation: np.ndarray) -> np.ndarray:
     return -found if found[3] < 0 else found
 
 
-def scaled_pose(result: WindowResult, frame: int) -> np.ndarray:
-    """camera_from_object of a frame in published lengths: [4, 4] float64."""
-    pose = np.array(result.camera.camera_from_object[frame], np.float64)
-    pose[:3, 3] *= result.scale
-    return pose
-
-
-def invert_pose(pose: np.ndarray) -> np.ndarray:
-    """Inverse of a rigid [4, 4] transform."""
-    inverse = np.eye(4)
-    inverse[:3, :3] = pose[:3, :3].T
-    inverse[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
-    return inverse
-
-
 def transform_message(stamp_ns: int, parent: str, child: str, parent_from_child: np.ndarray) -> TransformStamped:
     """One TF transform."""
     message = TransformStamped(header=header(stamp_ns, parent), child_frame_id=child)
@@ -113,23 +87,10 @@ def pose_message(pose: np.ndarray) -> Pose:
 
 
 def camera_pose(result: WindowResult, frame: int, object_frame: str) -> PoseWithCovarianceStamped:
-    """The camera in the object's frame at one image.
-
-    The covariance is a rough one: the median reprojection error turned into an angle at the camera, the same in all
-    directions; ``KEPT_POSE_VARIANCE`` where the pose is repeated from an earlier frame.
-    """
-    pose = scaled_pose(result, frame)
+    """The camera in the object's frame at one image, with a rough covariance."""
     message = PoseWithCovarianceStamped(header=header(int(result.stamps_ns[frame]), object_frame))
-    message.pose.pose = pose_message(invert_pose(pose))
-    error_px = float(result.camera.reprojection_px[frame])
-    if bool(result.camera.valid[frame]) and np.isfinite(error_px):
-        distance = float(np.linalg.norm(pose[:3, 3]))
-        angle = error_px / float(result.camera.intrinsics[0, 0])
-        # seen from the object, one object unit away from its middle, the same error is a larger angle
-        variances = [(angle * distance) ** 2] * 3 + [(angle * distance / result.scale) ** 2] * 3
-    else:
-        variances = [KEPT_POSE_VARIANCE] * 6
-    message.pose.covariance = np.diag(variances).ravel()
+    message.pose.pose = pose_message(invert_pose(scaled_pose(result, frame)))
+    message.pose.covariance = pose_covariance(result, frame)
     return message
 
 
@@ -146,31 +107,20 @@ def track_cloud(result: WindowResult, frame: int, camera_frame: str) -> PointClo
     Fields: x, y, z float32; rgb float32 holding 0x00RRGGBB (PCL's and RViz's way); id int32; confidence float32;
     visibility uint8 (1 seen, 0 hidden).
     """
-    tracks = result.tracks
-    rows = np.zeros(len(tracks.ids), _CLOUD)
-    points = tracks.points_camera[frame] * np.float32(result.scale)
-    rows["x"], rows["y"], rows["z"] = points[:, 0], points[:, 1], points[:, 2]
-    color = tracks.colors.astype(np.uint32)
-    rows["rgb"] = color[:, 0] << 16 | color[:, 1] << 8 | color[:, 2]
-    rows["id"] = tracks.ids
-    rows["confidence"] = tracks.confidence[frame]
-    rows["visibility"] = tracks.visible[frame]
-    fields = []
-    for name in _CLOUD.names or ():
-        kind, offset = _CLOUD.fields[name][:2]  # type: ignore[index]
-        # rgb is declared as the float that viewers expect; its bytes are the packed number
-        datatype = PointField.FLOAT32 if name == "rgb" else _FIELDS[kind.str]
-        fields.append(PointField(name=name, offset=int(offset), datatype=datatype, count=1))
+    rows = cloud_rows(result, frame)
+    fields = [
+        PointField(name=name, offset=offset, datatype=datatype, count=1) for name, offset, datatype in CLOUD_FIELDS
+    ]
     return PointCloud2(
         header=header(int(result.stamps_ns[frame]), camera_frame),
         height=1,
         width=len(rows),
         fields=fields,
         is_bigendian=False,
-        point_step=_CLOUD.itemsize,
-        row_step=_CLOUD.itemsize * len(rows),
+        point_step=CLOUD_DTYPE.itemsize,
+        row_step=CLOUD_DTYPE.itemsize * len(rows),
         data=flat("B", rows.view(np.uint8)),
-        is_dense=bool(np.isfinite(points).all()),
+        is_dense=is_dense(rows),
     )
 
 

@@ -19,6 +19,7 @@ from visualization_msgs.msg import MarkerArray
 
 from attnchain_ros.msg import AnimatedMesh, Tracks
 
+from ..files.published import invert_pose, scaled_pose
 from ..rollout.window import WindowResult
 from . import cdr, messages, qos, window_messages
 from .camera import CameraModel
@@ -127,8 +128,8 @@ class Outputs:
             self._pose_seen = self._pose_seen or bool(result.camera.valid[frame])
             if not self._pose_seen:
                 continue
-            pose = messages.scaled_pose(result, frame)
-            self._path.append((stamp, messages.invert_pose(pose)))
+            pose = scaled_pose(result, frame)
+            self._path.append((stamp, invert_pose(pose)))
             if wanted.tf:
                 transforms.append(messages.transform_message(stamp, camera_frame, object_frame, pose))
             if wanted.camera and _heard(self._camera_pose):

@@ -11,6 +11,7 @@ from node.hand_made import FACES, camera_from_object_at, make_result
 from rclpy.serialization import deserialize_message, serialize_message
 from visualization_msgs.msg import MarkerArray
 
+from attnchain_ros.files.published import KEPT_POSE_VARIANCE, scaled_pose
 from attnchain_ros.msg import Tracks
 from attnchain_ros.node import cdr, messages
 from attnchain_ros.node.window_messages import mesh_message, tracks_message
@@ -54,7 +55,7 @@ def test_mesh_tf_pose_and_cloud_share_one_scale(scale: float):
     vertices = np.array(mesh.vertices).reshape(3, 6, 3)
     np.testing.assert_allclose(vertices, result.vertices * scale, rtol=1e-7)
     for frame in range(3):
-        transform = messages.transform_message(0, "camera", "object", messages.scaled_pose(result, frame)).transform
+        transform = messages.transform_message(0, "camera", "object", scaled_pose(result, frame)).transform
         shift = np.array([transform.translation.x, transform.translation.y, transform.translation.z])
         rotation = camera_from_object_at(int(STAMPS[frame]))[:3, :3]
         cloud = messages.track_cloud(result, frame, "camera")
@@ -75,7 +76,7 @@ def test_a_repeated_pose_is_flagged_by_its_covariance():
     result = dataclasses.replace(result, camera=camera)
     good, kept = (messages.camera_pose(result, frame, "object").pose.covariance for frame in (0, 1))
     assert np.diag(good.reshape(6, 6)).max() < 0.01
-    assert np.diag(kept.reshape(6, 6)).min() == messages.KEPT_POSE_VARIANCE
+    assert np.diag(kept.reshape(6, 6)).min() == KEPT_POSE_VARIANCE
 
 
 def test_tracks_without_3d_are_empty_or_nan():
