@@ -6,15 +6,17 @@ import io
 import logging
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import trimesh
 
 from ..errors import FileFormatError, MeshError
 from ..mesh.types import Mesh
 from .animation import made_here, read_animated_glb, write_animated_glb
 from .atomic import write_then_rename
+
+if TYPE_CHECKING:
+    import trimesh
 
 _LOG = logging.getLogger(__name__)
 _GREY = 200
@@ -51,6 +53,9 @@ def read_mesh(path: Path) -> Mesh:
     if ending == ".glb" and made_here(path):
         own = read_animated_glb(path)
         return _make(path, own.vertices[0], own.faces, own.vertex_colors)
+    # A second to import, which the node's start and meshes of our own making need not wait for.
+    import trimesh
+
     try:
         extra: dict[str, Any] = {"maintain_order": True} if ending == ".obj" else {}
         scene = trimesh.load_scene(str(path), process=False, **extra)
@@ -102,6 +107,8 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
         write_animated_glb(path, mesh.vertices[None], mesh.faces, colours, np.zeros(1))
         return
     else:
+        import trimesh
+
         part = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=colours, process=False)
         data = trimesh.exchange.ply.export_ply(part)
     with write_then_rename(path) as file:
@@ -143,6 +150,8 @@ def _placed_parts(scene: trimesh.Scene) -> list[tuple[np.ndarray, np.ndarray, np
 
     trimesh's own joining of parts loses vertex colours that stand beside a material.
     """
+    import trimesh
+
     parts = []
     for node in scene.graph.nodes_geometry:
         placed, name = scene.graph[node]
@@ -158,6 +167,8 @@ def _placed_parts(scene: trimesh.Scene) -> list[tuple[np.ndarray, np.ndarray, np
 
 def _colours(part: trimesh.Trimesh) -> np.ndarray | None:
     """[V, 3] uint8 of a mesh read by trimesh, None where it has none of its own."""
+    import trimesh
+
     visual: Any = part.visual
     if visual.kind == "texture":
         beside = visual.vertex_attributes.get("color")

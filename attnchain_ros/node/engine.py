@@ -11,6 +11,7 @@ import torch
 
 from ..backbone import Backbone, load_backbone
 from ..config import RolloutConfig
+from ..files.meshes import read_mesh
 from ..mesh.types import Mesh
 from ..rollout.pipeline import Rollout
 from ..rollout.window import Window, WindowResult
@@ -34,12 +35,7 @@ class RolloutEngine:
     def __init__(self, settings: NodeSettings) -> None:
         node = settings.node
         self._backbone: Backbone = load_backbone(node.weights or None, node.device, node.dtype)
-        self._anchor: Mesh | None = None
-        if node.anchor_mesh:
-            # trimesh takes a second to import: only where a mesh is read.
-            from ..files.meshes import read_mesh
-
-            self._anchor = read_mesh(Path(node.anchor_mesh))
+        self._anchor: Mesh | None = read_mesh(Path(node.anchor_mesh)) if node.anchor_mesh else None
         self.settings = self.with_recommendations(settings)
         self._shrunk = 1
         self._rollout = Rollout(self._backbone, self.settings.rollout, self._anchor)

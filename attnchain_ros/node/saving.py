@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import FileFormatError, InputError
 from ..files.animation import write_animated_glb
 from ..files.atomic import inside, write_then_rename
+from ..files.meshes import write_mesh
 from ..mesh.types import Mesh
 from ..rollout.window import WindowResult
 
@@ -55,9 +56,6 @@ def save_result(result: WindowResult, output_dir: Path, name: str, *, overwrite:
                     metric=result.metric,
                 )
         else:
-            # trimesh takes a second to import, which the node's start need not wait for.
-            from ..files.meshes import write_mesh
-
             write_mesh(path, Mesh(vertices[0], result.faces, result.vertex_colors))
     except OSError as error:
         raise FileFormatError(f"{path} could not be written: {error.strerror or error}") from error
