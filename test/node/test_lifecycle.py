@@ -326,10 +326,13 @@ def test_parameters_are_described_as_in_the_table(client: Client, start):
 
 
 def test_the_watchdog_says_what_is_missing(client: Client, start):
-    node = start("-r", "__ns:=/robot")
     from sensor_msgs.msg import Image
 
     other = client.node.create_publisher(Image, "/front/image_raw", RELIABLE)
+    node = start("-r", "__ns:=/robot")
     client.wait_until(lambda: "nothing publishes /robot/image" in node.text(), "the watchdog")
-    assert "/front/image_raw (sensor_msgs/msg/Image; reliable, volatile)" in node.text()
+    # The first warning may come before the other topic was discovered; it is repeated every 30 s.
+    client.wait_until(
+        lambda: "/front/image_raw (sensor_msgs/msg/Image; reliable, volatile)" in node.text(), "the topic in a warning"
+    )
     client.node.destroy_publisher(other)
