@@ -33,6 +33,7 @@ from .worker import Engine
 
 _WATCHDOG_REPEAT_S = 30.0
 _NOT_CONFIGURED = "the node is not configured: configure and activate it first"
+_NO_MESH = "there is no mesh yet: wait for the first window"
 
 
 class AttnChainNode(LifecycleNode):
@@ -221,7 +222,7 @@ class AttnChainNode(LifecycleNode):
         result = session.latest if session is not None else None
         response.success = False
         if session is None or result is None:
-            response.message = _NOT_CONFIGURED if session is None else "there is no mesh yet: wait for the first window"
+            response.message = _NOT_CONFIGURED if session is None else _NO_MESH
             return response
         try:
             folder = Path(session.settings.node.output_dir).expanduser()
@@ -240,7 +241,7 @@ class AttnChainNode(LifecycleNode):
         result = session.latest if session is not None else None
         response.success = False
         if session is None or result is None:
-            response.message = _NOT_CONFIGURED if session is None else "there is no mesh yet: wait for the first window"
+            response.message = _NOT_CONFIGURED if session is None else _NO_MESH
             return response
         settings = session.settings
         if request.object_id not in (0, settings.node.object_id):

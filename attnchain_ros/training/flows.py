@@ -104,8 +104,8 @@ def pair_noise(noise: Tensor, latents: Tensor) -> Tensor:
     return take_rows(noise, torch.from_numpy(order))
 
 
-class TemporalTask:
-    """Trains Stage I: latents of all frames of a window from the anchor's latent and the pictures."""
+class FlowTask:
+    """What training a flow transformer needs: frozen VAE and image encoder, and clips."""
 
     def __init__(
         self,
@@ -124,10 +124,18 @@ class TemporalTask:
         self.windows = train
         self.held_out = held_out
         self.tokens = network.sizes.tokens
-        self.frames = network.sizes.frames
 
     def before(self, step: int) -> None:
         """Nothing changes while training."""
+
+
+class TemporalTask(FlowTask):
+    """Trains Stage I: latents of all frames of a window from the anchor's latent and the pictures."""
+
+    @property
+    def frames(self) -> int:
+        """Frames of a window."""
+        return self.network.sizes.frames
 
     def draw_frames(self, batch: int, count: int, rng: np.random.Generator) -> tuple[np.ndarray, Tensor]:
         """Which frames of a window to use, ascending [B, count], and where among them the anchor is [B].
@@ -234,29 +242,8 @@ def sample_window(
     return latents
 
 
-class ImageTo3DTask:
+class ImageTo3DTask(FlowTask):
     """Trains Stage 0: the latent of one frame from its picture."""
-
-    def __init__(
-        self,
-        network: FlowTransformer,
-        config: FlowConfig,
-        vae: ShapeVae,
-        encoder: Dinov2Model,
-        train: Windows,
-        held_out: Windows,
-    ) -> None:
-        self.network = network
-        self.config = config
-        self.settings = config.optim
-        self.vae = vae
-        self.encoder = encoder
-        self.windows = train
-        self.held_out = held_out
-        self.tokens = network.sizes.tokens
-
-    def before(self, step: int) -> None:
-        """Nothing changes while training."""
 
     def batch(
         self, windows: Windows, clips: np.ndarray, frames: np.ndarray, rng: np.random.Generator

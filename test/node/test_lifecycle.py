@@ -14,7 +14,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Path as PathMessage
 from node.hand_made import BAD_LUCK, INTRINSICS, camera_from_object_at, vertices_at
-from node.ros_harness import LATCHED, RELIABLE, Camera, Client, NodeProcess
+from node.ros_harness import LATCHED, LATCHED_WINDOWS, RELIABLE, Camera, Client, NodeProcess
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from sensor_msgs.msg import PointCloud2
@@ -120,7 +120,10 @@ def test_every_output_agrees_with_the_truth(client: Client, start, tmp_path: Pat
     sent = stamps(0, 12)  # windows 0-3, 3-6, 6-9, and 9-11 when the stream ends
     camera.send(sent)
     client.wait_until(lambda: len(mesh) == 4 and len(markers) == 4 and len(paths) == 4, "four windows")
-    client.wait_until(lambda: len(clouds) == len(poses) == 12, "a cloud and a pose for each frame")
+    client.wait_until(
+        lambda: len(clouds) == len(poses) == sum(len(message.transforms) for message in transforms) == 12,
+        "a cloud, a pose and a transform for each frame",
+    )
 
     assert [message.window_index for message in mesh] == [0, 1, 2, 3]
     assert [message.frame_count for message in mesh] == [4, 4, 4, 3]
@@ -177,12 +180,12 @@ def test_every_output_agrees_with_the_truth(client: Client, start, tmp_path: Pat
     assert figures["frames in"] == "12" and figures["frames dropped"] == "0" and figures["windows"] == "4"
     assert status[-1].name == NAME and figures["state"] == "active"
 
-    # A late joiner gets the last mesh although it was published before.
+    # A late joiner gets the last meshes although they were published before: in order, the newest last.
     late = Client()
     try:
-        latched = late.listen(f"{NAME}/mesh", AnimatedMesh, LATCHED)
-        late.wait_until(lambda: latched, "the latched mesh")
-        assert latched[0].window_index == 3
+        latched = late.listen(f"{NAME}/mesh", AnimatedMesh, LATCHED_WINDOWS)
+        late.wait_until(lambda: latched and latched[-1].window_index == 3, "the latched meshes")
+        assert [message.window_index for message in latched] == [0, 1, 2, 3] and latched[-1] == mesh[-1]
     finally:
         late.close()
 
