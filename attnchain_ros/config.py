@@ -180,9 +180,18 @@ class CameraConfig(Checked):
     ransac_confidence: float = option(0.999, "RANSAC confidence (paper: 0.999)", low=0.5, high=0.999999)
     refine: str = option(
         "none",
-        "'silhouette' keeps the rotation and moves the camera until the mesh fills the mask's box: for coarse patches "
-        "and objects that nothing hides; 'none' leaves the pose as PnP gives it (paper)",
-        choices=("none", "silhouette"),
+        "what the mask adds to PnP, for objects that nothing hides: 'outline' lays the animated mesh onto the outlines "
+        "of all masks of the window at once, 'silhouette' keeps the rotation and moves the camera until the mesh fills "
+        "the mask's box, 'none' leaves the pose as PnP gives it (paper)",
+        choices=("none", "silhouette", "outline"),
+    )
+    turn_deg: float = option(
+        1.0,
+        "refine outline: how far the camera may turn about the object from one frame to the next (standard deviation); "
+        "0.1 for a camera that is fixed",
+        unit="deg",
+        low=0.01,
+        high=90.0,
     )
     min_inliers: int = option(15, "a pose with fewer inliers is refused", low=4)
     object_size_m: float = option(

@@ -28,12 +28,13 @@ from .tracking import (
     WindowView,
     draw_frames,
     estimate_cameras,
+    raster_crop,
     sample_crop,
     start_tracks,
     track_points,
     window_intrinsics,
 )
-from .window import CameraTrack, PointTracks, Window, WindowResult
+from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Rollout:
         anchor: an anchor mesh to animate instead of generating one from the first image (Stage 0).
         anchor_is_canonical: the anchor is in the canonical frame already and is used as it is; otherwise it is centred,
             scaled to ``config.anchor_longest_side`` and turned by ``config.anchor_rotation_deg``, once.
+        keep_latents: hand out ``WindowResult.latents``.
     Raises:
         ConfigError: an option does not fit the backbone.   MeshError: the anchor mesh cannot be used.
     """
@@ -89,6 +91,7 @@ class Rollout:
         config: RolloutConfig | None = None,
         anchor: Mesh | None = None,
         anchor_is_canonical: bool = False,
+        keep_latents: bool = False,
     ) -> None:
         self.backbone = backbone
         self.config = config_for(backbone) if config is None else config
@@ -96,6 +99,7 @@ class Rollout:
         if anchor is not None:
             make = canonical_anchor if anchor_is_canonical else given_anchor
             self._given = make(anchor, self.config)
+        self._keep_latents = keep_latents
         self._state: RolloutState | None = None
         self._topology = 0
 
@@ -175,8 +179,9 @@ class Rollout:
         valid = moved.valid[: window.frames].cpu().numpy()
         seed = self.config.sampling.seed + 1000 * state.index
         camera, camera_notes = estimate_cameras(
-            latents.view, matches, landmarks, valid, vertices, state.pose, self.config.camera, seed
-        )
+            latents.view, matches, landmarks, valid, vertices, state.anchor.mesh.faces, state.pose, shared,
+            self.config.camera, seed,
+        )  # fmt: skip
         clock.lap("camera")
         report("tracks", 0, 1)
         faces = state.anchor.mesh.faces
@@ -204,7 +209,7 @@ class Rollout:
             state.pose = camera.camera_from_object[np.flatnonzero(camera.valid)[-1]]
         overlap = float("nan")
         if camera.valid[ANCHOR_FRAME]:
-            overlap = silhouette_iou(sample_crop(window.masks[0], latents.view.crop), buffers[0])
+            overlap = silhouette_iou(sample_crop(window.masks[0], raster_crop(latents.view.crop)), buffers[0])
         if state.anchor.colors is None and camera.valid[ANCHOR_FRAME]:
             colors = paint_vertices(vertices[0], faces, camera, window, buffers, latents.view.crop)
             state.anchor = replace(state.anchor, colors=colors[state.anchor.expand])
@@ -215,7 +220,8 @@ class Rollout:
         self._hand_over(window, state, latents.stage, vertices[-1])
         clock.lap("hand-over")
         self._state = state
-        return replace(result, notes=notes, timings_s=clock.laps)
+        ends = _window_latents(latents.stage, window.frames) if self._keep_latents else None
+        return replace(result, notes=notes, timings_s=clock.laps, latents=ends)
 
     def _start(self, window: Window, square: Crop, report: Progress, clock: _Clock) -> RolloutState:
         """The state to work on: a copy of the kept one, or a fresh one with its anchor made."""
@@ -298,8 +304,9 @@ class Rollout:
             side = float(np.ptp(state.anchor.mesh.vertices, axis=0).max())
             state.scale, state.metric = self.config.camera.object_size_m / side, True
         elif not state.metric and window.depth_m is not None and camera.valid[ANCHOR_FRAME]:
-            mask = sample_crop(window.masks[0], crop)
-            found = metric_scale(sample_crop(window.depth_m[0], crop), mask, buffers[0].depth)
+            small = raster_crop(crop)
+            mask = sample_crop(window.masks[0], small)
+            found = metric_scale(sample_crop(window.depth_m[0], small), mask, buffers[0].depth)
             if found is not None:
                 state.scale, state.metric = found, True
 
@@ -363,6 +370,16 @@ def _patch_crop(square: Crop, input_size: int, crop_size: int) -> Crop:
     cut = (input_size - crop_size) // 2
     step = square.side / input_size
     return Crop(square.x0 + cut * step, square.y0 + cut * step, crop_size * step, crop_size)
+
+
+def _window_latents(stage: StageOne, frames: int) -> WindowLatents:
+    """Both ends of a window of ``frames`` frames, however far it was padded."""
+    last = frames - 1
+    return WindowLatents(
+        anchor=stage.latents[ANCHOR_FRAME].float().cpu().numpy(),
+        last=stage.latents[last].float().cpu().numpy(),
+        match=stage.maps.token_tokens[last].argmax(dim=1).cpu().numpy(),
+    )
 
 
 def _trim(matches: LandmarkMatches, frames: int) -> LandmarkMatches:

@@ -10,6 +10,7 @@ import torch
 from ..backbone import TokenMaps
 from ..camera.crop import Crop
 from ..camera.intrinsics import default_intrinsics
+from ..camera.outline import fit_to_outlines
 from ..camera.pnp import estimate_pose
 from ..camera.raycast import RasterBuffer, intersect_pixels, rasterize
 from ..camera.silhouette import fit_to_mask
@@ -24,6 +25,9 @@ from .window import CameraTrack, PointTracks, Window
 
 RASTER_SIZE = 128
 """Side in pixels of the z-buffers for visibility: they only decide what hides what."""
+
+OUTLINE_SIZE = 256
+"""Side in pixels of the masks whose outlines refine the cameras."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def window_intrinsics(window: Window) -> tuple[np.ndarray, bool]:
 
 def estimate_cameras(
     view: WindowView, matches: LandmarkMatches, landmarks: np.ndarray, valid: np.ndarray, vertices: np.ndarray,
-    last: np.ndarray | None, config: CameraConfig, seed: int,
+    faces: np.ndarray, last: np.ndarray | None, joined: bool, config: CameraConfig, seed: int,
 ) -> tuple[CameraTrack, tuple[str, ...]]:  # fmt: skip
     """A pose for every frame from the patches that its landmarks look at (Eq. 7, 8).
 
@@ -63,8 +67,9 @@ def estimate_cameras(
         matches: rows of every landmark over the frame's tokens.
         landmarks: [F, K, 3] animated landmark positions, object frame.
         valid: [F, K] bool.
-        vertices: [F, V, 3] animated mesh, for the silhouette.
+        vertices: [F, V, 3] animated mesh; faces: [T, 3]: for silhouette and outline.
         last: [4, 4] the last valid pose of earlier windows, kept where a pose is refused; None = none yet.
+        joined: the first frame is the last one of the window before.
         config: thresholds.   seed: of RANSAC.
     Returns:
         poses, and a note for every reason of refusal.
@@ -77,6 +82,7 @@ def estimate_cameras(
     inliers = np.zeros(frames, np.int32)
     error = np.full(frames, np.nan, np.float32)
     refusals: dict[str, list[int]] = {}
+    before = last if joined else None
     for frame in range(frames):
         if config.estimate:
             _, _, place = vertex_to_patch(view.maps.token_patches[frame].T, matches.rows[frame])
@@ -87,7 +93,7 @@ def estimate_cameras(
             )
             if found.valid:
                 last = found.camera_from_object
-                if config.refine == "silhouette":
+                if config.refine != "none":
                     moved = fit_to_mask(last, vertices[frame], view.intrinsics, view.window.masks[frame])
                     last = last if moved is None else moved
                 accepted[frame], inliers[frame] = True, int(found.inliers.sum())
@@ -96,6 +102,14 @@ def estimate_cameras(
                 refusals.setdefault(found.reason, []).append(frame)
         if last is not None:
             poses[frame] = last
+    if config.refine == "outline" and accepted.any():
+        first = int(accepted.argmax())
+        starts = poses if before is not None else np.concatenate([poses[[first] * first], poses[first:]])
+        small = Crop(view.crop.x0, view.crop.y0, view.crop.side, OUTLINE_SIZE)
+        masks = np.stack([sample_crop(mask, small) for mask in view.window.masks])
+        poses = fit_to_outlines(
+            starts, vertices, faces, small.intrinsics(view.intrinsics), masks, config.turn_deg, before
+        )
     notes = tuple(
         f"camera pose refused in frames {', '.join(map(str, where))}: {reason}" for reason, where in refusals.items()
     )
@@ -105,21 +119,24 @@ def estimate_cameras(
 
 def draw_frames(vertices: np.ndarray, faces: np.ndarray, camera: CameraTrack, crop: Crop) -> list[RasterBuffer]:
     """Small z-buffers [RASTER_SIZE, RASTER_SIZE] of the posed mesh, seen through the crop."""
-    small = Crop(crop.x0, crop.y0, crop.side, RASTER_SIZE)
-    intrinsics = small.intrinsics(camera.intrinsics)
+    intrinsics = raster_crop(crop).intrinsics(camera.intrinsics)
     posed = to_camera(vertices, camera.camera_from_object)
     return [rasterize(points, faces, intrinsics, RASTER_SIZE, RASTER_SIZE) for points in posed]
 
 
+def raster_crop(crop: Crop) -> Crop:
+    """The crop at the size of ``draw_frames``' buffers."""
+    return Crop(crop.x0, crop.y0, crop.side, RASTER_SIZE)
+
+
 def sample_crop(image: np.ndarray, crop: Crop) -> np.ndarray:
-    """A full-frame mask or depth image [H, W] at the pixel centres of ``draw_frames``' buffers; False or 0 outside.
+    """A full-frame mask or depth image [H, W] at the pixel centres of a crop; False or 0 outside.
 
     Returns:
-        [RASTER_SIZE, RASTER_SIZE], dtype of ``image``; the nearest pixel's value.
+        [size, size], dtype of ``image``; the nearest pixel's value.
     """
-    small = Crop(crop.x0, crop.y0, crop.side, RASTER_SIZE)
-    rows, columns = np.mgrid[0:RASTER_SIZE, 0:RASTER_SIZE]
-    place = np.rint(small.crop_to_full(np.stack([columns, rows], axis=-1))).astype(np.int64)
+    rows, columns = np.mgrid[0 : crop.size, 0 : crop.size]
+    place = np.rint(crop.crop_to_full(np.stack([columns, rows], axis=-1))).astype(np.int64)
     height, width = image.shape
     inside = (place >= 0).all(-1) & (place[..., 0] < width) & (place[..., 1] < height)
     place = np.where(inside[..., None], place, 0)
@@ -225,7 +242,7 @@ def track_points(
     frames, count = points.shape[:2]
     pixels = np.full((frames, count, 2), np.nan, np.float32)
     visible = np.zeros((frames, count), bool)
-    small = Crop(view.crop.x0, view.crop.y0, view.crop.side, RASTER_SIZE)
+    small = raster_crop(view.crop)
     by_mesh = seen if options.route in ("auto", "mesh") else np.zeros(frames, bool)
     if by_mesh.any():
         pixels[by_mesh] = project(camera.intrinsics, in_camera[by_mesh])

@@ -107,6 +107,21 @@ class CameraTrack:
 
 
 @dataclass(frozen=True)
+class WindowLatents:
+    """The latents at both ends of a window and how its attention links them, for measuring drift (Fig. 2b).
+
+    Attributes:
+        anchor: [N, c] float32 latent of the anchor frame.
+        last: [N, c] float32 latent of the window's last frame.
+        match: [N] int64 token of the last frame that each anchor token attends to most (A_{Za->Zf}).
+    """
+
+    anchor: np.ndarray
+    last: np.ndarray
+    match: np.ndarray
+
+
+@dataclass(frozen=True)
 class WindowResult:
     """Everything the rollout found in one window.
 
@@ -132,6 +147,7 @@ class WindowResult:
         silhouette_iou: overlap of the posed anchor's silhouette with the first mask, NaN without a pose.
         timings_s: seconds by stage.
         notes: sentences about what was assumed or went wrong, for the user.
+        latents: only if the rollout was asked to keep them.
     """
 
     index: int
@@ -153,6 +169,7 @@ class WindowResult:
     user_from_object: np.ndarray = field(default_factory=lambda: np.eye(4))
     timings_s: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    latents: WindowLatents | None = None
 
     @property
     def frames(self) -> int:
