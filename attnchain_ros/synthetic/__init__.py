@@ -1,19 +1,35 @@
-"""Synthetic animals in motion with exact ground truth; needs numpy and scikit-image, no ROS and no torch."""
+"""Synthetic articulated things in motion with exact ground truth; needs numpy and scikit-image, no ROS and no torch."""
 
-from .clip import Clip, ClipConfig, CroppedPictures, Split, make_clip, render_cropped, split_seed
-from .creature import PART_COUNT, PART_NAMES, PART_PARENTS
+from .clip import CAMERAS, Camera, Clip, ClipConfig, CroppedPictures, make_clip, render_cropped
+from .families import (
+    FAMILIES,
+    HELD_OUT_FAMILIES,
+    MOST_PARTS,
+    TRAINED_FAMILIES,
+    TRAINED_PARTS,
+    part_offset,
+)
 from .render import Pictures
+from .splits import SPLITS, Split, split_clip, split_family, split_seed
 
 __all__ = [
-    "PART_COUNT",
-    "PART_NAMES",
-    "PART_PARENTS",
+    "CAMERAS",
+    "FAMILIES",
+    "HELD_OUT_FAMILIES",
+    "MOST_PARTS",
+    "SPLITS",
+    "TRAINED_FAMILIES",
+    "TRAINED_PARTS",
+    "Camera",
     "Clip",
     "ClipConfig",
     "CroppedPictures",
     "Pictures",
     "Split",
     "make_clip",
+    "part_offset",
     "render_cropped",
+    "split_clip",
+    "split_family",
     "split_seed",
 ]

@@ -18,9 +18,12 @@ from .data import Windows
 from .pictures import encode_pictures, vary_pictures
 from .recipe import FlowConfig
 from .shapes import (
+    SolidBatch,
     farthest_rows,
     intersection_over_union,
+    mean_by_family,
     signed_distance,
+    solid_overlap,
     split_surface,
     take_rows,
     to_tensor,
@@ -183,7 +186,8 @@ class TemporalTask(FlowTask):
         return loss, figures
 
     def evaluate(self) -> dict[str, float]:
-        clips = np.arange(min(12, len(self.held_out)))
+        # The first clips have the mixture of families that training has: half of them are creatures.
+        clips = np.arange(min(20, len(self.held_out)))
         frames = np.tile(np.arange(self.frames), (len(clips), 1))
         surface = window_surface(self.held_out, clips, frames)
         anchor = torch.zeros(len(clips), dtype=torch.long)
@@ -195,17 +199,14 @@ class TemporalTask(FlowTask):
         made = sample_window(self.network, again, keys, stage_one_schedule(4), self.config.anchor_noise, noise)
         found = {"latent_error": float((made - truth)[:, 1:].square().mean())}
         points = uniform_points(4096, 29)
-        starts, ends = (to_tensor(self.held_out.take(name, clips, frames)) for name in ("starts", "ends"))
-        radii = to_tensor(self.held_out.take("radii", clips))
         start = occupancy(self.vae, again, points)
         for frame in (self.frames // 4, self.frames // 2, self.frames - 1):
-            inside = signed_distance(points.expand(len(clips), -1, -1), starts[:, frame], ends[:, frame], radii) < 0
-            shapes = occupancy(self.vae, made[:, frame], points)
-            found[f"iou_{frame}"] = float(intersection_over_union(shapes, inside).mean())
-            found[f"still_{frame}"] = float(intersection_over_union(start, inside).mean())
-        found["ceiling"] = float(
-            intersection_over_union(occupancy(self.vae, truth[:, self.frames - 1], points), inside).mean()
-        )
+            solids = SolidBatch.take(self.held_out, clips, np.full(len(clips), frame))
+            overlap = solid_overlap(occupancy(self.vae, made[:, frame], points), points, solids)
+            found[f"iou_{frame}"] = float(overlap.mean())
+            found[f"still_{frame}"] = float(solid_overlap(start, points, solids).mean())
+        found |= mean_by_family(f"iou_{frame}", overlap, self.held_out.families[clips])
+        found["ceiling"] = float(solid_overlap(occupancy(self.vae, truth[:, frame], points), points, solids).mean())
         return found
 
 
@@ -258,7 +259,7 @@ class ImageTo3DTask(FlowTask):
     def loss(self, step: int, rng: np.random.Generator, noise: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         count = self.settings.batch
         clips = rng.integers(len(self.windows), size=count)
-        frames = rng.integers(self.windows.shards[0]["images"].shape[1], size=count)
+        frames = rng.integers(self.windows.frames, size=count)
         latents, images = self.batch(self.windows, clips, frames, rng)
         dropped = rng.random() < self.config.drop_context
         keys = None
@@ -272,20 +273,19 @@ class ImageTo3DTask(FlowTask):
         return loss, {"unconditioned" if dropped else "conditioned": float(loss.detach())}
 
     def evaluate(self) -> dict[str, float]:
-        # Even clips start at the frame that a first window starts at.
-        clips = np.arange(0, min(48, len(self.held_out)), 2)
+        # Even clips start at the frame that a first window starts at; they have the mixture of families, too.
+        clips = np.arange(0, min(80, len(self.held_out)), 2)
         frames = np.zeros(len(clips), dtype=np.int64)
         latents, images = self.batch(self.held_out, clips, frames, np.random.default_rng(31))
         keys = self.network.project_context(encode_images(self.encoder, images))
         noise = torch.Generator().manual_seed(37)
         made = sample_images(self.network, latents.shape, keys, stage_zero_schedule(20), noise)
         points = uniform_points(4096, 41)
-        starts, ends = (to_tensor(self.held_out.take(name, clips, frames)) for name in ("starts", "ends"))
-        radii = to_tensor(self.held_out.take("radii", clips))
-        inside = signed_distance(points.expand(len(clips), -1, -1), starts, ends, radii) < 0
+        solids = SolidBatch.take(self.held_out, clips, frames)
+        inside = signed_distance(points.expand(len(clips), -1, -1), solids) < 0
         shapes = occupancy(self.vae, made, points)
         return {
-            "iou": float(intersection_over_union(shapes, inside).mean()),
+            **mean_by_family("iou", intersection_over_union(shapes, inside), self.held_out.families[clips]),
             "another": float(intersection_over_union(shapes, inside.roll(1, 0)).mean()),
             "ceiling": float(intersection_over_union(occupancy(self.vae, latents, points), inside).mean()),
         }

@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
-from ..synthetic import PART_COUNT
+from ..synthetic import MOST_PARTS, TRAINED_PARTS
 from .data import BACKGROUND, Windows
 from .recipe import ImageEncoderConfig
-from .shapes import to_tensor
+from .shapes import SolidBatch, to_tensor
 
-PIXEL_MEAN = (0.90, 0.89, 0.88)
-"""Mean of the training pictures (animals on white), RGB in 0 .. 1."""
+PIXEL_MEAN = (0.86, 0.84, 0.84)
+"""Mean of the training pictures (of all families, on white), RGB in 0 .. 1."""
 
-PIXEL_DEVIATION = (0.23, 0.25, 0.26)
+PIXEL_DEVIATION = (0.27, 0.30, 0.30)
 """Standard deviation of the training pictures."""
 
 
@@ -65,7 +65,8 @@ class DenseEncoder(nn.Module):
     """The encoder with heads that are thrown away after training.
 
     Every patch token predicts the part (or background) and the visible surface position at a few pixels of its patch;
-    the class token predicts where all limbs are, hidden ones too.
+    the class token predicts where the parts' longest axes end, hidden ones too. Parts are counted through all trained
+    families.
 
     Args:
         encoder: what is kept.
@@ -77,18 +78,18 @@ class DenseEncoder(nn.Module):
         self.encoder = encoder
         self.cells = cells
         width = encoder.config.hidden_size
-        self.head_dense = nn.Linear(width, cells * cells * (PART_COUNT + 1 + 3))
-        self.head_limbs = nn.Linear(width, PART_COUNT * 6)
+        self.head_dense = nn.Linear(width, cells * cells * (TRAINED_PARTS + 1 + 3))
+        self.head_limbs = nn.Linear(width, MOST_PARTS * 6)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, S, S, 3] -> part logits [B, L, L, 14], positions [B, L, L, 3], limbs [B, 13, 6]."""
+        """[B, S, S, 3] -> part logits [B, L, L, parts + 1], positions [B, L, L, 3], limbs [B, ``MOST_PARTS``, 6]."""
         tokens = encode_pictures(self.encoder, images)
         grid = round((tokens.shape[1] - 1) ** 0.5)
         dense = self.head_dense(tokens[:, 1:]).float()
         dense = dense.view(len(tokens), grid, grid, self.cells, self.cells, -1).transpose(2, 3)
         dense = dense.reshape(len(tokens), grid * self.cells, grid * self.cells, -1)
-        limbs = self.head_limbs(tokens[:, 0]).float().view(len(tokens), PART_COUNT, 6)
-        return dense[..., : PART_COUNT + 1], dense[..., PART_COUNT + 1 :], limbs
+        limbs = self.head_limbs(tokens[:, 0]).float().view(len(tokens), MOST_PARTS, 6)
+        return dense[..., : TRAINED_PARTS + 1], dense[..., TRAINED_PARTS + 1 :], limbs
 
 
 class PictureTask:
@@ -103,29 +104,30 @@ class PictureTask:
     def before(self, step: int) -> None:
         """Nothing changes while training."""
 
-    def batch(self, windows: Windows, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Pictures, parts (0 is background), positions and limbs of random frames."""
+    def batch(
+        self, windows: Windows, count: int, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Pictures, parts (0 is background), positions, limbs and which limbs there are, of random frames."""
         clips = rng.integers(len(windows), size=count)
-        frames = rng.integers(windows.shards[0]["images"].shape[1], size=count)
-        images, parts, xyz, starts, ends = (
-            windows.take(name, clips, frames) for name in ("images", "parts", "xyz", "starts", "ends")
-        )
-        limbs = torch.cat([to_tensor(starts), to_tensor(ends)], dim=-1)
-        return torch.from_numpy(images), torch.from_numpy(parts).long() - BACKGROUND, to_tensor(xyz), limbs
+        frames = rng.integers(windows.frames, size=count)
+        images, parts, xyz = (windows.take(name, clips, frames) for name in ("images", "parts", "xyz"))
+        labels = torch.from_numpy(parts).long() - BACKGROUND
+        solids = SolidBatch.take(windows, clips, frames)
+        return torch.from_numpy(images), labels, to_tensor(xyz), solids.axis_ends(), solids.radii >= 0
 
     def loss(self, step: int, rng: np.random.Generator, noise: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        images, parts, xyz, limbs = self.batch(self.windows, self.settings.batch, rng)
+        images, parts, xyz, limbs, there = self.batch(self.windows, self.settings.batch, rng)
         logits, positions, limbs_seen = self.network(vary_pictures(images, noise))
         part_loss = F.cross_entropy(logits.flatten(0, 2), parts.flatten())
         seen = (parts > 0).float()[..., None]
         place_loss = ((positions - xyz).abs() * seen).sum() / (3.0 * seen.sum()).clamp(min=1.0)
-        limb_loss = (limbs_seen - limbs).abs().mean()
+        limb_loss = (limbs_seen - limbs).abs()[there].mean()
         losses = {"part": part_loss, "place": place_loss, "limb": limb_loss}
         figures = {name: float(value.detach()) for name, value in losses.items()}
         return part_loss + 2.0 * place_loss + 2.0 * limb_loss, figures
 
     def evaluate(self) -> dict[str, float]:
-        images, parts, xyz, limbs = self.batch(self.held_out, 256, np.random.default_rng(17))
+        images, parts, xyz, limbs, there = self.batch(self.held_out, 256, np.random.default_rng(17))
         logits, positions, limbs_seen = self.network(images)
         inside = parts > 0
         right = logits.argmax(-1) == parts
@@ -133,5 +135,5 @@ class PictureTask:
             "part_accuracy": float(right[inside].float().mean()),
             "mask_accuracy": float(((logits.argmax(-1) > 0) == inside).float().mean()),
             "place_error": float((positions - xyz).norm(dim=-1)[inside].mean()),
-            "limb_error": float((limbs_seen - limbs).unflatten(-1, (2, 3)).norm(dim=-1).mean()),
+            "limb_error": float((limbs_seen - limbs).unflatten(-1, (2, 3)).norm(dim=-1)[there].mean()),
         }

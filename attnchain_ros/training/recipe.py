@@ -37,8 +37,15 @@ class OptimConfig(Checked):
 
 @dataclass(frozen=True)
 class DataConfig(Checked):
-    """Synthetic clips, one window of consecutive frames each."""
+    """Synthetic clips, one window of consecutive frames each, seen by a static camera.
 
+    A camera that moves is not in the data: in a picture that is cropped to the object, on white, an orbit looks the
+    same as an object that turns.
+    """
+
+    families: str = option(
+        "creature", "'creature' alone, or the mixture of all 'trained' families", choices=("creature", "trained")
+    )
     clips: int = option(5000, "training clips", low=1)
     validation_clips: int = option(64, "held-out clips", low=1)
     shard_clips: int = option(250, "clips of one shard", low=1)
@@ -127,6 +134,9 @@ class Recipe(Checked):
 
     name: str = option("small", "name of the checkpoint")
     seed: int = option(0, "seed of all randomness", low=0)
+    start_weights: str = option(
+        "", "folder in the published layout whose networks every stage starts from; '' starts from nothing"
+    )
     data: DataConfig = field(default_factory=DataConfig)
     vae: VaeConfig = field(default_factory=VaeConfig)
     image_encoder: ImageEncoderConfig = field(default_factory=ImageEncoderConfig)
@@ -162,6 +172,11 @@ class Recipe(Checked):
         ):
             if width % heads or (width // heads) % 2:
                 raise ConfigError(f"{stage}: width {width} cannot be split into {heads} heads of even width")
+        if self.start_weights and (self.image_to_3d.start_from or self.temporal.start_from):
+            raise ConfigError(
+                f"start_weights is {self.start_weights!r} and a stage has start_from: a stage starts from one of them, "
+                "set the other to ''"
+            )
         if self.image_to_3d.start_from or self.temporal.start_from:
             one, other = self.image_to_3d, self.temporal
             if (one.width, one.heads, one.layers) != (other.width, other.heads, other.layers):

@@ -1,6 +1,8 @@
-"""The VAE stage: surface points of posed animals to latent tokens and back to occupancy."""
+"""The VAE stage: surface points of posed things to latent tokens and back to occupancy."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..backbone.vae import ShapeVae
+from ..synthetic import TRAINED_FAMILIES
 from .data import Windows
 from .recipe import VaeConfig
 
@@ -36,23 +39,48 @@ def take_rows(values: Tensor, rows: Tensor) -> Tensor:
     return torch.gather(values, 1, rows[..., None].expand(-1, -1, values.shape[-1]))
 
 
-def signed_distance(points: Tensor, starts: Tensor, ends: Tensor, radii: Tensor) -> Tensor:
-    """Signed distance of points [B, n, 3] to unions of capsules, starts and ends [B, P, 3], radii [B, P]: [B, n]."""
-    axis = ends - starts
-    offset = points[:, :, None] - starts[:, None]
-    along = (offset * axis[:, None]).sum(-1) / axis.square().sum(-1)[:, None]
-    foot = offset - along.clamp(0, 1)[..., None] * axis[:, None]
-    distance: Tensor = foot.norm(dim=-1) - radii[:, None]
-    return distance.amin(-1)
+@dataclass(frozen=True)
+class SolidBatch:
+    """Rounded boxes of B shapes, as ``synthetic.solids`` has them.
+
+    Attributes:
+        centers: [B, P, 3]; axes: [B, P, 3, 3] columns are a solid's own x, y, z; half: [B, P, 3].
+        radii: [B, P]; negative where a shape has fewer parts.
+    """
+
+    centers: Tensor
+    axes: Tensor
+    half: Tensor
+    radii: Tensor
+
+    @classmethod
+    def take(cls, windows: Windows, clips: np.ndarray, frames: np.ndarray) -> SolidBatch:
+        """The solids of frames [B] of clips [B]."""
+        centers, axes = (to_tensor(windows.take(name, clips, frames)) for name in ("centers", "axes"))
+        half, radii = (to_tensor(windows.take(name, clips)) for name in ("half", "radii"))
+        return cls(centers, axes, half, radii)
+
+    def axis_ends(self) -> Tensor:
+        """Both ends of every solid's longest axis: [B, P, 6]."""
+        longest, index = self.half.max(dim=-1)
+        along = torch.gather(self.axes, 3, index[..., None, None].expand(-1, -1, 3, 1))[..., 0]
+        reach = longest[..., None] * along
+        return torch.cat([self.centers - reach, self.centers + reach], dim=-1)
 
 
-def draw_occupancy(
-    surface: Tensor, starts: Tensor, ends: Tensor, radii: Tensor, count: int, noise: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def signed_distance(points: Tensor, solids: SolidBatch) -> Tensor:
+    """Signed distance of points [B, n, 3] to the unions of the solids, negative inside: [B, n]."""
+    offset = points[:, None] - solids.centers[:, :, None]
+    beyond = (offset @ solids.axes).abs() - solids.half[:, :, None]
+    distance: Tensor = beyond.clamp(min=0).norm(dim=-1) + beyond.amax(-1).clamp(max=0) - solids.radii[..., None]
+    return distance.amin(1)
+
+
+def draw_occupancy(surface: Tensor, solids: SolidBatch, count: int, noise: torch.Generator) -> tuple[Tensor, Tensor]:
     """Query points and whether they are inside: two thirds near the surface, one third uniform in the cube.
 
     Args:
-        surface: [B, n, 3] points on the surface; starts, ends [B, P, 3], radii [B, P]: the capsules.
+        surface: [B, n, 3] points on the surface; solids: of the B shapes.
         count: points per shape.
         noise: source of randomness.
     Returns:
@@ -64,7 +92,7 @@ def draw_occupancy(
     close = take_rows(surface, rows) + spread * torch.randn(batch, near, 3, generator=noise)
     wide = 2.0 * torch.rand(batch, count - near, 3, generator=noise) - 1.0
     points = torch.cat([close, wide], dim=1)
-    return points, (signed_distance(points, starts, ends, radii) < 0).float()
+    return points, (signed_distance(points, solids) < 0).float()
 
 
 def split_surface(surface: Tensor, tokens: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -113,15 +141,9 @@ class VaeTask:
         points, normals = windows.take("points", clips, frames), windows.take("normals", clips, frames)
         return torch.cat([to_tensor(points), to_tensor(normals)], dim=-1)
 
-    def capsules(self, windows: Windows, clips: np.ndarray, frames: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """starts, ends [B, P, 3] and radii [B, P]."""
-        starts, ends = (to_tensor(windows.take(name, clips, frames)) for name in ("starts", "ends"))
-        return starts, ends, to_tensor(windows.take("radii", clips))
-
     def draw(self, windows: Windows, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Random clips and frames."""
-        frames = windows.shards[0]["points"].shape[1]
-        return rng.integers(len(windows), size=count), rng.integers(frames, size=count)
+        return rng.integers(len(windows), size=count), rng.integers(windows.frames, size=count)
 
     def before(self, step: int) -> None:
         if step >= self.freeze_at and not self.frozen:
@@ -157,9 +179,8 @@ class VaeTask:
             latents = mean + jitter * self.config.latent_noise * torch.rand(len(mean), 1, 1, generator=noise)
         else:
             latents = mean + jitter * (0.5 * logvar).exp()
-        points, inside = draw_occupancy(
-            surface[..., :3], *self.capsules(self.windows, clips, frames), self.config.points, noise
-        )
+        solids = SolidBatch.take(self.windows, clips, frames)
+        points, inside = draw_occupancy(surface[..., :3], solids, self.config.points, noise)
         logits = self.network.decode(latents).logits(points)
         shape_loss = F.binary_cross_entropy_with_logits(logits, inside)
         divergence = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
@@ -170,18 +191,22 @@ class VaeTask:
 
     def evaluate(self) -> dict[str, float]:
         rng = np.random.default_rng([self.seed, 13])
-        clips, frames = self.draw(self.held_out, 32, rng)
-        surface = self.surface(self.held_out, clips, frames)
-        queries, context = split_surface(surface, self.config.tokens, rng)
-        mean, logvar = self.network.encode(take_rows(surface, queries), surface[:, context])
-        decoded = self.network.decode(mean)
+        clips = family_clips(self.held_out, 12)
+        frames = rng.integers(self.held_out.frames, size=len(clips))
         points = uniform_points(8192, self.seed)
-        truth = signed_distance(points.expand(len(mean), -1, -1), *self.capsules(self.held_out, clips, frames)) < 0
-        overlap = intersection_over_union(decoded.logits(points[None]) > 0, truth)
+        overlaps, means, deviations = [], [], []
+        for rows in np.split(np.arange(len(clips)), range(12, len(clips), 12)):
+            surface = self.surface(self.held_out, clips[rows], frames[rows])
+            queries, context = split_surface(surface, self.config.tokens, rng)
+            mean, logvar = self.network.encode(take_rows(surface, queries), surface[:, context])
+            inside = self.network.decode(mean).logits(points[None]) > 0
+            overlaps.append(solid_overlap(inside, points, SolidBatch.take(self.held_out, clips[rows], frames[rows])))
+            means.append(mean)
+            deviations.append((0.5 * logvar).exp())
         return {
-            "iou": float(overlap.mean()),
-            "latent_std": float(mean.std()),
-            "posterior_std": float((0.5 * logvar).exp().mean()),
+            **mean_by_family("iou", torch.cat(overlaps), self.held_out.families[clips]),
+            "latent_std": float(torch.cat(means).std()),
+            "posterior_std": float(torch.cat(deviations).mean()),
         }
 
 
@@ -195,9 +220,29 @@ def start_certain(network: ShapeVae, logvar: float = -5.0) -> ShapeVae:
 
 
 def uniform_points(count: int, seed: int) -> Tensor:
-    """[count, 3] points, uniform in the box where animals are."""
+    """[count, 3] points, uniform in the cube [-1, 1]^3."""
     noise = torch.Generator().manual_seed(seed)
-    return (2.0 * torch.rand(count, 3, generator=noise) - 1.0) * torch.tensor([1.0, 0.8, 0.6])
+    return 2.0 * torch.rand(count, 3, generator=noise) - 1.0
+
+
+def family_clips(windows: Windows, each: int) -> np.ndarray:
+    """[families x each] clip numbers: the first of every family that is there, from the start again if too few."""
+    found = [np.flatnonzero(windows.families == number) for number in range(len(TRAINED_FAMILIES))]
+    return np.concatenate([np.resize(clips, each) for clips in found if len(clips)])
+
+
+def mean_by_family(name: str, values: Tensor, families: np.ndarray) -> dict[str, float]:
+    """The mean of values [B], and under ``<name>_<family>`` that of every family in families [B]."""
+    found = {name: float(values.mean())}
+    for number in np.unique(families):
+        found[f"{name}_{TRAINED_FAMILIES[number]}"] = float(values[torch.from_numpy(families == number)].mean())
+    return found
+
+
+def solid_overlap(inside: Tensor, points: Tensor, solids: SolidBatch) -> Tensor:
+    """Intersection over union [B] of shapes, known by whether points [n, 3] are inside [B, n], with the solids."""
+    truth = signed_distance(points.expand(len(inside), -1, -1), solids) < 0
+    return intersection_over_union(inside, truth)
 
 
 def intersection_over_union(one: Tensor, other: Tensor) -> Tensor:

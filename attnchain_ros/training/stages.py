@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from .loop import Task, below, read_checkpoint, train, trained_weights
 from .pictures import DenseEncoder, PictureTask, make_encoder
 from .recipe import Recipe, recipe_tree
 from .shapes import VaeTask, start_certain
+from .start import load_start
 
 LOG = logging.getLogger(__name__)
 
@@ -76,17 +78,28 @@ def make_flow(recipe: Recipe, stage: str) -> FlowTransformer:
 
 
 def make_task(stage: str, recipe: Recipe, work: Path) -> Task:
-    """The task of a stage, networks of earlier stages loaded from the working folder."""
+    """The task of a stage, networks of earlier stages loaded from the working folder.
+
+    Its own network is untrained, or starts from ``Recipe.start_weights`` or from the stage that ``start_from`` names.
+    """
     windows, held_out = open_windows(data_folder(work), "train"), open_windows(data_folder(work), "validation")
     torch.manual_seed(recipe.seed + TRAINED.index(stage))
+    start = Path(recipe.start_weights) if recipe.start_weights else None
     if stage == "vae":
-        return VaeTask(start_certain(ShapeVae(recipe.vae.sizes())), recipe.vae, windows, held_out, recipe.seed)
+        shapes = start_certain(ShapeVae(recipe.vae.sizes()))
+        if start is not None:
+            load_start(shapes, stage, start)
+        return VaeTask(shapes, recipe.vae, windows, held_out, recipe.seed)
     if stage == "image-encoder":
         cells = recipe.image_encoder.patch // recipe.data.label_stride
         dense = DenseEncoder(make_encoder(recipe.image_encoder, recipe.data.image_size), cells)
+        if start is not None:
+            load_start(dense.encoder, stage, start)
         return PictureTask(dense, recipe.image_encoder, windows, held_out)
     vae, encoder = load_vae(recipe, work), load_encoder(recipe, work)
     network = make_flow(recipe, stage)
+    if start is not None:
+        load_start(network, stage, start)
     start_from = (recipe.temporal if stage == "temporal" else recipe.image_to_3d).start_from
     if start_from:
         network.load_state_dict(trained_weights(work / start_from))
@@ -127,6 +140,7 @@ def run_stage(
     minutes: float | None = None,
     threads: int = 1,
     processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Run one stage.
 
@@ -138,6 +152,7 @@ def run_stage(
         minutes: stop after this much time; a checkpoint is left.
         threads: threads of each process. Two processes of one thread beat one of two.
         processes: processes that share their gradients; each takes the recipe's batch.
+        progress: of the stage 'data', called with shards done and shards in all.
     Raises:
         ConfigError: the stage is unknown, or there is a checkpoint and ``resume`` was not asked for.
     """
@@ -146,7 +161,7 @@ def run_stage(
     work = Path(work)
     write_bytes(work / "recipe.json", json.dumps(recipe_tree(recipe), indent=2).encode() + b"\n")
     if stage == "data":
-        make_data(data_folder(work), recipe.data)
+        make_data(data_folder(work), recipe.data, progress)
         return
     folder = work / stage
     if folder.is_dir() and any(folder.iterdir()) and not resume:

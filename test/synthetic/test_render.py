@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnchain_ros.synthetic import Clip, ClipConfig, Pictures, make_clip, render_cropped
-from attnchain_ros.synthetic.render import orbit_cameras, pinhole_intrinsics
+from attnchain_ros.synthetic import FAMILIES, Clip, ClipConfig, Pictures, make_clip, render_cropped
+from attnchain_ros.synthetic.solids import nearest_surface, solid_distances
 
 
-@pytest.fixture(scope="module")
-def clip() -> Clip:
-    return make_clip(7, ClipConfig(frames=6, image_size=96, orbit_deg_per_frame=2.0))
+@pytest.fixture(scope="module", params=FAMILIES)
+def clip(request: pytest.FixtureRequest) -> Clip:
+    return make_clip(7, ClipConfig(family=request.param, frames=6, image_size=96, camera="orbit"))
 
 
 def _project(
@@ -70,34 +70,38 @@ def test_intersections_agree_with_sphere_tracing(clip: Clip) -> None:
     assert np.quantile(error, 0.99) < 1e-4
 
 
-def test_part_is_the_capsule_the_point_lies_on(clip: Clip) -> None:
+def test_part_is_the_solid_the_point_lies_on(clip: Clip) -> None:
     frame = 1
-    for part in range(13):
+    seen = np.unique(clip.parts[frame])[1:]
+    for part in seen:
         points = clip.xyz[frame][clip.parts[frame] == part]
-        start, end = clip.pose.starts[frame, part], clip.pose.ends[frame, part]
-        fraction = np.clip((points - start) @ (end - start) / ((end - start) ** 2).sum(), 0, 1)[:, None]
-        away = np.linalg.norm(points - start - fraction * (end - start), axis=1)
-        np.testing.assert_allclose(away, clip.pose.radii[part], atol=1e-5)
-    assert len(np.unique(clip.parts[frame])) > 9
+        away = solid_distances(points, clip.pose.solids(frame))[part]
+        np.testing.assert_allclose(away, 0.0, atol=1e-5)
+    assert len(seen) >= 0.5 * len(clip.model.parents)
 
 
-def test_side_view_looks_along_minus_z_with_the_head_on_the_right() -> None:
-    side = orbit_cameras(np.zeros(1), 0.0, 3.0)[0]
-    np.testing.assert_allclose(side @ [1, 0, 0, 1], [1, 0, 3, 1], atol=1e-12)
-    np.testing.assert_allclose(side @ [0, 1, 0, 1], [0, -1, 3, 1], atol=1e-12)
-    np.testing.assert_allclose(side @ [0, 0, 1, 1], [0, 0, 2, 1], atol=1e-12)
-    raised = orbit_cameras(np.array([0.4]), 0.3, 3.0)[0]
-    np.testing.assert_allclose(np.linalg.det(raised[:3, :3]), 1.0, atol=1e-12)
-    # A raised camera sees the top: +y comes nearer and stays upwards in the picture.
-    assert (raised @ [0, 0.5, 0, 1])[2] < 3.0
-    assert (raised @ [0, 0.5, 0, 1])[1] < 0.0
+def test_normals_are_those_of_the_solid_that_is_seen(clip: Clip) -> None:
+    frame = 2
+    mask = clip.masks[frame]
+    points, parts = clip.xyz[frame][mask], clip.parts[frame][mask]
+    found = clip.pictures.normals[frame][mask]
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-4)
+    # Lifted off the surface, so that rounding does not decide about the face of a box.
+    _, wanted = nearest_surface(points + 1e-4 * found, clip.pose.solids(frame), parts)
+    agreement = (found * wanted).sum(axis=1)
+    # The rest lies within 1e-4 of the edge of a box.
+    assert (agreement > 0.999).mean() > 0.995
+    assert (clip.pictures.normals[frame][~mask] == 0).all()
+    place = -clip.camera_from_object[frame, :3, :3].T @ clip.camera_from_object[frame, :3, 3]
+    # What is seen faces the camera.
+    assert ((place - points) * found).sum(axis=1).min() > -1e-3
 
 
-def test_intrinsics_have_the_asked_angle_and_centre() -> None:
-    intrinsics = pinhole_intrinsics(64, np.deg2rad(49.13))
-    # Focal length 2.1875 in units of half the side (App. C).
-    np.testing.assert_allclose(intrinsics[0, 0] / 32, 2.1875, atol=2e-3)
-    np.testing.assert_array_equal(intrinsics[:2, 2], [31.5, 31.5])
+def test_instance_ids_are_one_on_the_object(clip: Clip) -> None:
+    ids = clip.instance_ids
+    assert ids.dtype == np.uint16 and ids.shape == clip.masks.shape
+    np.testing.assert_array_equal(ids == 1, clip.masks)
+    assert ids.max() == 1
 
 
 @pytest.mark.parametrize("size", [64, 129])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from attnchain_ros.errors import FileFormatError
-from attnchain_ros.synthetic import ClipConfig, make_clip, render_cropped
-from attnchain_ros.synthetic.sheet import contact_sheet, write_contact_sheet
+from attnchain_ros.synthetic import FAMILIES, ClipConfig, make_clip, render_cropped
+from attnchain_ros.synthetic.sheet import contact_sheet, family_sheet, write_contact_sheet
 
 
 def test_tiles_are_in_reading_order_and_the_file_keeps_colours(tmp_path: Path) -> None:
@@ -29,3 +29,12 @@ def test_tiles_are_in_reading_order_and_the_file_keeps_colours(tmp_path: Path) -
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="cannot be written"):
         write_contact_sheet(tmp_path / "absent" / "sheet.png", make_clip(1, ClipConfig(frames=1)), size=8)
+
+
+def test_family_sheet_has_a_row_for_every_family() -> None:
+    sheet = family_sheet(2, size=24, columns=3, step=4)
+    assert sheet.shape == (len(FAMILIES) * 24, 72, 3)
+    for row, family in enumerate(FAMILIES):
+        clip = make_clip(2, ClipConfig(family=family, frames=9))
+        tiles = render_cropped(clip, range(0, 9, 4), 24).images
+        np.testing.assert_array_equal(sheet[24 * row : 24 * (row + 1), 24:48], tiles[1])

@@ -1,4 +1,4 @@
-"""attnchain_ros.synthetic.surface: a closed mesh that stays on the posed capsules, points that stay on the mesh."""
+"""attnchain_ros.synthetic.surface: closed meshes that stay on the posed solids, points that stay on the mesh."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import trimesh
 
-from attnchain_ros.synthetic import Clip, ClipConfig, make_clip
-from attnchain_ros.synthetic.surface import sample_triangles
+from attnchain_ros.synthetic import FAMILIES, Clip, ClipConfig, make_clip
+from attnchain_ros.synthetic.solids import solid_distances
+from attnchain_ros.synthetic.surface import box_mesh, sample_triangles
+
+_SOFT = ("creature", "hand", "sheet")
 
 _SEEDS = range(6)
 
 
-@pytest.fixture(scope="module")
-def clips() -> list[Clip]:
-    return [make_clip(seed) for seed in _SEEDS]
+@pytest.fixture(scope="module", params=_SOFT)
+def clips(request: pytest.FixtureRequest) -> list[Clip]:
+    return [make_clip(seed, ClipConfig(family=request.param)) for seed in _SEEDS]
 
 
 def test_mesh_is_closed_outward_and_in_one_piece(clips: list[Clip]) -> None:
@@ -99,3 +102,31 @@ def test_samples_are_spread_by_area() -> None:
 def test_coarser_mesh_has_fewer_vertices() -> None:
     coarse = make_clip(0, ClipConfig(frames=1, mesh_spacing=0.05))
     assert coarse.vertices.shape[1] < make_clip(0, ClipConfig(frames=1)).vertices.shape[1]
+
+
+def test_box_mesh_is_a_closed_box_of_small_cells() -> None:
+    half = np.array([0.5, 0.2, 0.07])
+    vertices, faces = box_mesh(half, 0.1)
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    assert mesh.is_watertight and mesh.is_winding_consistent and mesh.body_count == 1
+    np.testing.assert_allclose(mesh.volume, 8 * half.prod(), atol=1e-12)
+    np.testing.assert_allclose(mesh.bounds, [-half, half], atol=1e-15)
+    # 10 x 4 x 2 cells; the longest edges are the diagonals.
+    assert len(faces) == 4 * (10 * 4 + 10 * 2 + 4 * 2)
+    assert mesh.edges_unique_length.max() <= np.hypot(0.1, 0.1) + 1e-12
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(_SOFT)))
+def test_rigid_pieces_are_closed_and_exact(family: str) -> None:
+    for seed in range(3):
+        clip = make_clip(seed, ClipConfig(family=family))
+        whole = trimesh.Trimesh(clip.vertices[9], clip.faces, process=False)
+        assert whole.is_watertight and whole.is_winding_consistent
+        pieces = [piece for piece in whole.split(only_watertight=False)]
+        assert len(pieces) == len(clip.model.parents) and all(piece.volume > 0 for piece in pieces)
+        assert (clip.vertex_part[clip.faces] == clip.vertex_part[clip.faces[:, :1]]).all()
+        for frame in (0, 15):
+            own = solid_distances(clip.vertices[frame], clip.pose.solids(frame))
+            off = own[clip.vertex_part, np.arange(len(clip.vertex_part))]
+            # float32 rounding of the motion.
+            np.testing.assert_allclose(off, 0.0, atol=3e-6)

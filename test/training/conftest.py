@@ -15,6 +15,7 @@ FLOW = {"width": 32, "layers": 3, "heads": 2, "short_frames": 3, "short_batch": 
 TINY = {
     "name": "tiny",
     "data": {
+        "families": "trained",
         "clips": 6,
         "validation_clips": 3,
         "shard_clips": 4,

@@ -10,12 +10,14 @@ import pytest
 from attnchain_ros.errors import ConfigError
 from attnchain_ros.training.recipe import Recipe, load_recipe, recipe_from, recipe_tree
 
-SHIPPED = Path(__file__).parents[2] / "recipes" / "small.json"
+SHIPPED = Path(__file__).parents[2] / "recipes"
 
 
-def test_shipped_recipe_is_valid_and_survives_a_round_trip() -> None:
-    recipe = load_recipe(SHIPPED)
-    assert recipe.name == "small"
+@pytest.mark.parametrize("name", ["small", "families"])
+def test_shipped_recipes_are_valid_and_survive_a_round_trip(name: str) -> None:
+    recipe = load_recipe(SHIPPED / f"{name}.json")
+    assert recipe.name == name
+    assert recipe.data.families == ("trained" if name == "families" else "creature")
     assert recipe.temporal.sizes(recipe.vae, 128, 16).inflated_layers == tuple(range(recipe.temporal.layers))
     assert recipe_from(json.loads(json.dumps(recipe_tree(recipe)))) == recipe
 
@@ -32,6 +34,8 @@ def test_shipped_recipe_is_valid_and_survives_a_round_trip() -> None:
         ({"vae": {"heads": 3}}, "3 heads"),
         ({"image_encoder": {"patch": 7}}, "image_size"),
         ({"data": {"surface_points": 32}}, "surface_points"),
+        ({"data": {"families": "lamp"}}, "families is 'lamp'"),
+        ({"start_weights": "somewhere", "image_to_3d": {"start_from": "temporal"}}, "start_weights is 'somewhere'"),
     ],
 )
 def test_mistakes_are_named(tree: dict, names: str) -> None:

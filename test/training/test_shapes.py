@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
 from attnchain_ros.backbone.vae import ShapeVae
-from attnchain_ros.synthetic import make_clip, split_seed
+from attnchain_ros.reference import solids as twin
+from attnchain_ros.synthetic import FAMILIES, TRAINED_FAMILIES, Clip, ClipConfig, make_clip, split_seed
+from attnchain_ros.training.data import open_windows, window_clip
 from attnchain_ros.training.recipe import Recipe
 from attnchain_ros.training.shapes import (
+    SolidBatch,
     draw_occupancy,
+    family_clips,
     farthest_rows,
     intersection_over_union,
+    mean_by_family,
     scale_latents,
     signed_distance,
+    solid_overlap,
     split_surface,
     start_certain,
+    uniform_points,
 )
+from attnchain_ros.training.stages import data_folder
 
 
 def test_farthest_rows_on_a_line() -> None:
@@ -26,28 +37,70 @@ def test_farthest_rows_on_a_line() -> None:
     assert farthest_rows(points, 3).tolist() == [[0, 2, 3], [0, 1, 4]]
 
 
-def test_signed_distance_is_the_generators() -> None:
-    clip = make_clip(split_seed("validation", 1))
-    points = torch.rand(1, 200, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    pose = clip.pose
-    ours = signed_distance(
-        points, *(torch.from_numpy(a)[None].float() for a in (pose.starts[4], pose.ends[4], pose.radii))
+def _batch(clip: Clip, frame: int) -> SolidBatch:
+    """The solids of one frame, and one that is not there."""
+    solids = clip.pose.solids(frame)
+    arrays = (
+        np.concatenate([solids.centers, np.zeros((1, 3))]),
+        np.concatenate([solids.axes, np.eye(3)[None]]),
+        np.concatenate([solids.half, np.zeros((1, 3))]),
+        np.append(solids.radii, -10.0),
     )
+    return SolidBatch(*(torch.from_numpy(array)[None].float() for array in arrays))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_signed_distance_is_the_generators_and_the_twins(family: str) -> None:
+    clip = make_clip(split_seed("validation", 1), ClipConfig(family=family))
+    points = torch.rand(1, 200, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    ours = signed_distance(points, _batch(clip, 4))[0].numpy()
     # Cancellation costs the generator's float32 products about 1e-6, ours less.
-    np.testing.assert_allclose(ours[0].numpy(), clip.sdf(4, points[0].numpy()), atol=1e-5)
+    np.testing.assert_allclose(ours, clip.sdf(4, points[0].numpy()), atol=1e-5)
+    solids = clip.pose.solids(4)
+    literal = twin.solid_distances(points[0].numpy(), solids.centers, solids.axes, solids.half, solids.radii)
+    np.testing.assert_allclose(ours, literal.min(axis=0), atol=2e-6)
+
+
+def test_axis_ends_are_the_generators() -> None:
+    for family in ("creature", "drawer", "sheet"):
+        clip = make_clip(3, ClipConfig(family=family))
+        ends = _batch(clip, 2).axis_ends()[0, :-1].numpy()
+        wanted = np.concatenate([clip.pose.starts[2], clip.pose.ends[2]], axis=-1)
+        np.testing.assert_allclose(ends, wanted, atol=1e-6)
 
 
 def test_drawn_points_know_whether_they_are_inside() -> None:
     # One ball of radius 0.5: a capsule of length 1e-3.
-    start = torch.zeros(1, 1, 3)
-    end = start + torch.tensor([1e-3, 0.0, 0.0])
+    ball = SolidBatch(
+        torch.zeros(1, 1, 3), torch.eye(3)[None, None], torch.tensor([[[5e-4, 0.0, 0.0]]]), torch.tensor([[0.5]])
+    )
     directions = torch.randn(1, 300, 3, generator=torch.Generator().manual_seed(1))
     surface = torch.nn.functional.normalize(directions, dim=-1) / 2
-    points, inside = draw_occupancy(surface, start, end, torch.tensor([[0.5]]), 600, torch.Generator().manual_seed(2))
+    points, inside = draw_occupancy(surface, ball, 600, torch.Generator().manual_seed(2))
     radius = points.norm(dim=-1)
     clear = (radius - 0.5).abs() > 2e-3
     assert torch.equal(inside[clear] > 0.5, radius[clear] < 0.5)
     assert ((radius - 0.5).abs() < 0.25).float().mean() > 0.6
+    # The overlap of the ball with the one of half its radius is an eighth.
+    many = uniform_points(100000, 0)
+    assert many.min() < -0.99 and many.max() > 0.99
+    overlap = solid_overlap((many.norm(dim=-1) < 0.25)[None], many, ball)
+    np.testing.assert_allclose(overlap.numpy(), [1 / 8], atol=0.01)
+
+
+def test_figures_are_given_for_every_family_that_is_there(work: Path, recipe: Recipe) -> None:
+    windows = open_windows(data_folder(work), "train")
+    assert windows.families.tolist() == [0, 0, 1, 1, 0, 0]
+    assert family_clips(windows, 3).tolist() == [0, 1, 4, 2, 3, 2]
+    figures = mean_by_family("iou", torch.tensor([0.5, 0.7, 0.1, 0.3]), np.array([0, 0, 2, 2]))
+    names = ("iou", "iou_creature", f"iou_{TRAINED_FAMILIES[2]}")
+    assert figures == pytest.approx(dict(zip(names, (0.4, 0.6, 0.2), strict=True)))
+    solids = SolidBatch.take(windows, np.array([0, 2]), np.array([1, 3]))
+    for row, (clip, frame) in enumerate(((0, 1), (2, 3))):
+        pose = window_clip("train", clip, recipe.data).pose
+        count = len(pose.radii)
+        np.testing.assert_allclose(solids.centers[row, :count].numpy(), pose.centers[frame], atol=1e-6)
+        assert (solids.radii[row, count:] < 0).all()
 
 
 def test_split_surface_draws_distinct_queries_and_context() -> None:
