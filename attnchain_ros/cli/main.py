@@ -18,7 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "the same for a bag, with the results in a new bag as well; without DDS"),
     "fake-camera": ("fake_camera", "publish a clip as a camera would (needs ROS 2)"),
     "demo": ("demo", "the demonstration, end to end"),
-    "evaluate": ("evaluate", "errors on held-out synthetic clips"),
+    "evaluate": ("evaluate", "errors against the truth, on synthetic clips or published benchmarks"),
     "parity": ("parity", "check a checkpoint folder against recorded inputs and outputs"),
     "train": ("train", "train the small demonstration checkpoint"),
 }

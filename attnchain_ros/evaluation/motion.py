@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..camera.tracks3d import carry_points
+from ..camera.tracks3d import carry_points, to_camera
 from ..errors import InputError
 from ..rollout.window import WindowResult
 from ..shapes import check_shape
@@ -22,7 +22,8 @@ class FoundMotion:
         stamps_ns: [F] int64.
         vertices: [F, V, 3] float32 object frame of the result; faces: [T, 3].
         camera_from_object: [F, 4, 4] float64; camera_valid: [F] bool.
-        points_px: [F, Q, 2] float32 tracks, NaN = absent.
+        points_px: [F, Q, 2] float32 tracks, NaN = absent; points_visible: [F, Q] bool.
+        points_object: [F, Q, 3] float32 the same in 3D, object frame, NaN = absent.
     """
 
     stamps_ns: np.ndarray
@@ -31,13 +32,24 @@ class FoundMotion:
     camera_from_object: np.ndarray
     camera_valid: np.ndarray
     points_px: np.ndarray
+    points_visible: np.ndarray
+    points_object: np.ndarray
 
     def __post_init__(self) -> None:
         axes = check_shape("vertices", self.vertices, "F V 3")
         check_shape("stamps_ns", self.stamps_ns, "F", **axes)
         check_shape("camera_from_object", self.camera_from_object, "F 4 4", **axes)
         check_shape("camera_valid", self.camera_valid, "F", **axes)
-        check_shape("points_px", self.points_px, "F Q 2", **axes)
+        axes = check_shape("points_px", self.points_px, "F Q 2", **axes)
+        check_shape("points_visible", self.points_visible, "F Q", **axes)
+        check_shape("points_object", self.points_object, "F Q 3", **axes)
+
+    @property
+    def points_world(self) -> np.ndarray:
+        """[F, Q, 3] float32 tracks in the first frame's camera, as in Eq. 9; all NaN if it has no pose."""
+        if not self.camera_valid[0]:
+            return np.full_like(self.points_object, np.nan)
+        return to_camera(self.points_object, self.camera_from_object[0])
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,8 @@ def join_windows(results: Sequence[WindowResult]) -> FoundMotion:
         camera_from_object=join([result.camera.camera_from_object for result in results]),
         camera_valid=join([result.camera.valid for result in results]),
         points_px=join([result.tracks.points_px for result in results]),
+        points_visible=join([result.tracks.visible for result in results]),
+        points_object=join([result.tracks.points_object for result in results]),
     )
 
 

@@ -9,34 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..files.atomic import write_bytes
+from .plots import plot_curves
+from .records import Record, Spread, cell, records_markdown, spread, tabulate
 from .scores import MotionScores
 from .synthetic import ClipOutcome
 
 _REGIONS = ("last_moved", "last_all", "frames_moved", "frames_all")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A figure over clips: mean, standard deviation over clips (0 for one clip) and number of clips that have it."""
-
-    mean: float
-    deviation: float
-    count: int
-
-
-def spread(values: Sequence[float | None]) -> Spread | None:
-    """Mean and spread of the values there are, None without any.
-
-    >>> spread([1.0, None, 3.0])
-    Spread(mean=2.0, deviation=1.4142135623730951, count=2)
-    """
-    known = np.array([value for value in values if value is not None], np.float64)
-    if not known.size:
-        return None
-    return Spread(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else 0.0, int(known.size))
+_NAMES = {"given": "anchor mesh given", "image": "from one image"}
+_SHARES = (
+    "Mean ± standard deviation over items (number of items). Distances are not squared and both directions are summed; "
+    "shares are from 0 to 1. CD-3D and CD-4D without the alignment are one number by definition."
+)
 
 
 @dataclass(frozen=True)
@@ -92,18 +76,20 @@ def _ratio(scores: list[MotionScores], region: str, baseline: str) -> float | No
     return sum(value for value, _ in known) / below if below > 0 else None
 
 
-def markdown(tables: Sequence[RunTable], identity: dict[str, Any]) -> str:
-    """The report as Markdown."""
-    names = {"given": "anchor mesh given", "image": "from one image"}
-    lines = ["# Errors against the truth", ""]
-    lines += [f"- {key}: {value}" for key, value in identity.items() if not isinstance(value, dict)]
-    lines += [
+def head(title: str, identity: dict[str, Any]) -> list[str]:
+    """First lines of a report: its title and what the run was."""
+    return [f"# {title}", "", *(f"- {key}: {value}" for key, value in identity.items() if not isinstance(value, dict))]
+
+
+def _motion_lines(tables: Sequence[RunTable]) -> list[str]:
+    """The table of errors of known points."""
+    lines = [
         "",
         "Lengths are units of the object frame, in which the whole motion fits a sphere of radius 1. Moved: by more "
         "than 0.25 of the object's radius since the first frame. All frames: every frame after the first. Mean ± "
         "standard deviation over clips (number of clips).",
         "",
-        "| | " + " | ".join(names.get(table.anchor, table.anchor) for table in tables) + " |",
+        "| | " + " | ".join(_NAMES.get(table.anchor, table.anchor) for table in tables) + " |",
         "|---|" + "---|" * len(tables),
         "| clips that succeeded | " + " | ".join(f"{table.succeeded} of {table.clips}" for table in tables) + " |",
     ]
@@ -118,39 +104,64 @@ def markdown(tables: Sequence[RunTable], identity: dict[str, Any]) -> str:
         )
     for name, label in labels.items():
         unit = f" [{label['unit']}]" if label["unit"] else ""
-        lines.append(f"| {label['label']}{unit} | " + " | ".join(_cell(table.figures[name]) for table in tables) + " |")
-    lines.append("| seconds per window | " + " | ".join(_cell(table.seconds) for table in tables) + " |")
-    failures = [f"- {names.get(table.anchor, table.anchor)}, {text}" for table in tables for text in table.failures]
+        lines.append(f"| {label['label']}{unit} | " + " | ".join(cell(table.figures[name]) for table in tables) + " |")
+    lines.append("| seconds per window | " + " | ".join(cell(table.seconds) for table in tables) + " |")
+    failures = [f"- {_NAMES.get(table.anchor, table.anchor)}, {text}" for table in tables for text in table.failures]
     lines += ["", "## Failures", "", *(failures or ["None."]), ""]
-    return "\n".join(lines)
+    return lines
 
 
 def _row(values: Sequence[float | None]) -> str:
     return " | ".join("-" if value is None else f"**{value:.3f}**" for value in values) + " |"
 
 
-def _cell(value: Spread | None) -> str:
-    return "-" if value is None else f"{value.mean:.4g} ± {value.deviation:.2g} ({value.count})"
-
-
-def as_json(tables: Sequence[RunTable], outcomes: Sequence[ClipOutcome], identity: dict[str, Any]) -> dict[str, Any]:
-    """The report as JSON values: identity, tables and every single outcome."""
-    return {
-        "identity": identity,
-        "tables": [dataclasses.asdict(table) for table in tables],
-        "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes],
-    }
-
-
 def write_report(folder: Path, outcomes: Sequence[ClipOutcome], identity: dict[str, Any], name: str = "errors") -> str:
     """Write ``<name>.md`` and ``<name>.json`` into a folder (made when needed) and return the Markdown.
+
+    Curves are drawn beside them, in a folder for each anchor.
 
     Raises:
         FileFormatError: the folder cannot be written to.
     """
     tables = make_table(outcomes)
-    text = markdown(tables, identity)
-    data = json.dumps(as_json(tables, outcomes, identity), indent=2, allow_nan=False) + "\n"
-    write_bytes(Path(folder) / f"{name}.json", data.encode())
-    write_bytes(Path(folder) / f"{name}.md", text.encode())
+    lines = head("Errors against the truth", identity) + _motion_lines(tables)
+    methods: dict[str, Any] = {}
+    for table in tables:
+        records = [record for outcome in outcomes if outcome.anchor == table.anchor for record in outcome.records]
+        if records:
+            title = f"## Benchmark figures, {_NAMES.get(table.anchor, table.anchor)}"
+            lines += [title, "", _SHARES, "", *records_markdown(records)]
+            methods[table.anchor] = [dataclasses.asdict(row) for row in tabulate(records)]
+            plot_curves(Path(folder) / table.anchor, records)
+    data = {
+        "identity": identity,
+        "tables": [dataclasses.asdict(table) for table in tables],
+        "benchmarks": methods,
+        "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes],
+    }
+    return _write(Path(folder), name, lines, data)
+
+
+def write_records(
+    folder: Path, records: Sequence[Record], identity: dict[str, Any], title: str, name: str = "errors"
+) -> str:
+    """Write the report of a benchmark of records, as ``write_report`` does, and return the Markdown.
+
+    Raises:
+        FileFormatError: the folder cannot be written to.
+    """
+    lines = [*head(title, identity), "", _SHARES, "", *records_markdown(records)]
+    plot_curves(Path(folder), records)
+    data = {
+        "identity": identity,
+        "tables": [dataclasses.asdict(table) for table in tabulate(records)],
+        "records": [dataclasses.asdict(record) for record in records],
+    }
+    return _write(Path(folder), name, lines, data)
+
+
+def _write(folder: Path, name: str, lines: Sequence[str], data: dict[str, Any]) -> str:
+    text = "\n".join(lines)
+    write_bytes(folder / f"{name}.json", (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(folder / f"{name}.md", text.encode())
     return text

@@ -23,11 +23,13 @@ class TrueTracks:
     Attributes:
         points_px: [F, Q, 2] float64; NaN where the query is not on the object in frame 0.
         visible: [F, Q] bool.
+        points_world: [F, Q, 3] float32 the same points in the first frame's camera; NaN likewise.
         on_object: [Q] bool.
     """
 
     points_px: np.ndarray
     visible: np.ndarray
+    points_world: np.ndarray
     on_object: np.ndarray
 
 
@@ -54,7 +56,8 @@ def true_tracks(
     carried = carry_points(posed, faces, face, barycentric)
     buffers = [rasterize(frame, faces, intrinsics, *size) for frame in posed]
     seen = visibility(carried, buffers, intrinsics, _HIDDEN_MARGIN * radius)
-    return TrueTracks(project(intrinsics, carried), seen, face >= 0)
+    world = to_camera(carry_points(vertices, faces, face, barycentric), camera_from_object[0])
+    return TrueTracks(project(intrinsics, carried), seen, world, face >= 0)
 
 
 @dataclass(frozen=True)

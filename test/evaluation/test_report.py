@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from attnchain_ros.evaluation.report import make_table, spread, write_report
+from attnchain_ros.evaluation.records import spread
+from attnchain_ros.evaluation.report import make_table, write_report
 from attnchain_ros.evaluation.scores import MotionScores
 from attnchain_ros.evaluation.synthetic import ClipOutcome
 

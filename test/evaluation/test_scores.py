@@ -21,7 +21,8 @@ def truth() -> TrueMotion:
 
 def perfect(truth: TrueMotion) -> FoundMotion:
     """The truth as a result; tracks follow every 20th vertex that the first camera sees."""
-    posed = to_camera(truth.vertices[:, ::20], truth.camera_from_object)
+    points = truth.vertices[:, ::20]
+    posed = to_camera(points, truth.camera_from_object)
     return FoundMotion(
         np.arange(5),
         truth.vertices,
@@ -29,6 +30,8 @@ def perfect(truth: TrueMotion) -> FoundMotion:
         truth.camera_from_object,
         np.ones(5, bool),
         project(truth.intrinsics, posed),
+        np.ones(points.shape[:2], bool),
+        points,
     )
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from attnchain_ros.backbone import load_backbone
 from attnchain_ros.errors import ConfigError
-from attnchain_ros.evaluation.synthetic import clip_windows, evaluate_clips
+from attnchain_ros.evaluation.actionbench_config import ActionBenchConfig
+from attnchain_ros.evaluation.synthetic import SyntheticSet, clip_windows, evaluate_clips
 from attnchain_ros.rollout.pipeline import config_for
 from attnchain_ros.synthetic import ClipConfig, make_clip, split_seed
 
@@ -28,6 +29,7 @@ def test_runs_and_failures_are_all_told(tiny_folder: Path) -> None:
     small = {
         "surface.grid": 16,
         "surface.coarse_grid": 8,
+        "surface.candidate_grid": 16,
         "surface.n_surface": 64,
         "encode_points": 128,
         "animation.landmarks": 24,
@@ -40,8 +42,8 @@ def test_runs_and_failures_are_all_told(tiny_folder: Path) -> None:
         backbone,
         config_for(backbone, small),
         range(3, 4),
-        frames=5,
-        image_size=48,
+        clips=SyntheticSet(clip=ClipConfig(frames=5, image_size=48, mesh_spacing=0.06)),
+        counts=ActionBenchConfig(points=200, queries=100, align_points=50, starts=1, iterations=2),
         progress=lambda *at: seen.append(at),
     )
     assert [(outcome.index, outcome.anchor) for outcome in outcomes] == [(3, "given"), (3, "image")]
@@ -58,6 +60,6 @@ def test_runs_and_failures_are_all_told(tiny_folder: Path) -> None:
 def test_what_cannot_be_evaluated_is_refused(tiny_folder: Path) -> None:
     backbone = load_backbone(tiny_folder, "cpu")
     with pytest.raises(ConfigError, match="frames is 1"):
-        evaluate_clips(backbone, config_for(backbone), range(1), frames=1)
+        evaluate_clips(backbone, config_for(backbone), range(1), clips=SyntheticSet(clip=ClipConfig(frames=1)))
     with pytest.raises(ConfigError, match="nothing to evaluate"):
         evaluate_clips(backbone, config_for(backbone), range(0))

@@ -23,12 +23,14 @@ def test_a_sliding_plate_by_hand() -> None:
     assert np.allclose(truth.points_px[1, :3], [[48, 50], [60, 50], [40, 65]], atol=1e-3)
     assert truth.visible[:, :3].tolist() == [[True, True, True], [False, True, True]]
     assert not truth.visible[:, 3:].any()
+    assert np.allclose(truth.points_world[1, 0] - truth.points_world[0, 0], [0.2, 0, 0], atol=1e-6)
+    assert truth.points_world[0, 0] == pytest.approx([-0.24, 0, 2], abs=1e-6)
 
 
 def test_errors_by_hand() -> None:
     points = np.array([[[0.0, 0], [10, 10], [20, 20], [0, 0]], [[3, 4], [10, 10], [20, 26], [9, 9]]])
     visible = np.array([[True] * 4, [True, True, True, False]])
-    truth = TrueTracks(points, visible, np.array([True, True, True, False]))
+    truth = TrueTracks(points, visible, np.zeros((2, 4, 3)), np.array([True, True, True, False]))
     found = np.array([[[0.0, 0], [10, 10], [20, 20], [0, 0]], [[3, 4], [13, 10], [np.nan, np.nan], [0, 0]]])
     errors = track_errors(found, truth, close_px=3.0)
     assert (errors.visible, errors.absent, errors.off_object) == (3, 1, 1)
@@ -38,6 +40,6 @@ def test_errors_by_hand() -> None:
 
 
 def test_nothing_to_compare() -> None:
-    truth = TrueTracks(np.full((2, 1, 2), np.nan), np.zeros((2, 1), bool), np.zeros(1, bool))
+    truth = TrueTracks(np.full((2, 1, 2), np.nan), np.zeros((2, 1), bool), np.zeros((2, 1, 3)), np.zeros(1, bool))
     errors = track_errors(np.zeros((2, 1, 2)), truth, 4.0)
     assert errors.mean_px is None and errors.close_share is None and errors.visible == 0

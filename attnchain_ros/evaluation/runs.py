@@ -1,0 +1,84 @@
+"""An evaluation run on disk: one line for each finished piece, so that a run that was stopped can go on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import ConfigError, FileFormatError
+from ..files.atomic import write_bytes
+
+_PROGRESS_FILE = "progress.jsonl"
+
+
+class RunFile:
+    """Finished pieces of a run, in ``progress.jsonl`` of its folder.
+
+    The first line says what the run is (commit, checkpoint, options); a run goes on only as the same run.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], resume: bool) -> None:
+        """Open the file of a run.
+
+        Args:
+            folder: of the run, made when needed.
+            identity: JSON values that say what the run is.
+            resume: keep what is there; otherwise start anew.
+        Raises:
+            ConfigError: what is there is another run.   FileFormatError: it is damaged, or cannot be written.
+        """
+        self.path = Path(folder) / _PROGRESS_FILE
+        self.lines: list[dict[str, Any]] = []
+        identity = json.loads(json.dumps(identity))
+        if resume and self.path.is_file():
+            first, self.lines = self._read()
+            different = sorted(name for name in {*first, *identity} if first.get(name) != identity.get(name))
+            if different:
+                raise ConfigError(
+                    f"{self.path} is of another run: {', '.join(different)} differ; leave out --resume to start anew, "
+                    "or give another --out"
+                )
+        # Written again as a whole: a line that was cut off when the run was stopped must not stay.
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [identity, *self.lines])
+        write_bytes(self.path, text.encode())
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Append a finished piece; it is on disk when this returns."""
+        text = json.dumps(line, allow_nan=False) + "\n"
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text)
+        self.lines.append(json.loads(text))
+
+    def _read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        texts = self.path.read_text(encoding="utf-8").split("\n")
+        # What follows the last line break was cut off in the middle of writing.
+        try:
+            values = [json.loads(text) for text in texts[:-1]]
+        except ValueError as error:
+            raise FileFormatError(f"{self.path} is damaged: {error}; leave out --resume to start anew") from error
+        if not values:
+            raise FileFormatError(f"{self.path} is empty: leave out --resume to start anew")
+        return values[0], values[1:]
+
+
+def code_version() -> str:
+    """The git commit that the package runs from, with "+" if files were changed since; its version without git."""
+    where = Path(__file__).resolve().parent
+    commit = _git(where, "rev-parse", "--short=12", "HEAD")
+    # A copy installed below somebody else's repository is not that repository's code.
+    if commit is None or _git(where, "ls-files", "--error-unmatch", "runs.py") is None:
+        return __version__
+    changed = _git(where, "status", "--porcelain", "--untracked-files=no", "--", "..")
+    return commit + ("+" if changed else "")
+
+
+def _git(where: Path, *words: str) -> str | None:
+    """What a git command says, None where it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *words], cwd=where, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
