@@ -20,9 +20,12 @@ PARAMETERS = {
     "autostart": "configure and activate at start-up; false: wait for lifecycle transitions",
     "weights": "folder with the backbone's weights; empty = the small demonstration model",
     "device": "auto, cpu, cuda or cuda:N",
+    "image_transport": "raw, or compressed: reads IMAGE/compressed",
+    "mask_transport": "raw, or compressed: reads MASK/compressed",
     "anchor_mesh": "mesh file of the object as in the first frame; empty = made from the image",
     "overflow_policy": "adaptive (live), drop_oldest, or block (bags: lossless)",
     "mask_mode": "every, latest or first",
+    "foreground": "none (masks are awaited), or grabcut (no masks: cut out by colours)",
     "output_dir": "folder below which save_mesh writes",
 }
 # Topics to remap: name and help.
@@ -32,6 +35,9 @@ TOPICS = {
     "mask": "mask of the object, mono8 or 16UC1",
     "depth": "depth registered to the image, optional",
 }
+
+# Those that may come compressed, on a topic of their own below.
+COMPRESSED = ("image", "mask")
 
 
 def defaults(path: Path) -> dict[str, object]:
@@ -60,7 +66,10 @@ def start(context: LaunchContext, share: Path) -> list[LifecycleNode]:
             name="attnchain_node",
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), given],
-            remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS],
+            remappings=[
+                *((topic, LaunchConfiguration(topic)) for topic in TOPICS),
+                *((f"{topic}/compressed", [LaunchConfiguration(topic), "/compressed"]) for topic in COMPRESSED),
+            ],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
             output="screen",
         )

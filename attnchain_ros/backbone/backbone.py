@@ -147,10 +147,14 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"unknown device {name!r}, wanted auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name!r} is not supported, wanted auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             f"device {name!r} asked for, but this torch sees no CUDA device: use cpu or install a CUDA build of torch"
         )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {name!r} asked for, but there are cuda:0 to cuda:{torch.cuda.device_count() - 1}")
     return device
 
 
@@ -199,7 +203,8 @@ def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype:
                 f"its image encoder gives {encoder.width}"
             )
     extra = weights.read_json(where / weights.RECOMMENDED_FILE) if (where / weights.RECOMMENDED_FILE).is_file() else {}
-    shift = weights.read_json(where / weights.SCHEDULER_FILE).get("shift", 1.0)
+    scheduler = where / weights.SCHEDULER_FILE
+    shift = weights.config_number(weights.read_json(scheduler), scheduler, "shift", 1.0)
     backbone = Backbone(
         name=str(extra.get("name", where.resolve().name)),
         checksum=checksum(where),
@@ -209,8 +214,8 @@ def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype:
         stage_one=stage_one.to(device=chosen, dtype=kind),
         encoder_zero=encoder_zero,
         encoder_one=encoder_one,
-        stage_zero_shift=float(shift),
-        recommended=dict(extra.get("recommended", {})),
+        stage_zero_shift=shift,
+        recommended=weights.recommended_options(extra, where / weights.RECOMMENDED_FILE),
         device=chosen,
         dtype=kind,
     )

@@ -127,3 +127,17 @@ class MapReader:
 def add(total: Tensor | None, part: Tensor) -> Tensor:
     """Running sum that starts at nothing."""
     return part if total is None else total.add_(part)
+
+
+def check_readout(sizes: TransformerSizes, steps: int, config: ReadoutConfig) -> None:
+    """Whether the network has the layers and heads, and its schedule the steps, that are to be read.
+
+    Args:
+        sizes: of Stage I.
+        steps: of its sampling.
+        config: what is to be read.
+    Raises:
+        ConfigError: one of them does not exist; it is named.
+    """
+    parse_indices(config.steps, range(steps), "readout.steps")
+    MapReader(sizes, 1, 1, 0, config)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..config import RolloutConfig, flatten
 from ..errors import WeightsError
 from .transformer import FlowTransformer, TransformerSizes
 from .vae import ShapeVae, VaeSizes
@@ -61,6 +62,9 @@ PREPROCESSOR_ZERO = "TripoSG/feature_extractor_dinov2"
 IMAGE_ENCODER_ONE = "dinov2"
 SCHEDULER_FILE = "TripoSG/scheduler/scheduler_config.json"
 RECOMMENDED_FILE = "attnchain.json"
+_MOST_LAYERS, _MOST_COUNT = 512, 2**20
+"""Far above every published network; a damaged number would build layers until the memory is full."""
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 def rename_key(key: str, rules: KeyRules, *, publish: bool = False) -> str:
@@ -97,7 +101,37 @@ def config_count(config: Mapping[str, Any], path: Path, name: str) -> int:
         raise WeightsError(f"{path}: {name} is {value!r}, wanted int")
     if value < 1:
         raise WeightsError(f"{path}: {name} is {value}, wanted at least 1")
+    most = _MOST_LAYERS if "layers" in name else _MOST_COUNT
+    if value > most:
+        raise WeightsError(f"{path}: {name} is {value}, wanted at most {most}: is the file damaged?")
     return value
+
+
+def config_number(config: Mapping[str, Any], path: Path, name: str, default: float) -> float:
+    """A positive finite number in a config file, ``default`` where it is not given."""
+    value = config.get(name, default)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < float("inf"):
+        raise WeightsError(f"{path}: {name} is {value!r}, wanted a positive number")
+    return float(value)
+
+
+def recommended_options(extra: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The options of ``RolloutConfig`` that a checkpoint was made for, by dotted name.
+
+    Raises:
+        WeightsError: no object, an unknown option, or a value of another type.
+    """
+    found = extra.get("recommended", {})
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path}: recommended is a {type(found).__name__}, wanted an object of options")
+    known = flatten(RolloutConfig())
+    for name, value in found.items():
+        if name not in known:
+            raise WeightsError(f"{path}: recommended names the option {name!r}, which there is not: remove it")
+        kind = type(known[name][1])
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise WeightsError(f"{path}: recommended {name} is {value!r}, wanted a value of type {kind.__name__}")
+    return dict(found)
 
 
 def refuse_unsupported(config: Mapping[str, Any], path: Path, supported: Mapping[str, Any]) -> None:
@@ -114,7 +148,9 @@ def load_state(module: nn.Module, path: Path, rules: KeyRules) -> None:
         WeightsError: the file is missing or damaged, a key is unknown or missing, or a shape differs; keys are named.
     """
     if not path.is_file():
-        raise WeightsError(f"{path} is missing: put the published weights there (README, 'Real weights')")
+        pickles = [other.name for other in sorted(path.parent.glob("*")) if other.suffix in _PICKLES]
+        hint = f"; {pickles[0]} beside it is a pickle, which is not read: convert it to safetensors" if pickles else ""
+        raise WeightsError(f"{path} is missing: put the published weights there (README, 'Real weights'){hint}")
     try:
         published = load_file(str(path))
     except (SafetensorError, OSError) as error:
@@ -186,15 +222,12 @@ def stage_one_sizes(path: Path) -> TransformerSizes:
     known = isinstance(layers, list) and all(isinstance(layer, int) and 0 <= layer < count for layer in layers)
     if not layers or not known:
         raise WeightsError(f"{path}: inflated_layers {layers!r} must name at least one of the layers 0 .. {count - 1}")
-    ratio = config.get("mlp_ratio", 4.0)
-    if not isinstance(ratio, (int, float)) or not ratio > 0:
-        raise WeightsError(f"{path}: mlp_ratio is {ratio!r}, wanted a positive number")
     return replace(
         transformer_sizes(config, path),
         inflated_layers=tuple(layers),
         frames=config_count(config, path, "temporal_context_size"),
         tokens=config_count(config, path, "num_tokens_nominal"),
-        ratio=float(ratio),
+        ratio=config_number(config, path, "mlp_ratio", 4.0),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import RolloutConfig, flatten, replace
 from ..errors import ConfigError, FileFormatError
+from ..files import foreground
 from ..files.foreground import GrabCutSource
 from ..files.frames import ArraySource, Frame, FrameSource, StridedSource
 from ..files.images import is_bag, open_frames
@@ -46,13 +47,7 @@ def parse_intrinsics(text: str | None) -> np.ndarray | None:
 
 def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
     """``x,y,width,height`` in whole pixels; None stays None."""
-    if text is None:
-        return None
-    values = parse_numbers(text, 4, "--box")
-    if any(value != int(value) for value in values):
-        raise ConfigError(f"--box is {text!r}, wanted whole pixels")
-    x, y, width, height = (int(value) for value in values)
-    return x, y, width, height
+    return None if text is None else foreground.parse_box(text, "--box")
 
 
 def parse_settings(texts: list[str]) -> dict[str, Any]:
@@ -87,6 +82,21 @@ def _typed(name: str, text: str, kind: type) -> Any:
         return kind(text)
     except ValueError as error:
         raise ConfigError(f"--set {name}={text}: wanted {'a whole number' if kind is int else 'a number'}") from error
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """The checkpoint, what computes it, and the options of the method."""
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the package's small one)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="precision of the networks"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="an option of the method, such as sampling.steps=4; may be repeated",
+    )  # fmt: skip
 
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "fake-camera": ("fake_camera", "publish a clip as a camera would (needs ROS 2)"),
     "demo": ("demo", "the demonstration, end to end"),
     "evaluate": ("evaluate", "errors against the truth, on synthetic clips or published benchmarks"),
+    "experiments": ("experiments", "the paper's experiments in small, as one report"),
+    "probe": ("probe", "rank the ways to read attention, without ground truth"),
     "parity": ("parity", "check a checkpoint folder against recorded inputs and outputs"),
     "train": ("train", "train the small demonstration checkpoint"),
 }

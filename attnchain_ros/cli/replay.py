@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, FileFormatError
 from ..files.bag_writing import ResultBagWriter
-from ..files.bags import open_bag
+from ..files.bags import MAX_GAP_S, open_bag
 from ..files.images import is_bag
 from .arguments import add_foreground_arguments, check_foreground_arguments, with_foreground
 from .rolling import add_rollout_arguments, check_rollout_arguments, roll
@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask-instance", type=int, default=0, metavar="ID", help="value of the object in masks (default: all but 0)"
     )
+    parser.add_argument(
+        "--max-gap", type=float, default=MAX_GAP_S, metavar="S",
+        help=f"a longer time between two images starts the object anew (default {MAX_GAP_S:g}; 0: never)",
+    )  # fmt: skip
     parser.add_argument("--object-id", type=int, default=1, help="number of the object in messages (default 1)")
     parser.add_argument("--object-frame", help="TF frame of the object (default object_ID)")
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="format of the results bag")
@@ -41,10 +45,13 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise FileFormatError(f"bag {args.bag} does not exist")
     if not is_bag(args.bag):
         raise FileFormatError(
-            f"{args.bag} is not a rosbag2 folder: it has no metadata.yaml (attnchain run takes other clips)"
+            f"{args.bag} is not a rosbag2 folder: it has no metadata.yaml (attnchain run takes other clips, "
+            "'ros2 bag reindex' writes a lost metadata.yaml, 'rosbags-convert' turns ROS 1 bags into rosbag2 folders)"
         )
     if not 0 <= args.mask_instance <= 65535:
         raise ConfigError(f"--mask-instance is {args.mask_instance}, wanted 0 to 65535")
+    if not 0 <= args.max_gap <= 3600:
+        raise ConfigError(f"--max-gap is {args.max_gap}, wanted 0 to 3600 seconds")
     if not 0 <= args.object_id < 2**31:
         raise ConfigError(f"--object-id is {args.object_id}, wanted 0 to {2**31 - 1}")
     check_foreground_arguments(args)
@@ -60,16 +67,21 @@ def run(args: argparse.Namespace) -> int:
         depth_topic=args.depth_topic,
         camera_info_topic=args.camera_info_topic,
         mask_instance=args.mask_instance,
+        max_gap_s=args.max_gap,
     )
     writer = ResultBagWriter(
         args.out / RESULT_BAG,
-        camera_frame=source.camera.frame_id,
+        camera_frame=source.cameras[0].frame_id,
         object_id=args.object_id,
         object_frame=args.object_frame or f"object_{args.object_id}",
         storage=args.storage,
         overwrite=True,
-        distort_points=source.camera.distort_points,
     )
     with writer as bag:
-        outcome = roll(with_foreground(source, args), args, bag)
+
+        def start_chain(number: int) -> None:
+            camera = source.cameras[number]
+            bag.start_chain(camera.frame_id, camera.distort_points)
+
+        outcome = roll(with_foreground(source, args), args, bag.add, start_chain)
     return outcome.exit_code()

@@ -8,42 +8,35 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from ..errors import AttnChainError, Cancelled, ConfigError
-from ..files.bag_writing import ResultBagWriter
 from ..files.frames import FrameSource
 from ..files.meshes import read_mesh
 from ..files.results import ResultOptions, ResultWriter, counted
-from .arguments import check_output, describe_settings, parse_intrinsics, parse_settings
+from .arguments import add_network_arguments, check_output, describe_settings, parse_intrinsics, parse_settings
 from .main import INTERRUPTED, OK
+
+if TYPE_CHECKING:
+    from ..rollout import Rollout
+    from ..rollout.window import Window, WindowResult
 
 
 def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
     """Where results go, what computes them, and the options of the method."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument(
-        "--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the package's small one)"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
-    parser.add_argument(
-        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="precision of the networks"
-    )
+    add_network_arguments(parser)
     parser.add_argument("--anchor", type=Path, metavar="MESH", help="mesh of the object in frame 0 (glb, ply, obj)")
     parser.add_argument("--intrinsics", metavar="FX,FY,CX,CY", help="camera in pixels (default: the bag's, or assumed)")
     parser.add_argument("--max-windows", type=int, metavar="N", help="stop after N windows")
     parser.add_argument("--per-frame-meshes", action="store_true", help="also write meshes/frame_00000.ply and so on")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-        help="an option of the method, such as sampling.steps=4; may be repeated",
-    )  # fmt: skip
 
 
 def check_rollout_arguments(args: argparse.Namespace) -> None:
@@ -74,8 +67,13 @@ class Outcome:
         return INTERRUPTED if self.interrupted else OK
 
 
-def roll(source: FrameSource, args: argparse.Namespace, bag: ResultBagWriter | None = None) -> Outcome:
-    """Run all windows of a clip and write the results.
+def roll(
+    source: FrameSource,
+    args: argparse.Namespace,
+    on_result: Callable[[WindowResult], None] = lambda result: None,
+    on_chain: Callable[[int], None] = lambda number: None,
+) -> Outcome:
+    """Run all windows of a clip and write the results; a new chain starts the object anew, in a folder of its own.
 
     Ctrl-C stops at the next step of the method and writes what is finished (a second one stops at once). If a later
     window fails, the ones before it are written.
@@ -83,7 +81,8 @@ def roll(source: FrameSource, args: argparse.Namespace, bag: ResultBagWriter | N
     Args:
         source: frames with masks.
         args: of ``add_rollout_arguments``.
-        bag: an open bag that gets every window as well, or None.
+        on_result: gets every window as well.
+        on_chain: called with the number of a chain before its first window.
     Returns:
         how it ended; a failure in the first window, with nothing to write, is raised instead.
     """
@@ -97,7 +96,6 @@ def roll(source: FrameSource, args: argparse.Namespace, bag: ResultBagWriter | N
     changes = parse_settings(args.settings)
     config = config_for(backbone, changes)
     given = parse_intrinsics(args.intrinsics)
-    intrinsics = source.intrinsics if given is None else given
     options = ResultOptions(
         source=source.name,
         anchor="first image" if args.anchor is None else str(args.anchor),
@@ -110,33 +108,56 @@ def roll(source: FrameSource, args: argparse.Namespace, bag: ResultBagWriter | N
     if changes:
         _say(f"options: {describe_settings(changes)}")
     rollout = Rollout(backbone, config, anchor)
-    windows = itertools.islice(assemble_windows(source, config.frames, intrinsics), args.max_windows)
+    left = args.max_windows
+    outcome = Outcome()
+    with _interrupts() as stop, _Bars(_window_count(source, config.frames, args.max_windows)) as bars:
+        for number, frames in itertools.groupby(source, key=lambda frame: frame.chain):
+            if left == 0 or stop.is_set():
+                break
+            rollout.reset()
+            on_chain(number)
+            intrinsics = source.intrinsics_of(number) if given is None else given
+            windows = itertools.islice(assemble_windows(frames, config.frames, intrinsics), left)
+            folder = args.out if number == 0 else args.out / f"chain_{number + 1}"
+            with ResultWriter(folder, options) as writer:
+                outcome = _roll_chain(windows, rollout, writer, on_result, bars, stop)
+                for note in source.notes:
+                    writer.add_note(note)
+                if writer.windows:
+                    _report(writer.finish(), folder)
+                elif outcome.failure is not None and number == 0:
+                    raise outcome.failure
+                left = None if left is None else left - writer.windows
+            if outcome.failure is not None:
+                break
+    return outcome
+
+
+def _roll_chain(
+    windows: Iterator[Window],
+    rollout: Rollout,
+    writer: ResultWriter,
+    on_result: Callable[[WindowResult], None],
+    bars: _Bars,
+    stop: threading.Event,
+) -> Outcome:
+    """The windows of one chain, until they end, one fails, or Ctrl-C."""
     failure: AttnChainError | None = None
-    with ResultWriter(args.out, options) as writer:
-        with _interrupts() as stop, _Bars(_window_count(source, config.frames, args.max_windows)) as bars:
-            try:
-                for window in windows:
-                    result = rollout.run(window, bars.stage, stop.is_set)
-                    writer.add(result, window.images, window.masks)
-                    if bag is not None:
-                        bag.add(result)
-                    bars.window_done(result.frames)
-                    if stop.is_set():
-                        break
-            except Cancelled:
-                pass
-            except AttnChainError as error:
-                failure = error
-        if stop.is_set():
-            writer.add_note(f"stopped by Ctrl-C after {counted(writer.windows, 'window')}")
-        if failure is not None:
-            writer.add_note(f"window {writer.windows} failed: {failure}")
-        for note in source.notes:
-            writer.add_note(note)
-        if writer.windows:
-            _report(writer.finish(), args.out)
-        elif failure is not None:
-            raise failure
+    try:
+        for window in windows:
+            result = rollout.run(window, bars.stage, stop.is_set)
+            writer.add(result, window.images, window.masks)
+            on_result(result)
+            bars.window_done(result.frames)
+            if stop.is_set():
+                break
+    except Cancelled:
+        pass
+    except AttnChainError as error:
+        failure = error
+        writer.add_note(f"window {writer.windows} failed: {failure}")
+    if stop.is_set():
+        writer.add_note(f"stopped by Ctrl-C after {counted(writer.windows, 'window')}")
     return Outcome(stop.is_set(), failure)
 
 

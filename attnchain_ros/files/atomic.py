@@ -53,9 +53,26 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def make_folder(path: Path) -> list[Path]:
+    """Make a folder with its parents; returns those that were not there before, the innermost first."""
+    path = Path(path)
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Take folders away again (``make_folder``), as far as nothing lies in them."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 @contextmanager
 def folder_then_rename(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A new folder of the same name in a temporary place, moved to ``path`` when the block ends without an error.
+
+    After an error nothing is left, parents that were made for it included.
 
     Args:
         path: the folder to make.
@@ -66,7 +83,7 @@ def folder_then_rename(path: Path, *, overwrite: bool) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and (not overwrite or not path.is_dir()):
         raise FileFormatError(f"{path} exists already: choose another name or remove it first")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made = make_folder(path.parent)
     place = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
         yield place / path.name
@@ -75,6 +92,7 @@ def folder_then_rename(path: Path, *, overwrite: bool) -> Iterator[Path]:
         os.replace(place / path.name, path)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        remove_empty(made)
 
 
 def inside(output_dir: Path, user_path: str | Path) -> Path:

@@ -94,6 +94,11 @@ class ResultBagWriter:
         """Finish the bag and give it its name, or remove it after an error."""
         self._stack.__exit__(kind, error, trace)
 
+    def start_chain(self, camera_frame: str, distort_points: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+        """The windows that follow are of another camera; arguments as for the writer itself."""
+        self._camera_frame = camera_frame or "camera_optical_frame"
+        self._distort = distort_points
+
     def add(self, result: WindowResult) -> None:
         """Write one window."""
         if result.index == 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
@@ -18,7 +19,7 @@ from ..camera.intrinsics import Undistorter, camera_info_matrix
 from ..errors import AttnChainError, FileFormatError, InputError, MaskError
 from .bag_types import bag_types
 from .decode import DecodedImage, decode_compressed, decode_image, depth_metres, instance_mask
-from .frames import Frame, FrameSource
+from .frames import Frame, FrameSource, ImageKind, break_cause
 
 _LOG = logging.getLogger(__name__)
 IMAGE_TYPE = "sensor_msgs/msg/Image"
@@ -26,16 +27,19 @@ COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 TOLERANCE_NS = 20_000_000
 """Largest difference between the stamps of an image and of its mask or depth."""
+MAX_GAP_S = 2.0
+"""A longer time between two images starts a new chain, as in the node."""
 
 
 @dataclass(frozen=True)
 class BagTopics:
-    """Names of the topics that make a clip; None = there is none."""
+    """Names of the topics that make a clip; None = there is none. ``compressed``: those of compressed images."""
 
     image: str
     mask: str | None = None
     depth: str | None = None
     camera_info: str | None = None
+    compressed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def open_bag(
     depth_topic: str | None = None,
     camera_info_topic: str | None = None,
     mask_instance: int = 0,
+    max_gap_s: float = MAX_GAP_S,
 ) -> BagSource:
     """Open a rosbag2 folder as a clip; topics that are not named are found by type and name.
 
@@ -72,32 +77,59 @@ def open_bag(
         path: the folder.
         image_topic, mask_topic, depth_topic, camera_info_topic: names, with or without the leading slash.
         mask_instance: value of the object's pixels in the masks, 0 = all that are not 0.
+        max_gap_s: a longer time between two images starts a new chain, 0 = never.
     Raises:
         FileFormatError: not readable, or no such topics (those that are there are listed with their types).
     """
-    return BagSource(Path(path), (image_topic, mask_topic, depth_topic, camera_info_topic), mask_instance)
+    names = (image_topic, mask_topic, depth_topic, camera_info_topic)
+    return BagSource(Path(path), names, mask_instance, max_gap_s)
+
+
+def find_topics(path: Path, *names: str | None) -> BagTopics:
+    """The topics of a bag that make a clip; ``names`` as for ``choose_topics``.
+
+    Raises:
+        FileFormatError: as for ``open_bag``.
+    """
+    with _open(Path(path)) as reader:
+        return choose_topics(Path(path), reader.connections, *names)
 
 
 class BagSource(FrameSource):
     """Frames of a bag: every image with the mask and depth next to it in time (by header stamps).
 
-    Images whose stamp is not after the one before are left out and counted in ``notes``. Lens distortion is removed
-    from images, masks and depth.
+    As in the node, an image with the stamp of the one before is left out, and a new chain begins where stamps go back
+    (a loop), after a gap, and with another image size or frame id; ``notes`` tells. Lens distortion is removed from
+    images, masks and depth.
+
+    Attributes:
+        cameras: of each chain, as far as it was read; the first is known at once.
     """
 
     def __init__(
-        self, path: Path, names: tuple[str | None, str | None, str | None, str | None], mask_instance: int
+        self,
+        path: Path,
+        names: tuple[str | None, str | None, str | None, str | None],
+        mask_instance: int,
+        max_gap_s: float = MAX_GAP_S,
     ) -> None:
         """Find the topics and read the first CameraInfo and the first image."""
         self.path = path
         self.name = str(path)
         self.notes = []
         self.mask_instance = mask_instance
+        self.max_gap_s = max_gap_s
         with _open(path) as reader:
             self.topics = choose_topics(path, reader.connections, *names)
             self._count = sum(item.msgcount for item in reader.connections if item.topic == self.topics.image)
-            self.camera = self._read_camera(reader)
-        self.intrinsics = self.camera.intrinsics
+            first = next(_messages(reader, self.topics.image), None)
+            if first is None:
+                raise FileFormatError(f"topic {self.topics.image} of {self.path} holds no messages")
+            infos = self.topics.camera_info
+            self._info = None if infos is None else next((found[0] for found in _messages(reader, infos)), None)
+            decoded = _decode_named(first[0], self.topics.image, 0)
+            self.cameras = [self._make_camera(first[0], decoded, self._info)]
+        self.intrinsics = self.cameras[0].intrinsics
 
     @property
     def count(self) -> int | None:
@@ -110,38 +142,57 @@ class BagSource(FrameSource):
         Raises:
             InputError: a message cannot be decoded, or a mask or depth is of another size than its image.
         """
-        last = None
-        backwards = unmatched = 0
-        masks = _Companion(self.path, self.topics.mask)
-        depths = _Companion(self.path, self.topics.depth)
+        last: ImageKind | None = None
+        info = self._info
+        chain = repeated = unmatched = 0
+        names = (self.topics.mask, self.topics.depth, self.topics.camera_info)
+        masks, depths, infos = companions = [_Companion(self.path, topic) for topic in names]
         try:
             with _open(self.path) as reader:
                 for number, (message, time_ns) in enumerate(_messages(reader, self.topics.image)):
                     stamp = _stamp(message) or time_ns
-                    if last is not None and stamp <= last:
-                        backwards += 1
+                    if last is not None and stamp == last.stamp_ns:
+                        repeated += 1
                         continue
-                    last = stamp
-                    image, mask, depth = self._decode(message, number, stamp, masks, depths)
-                    unmatched += mask is None
-                    yield Frame(image, mask, stamp, depth)
+                    decoded = self._decode(message, number)
+                    now = ImageKind(stamp, np.shape(decoded.rgb), message.header.frame_id)
+                    cause = None if last is None else break_cause(last, now, self.max_gap_s)
+                    if last is not None and cause == "stamp_back":
+                        for companion in companions:
+                            companion.rewind(stamp, last.stamp_ns)
+                    info = infos.nearest(stamp) or info
+                    if cause is not None:
+                        chain += 1
+                        self.cameras[chain:] = [self._make_camera(message, decoded, info)]
+                        self._tell(f"image {number} starts a new chain ({cause})")
+                    last = now
+                    frame = self._frame(decoded, number, stamp, chain, masks, depths)
+                    unmatched += frame.mask is None
+                    yield frame
         finally:
-            masks.close()
-            depths.close()
-        if backwards:
-            self._tell(f"{backwards} images of {self.path.name} whose stamps do not increase were left out")
+            for companion in companions:
+                companion.close()
+        if repeated:
+            self._tell(f"{repeated} images of {self.path.name} with the stamp of the one before were left out")
         if self.topics.mask is not None and unmatched:
             self._tell(f"{unmatched} images have no mask on {self.topics.mask} within {TOLERANCE_NS / 1e6:g} ms")
 
-    def _decode(
-        self, message: Any, number: int, stamp: int, masks: _Companion, depths: _Companion
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def intrinsics_of(self, chain: int) -> np.ndarray | None:
+        """K of a chain's images."""
+        return self.cameras[chain].intrinsics
+
+    def _decode(self, message: Any, number: int) -> DecodedImage:
         decoded = _decode_named(message, self.topics.image, number)
         if decoded.rgb is None:
             raise FileFormatError(
                 f"topic {self.topics.image} of {self.path} holds {decoded.raw.dtype} values, wanted colour images"
             )
-        image, mask, depth = decoded.rgb, decoded.mask, None
+        return decoded
+
+    def _frame(
+        self, decoded: DecodedImage, number: int, stamp: int, chain: int, masks: _Companion, depths: _Companion
+    ) -> Frame:
+        image, mask, depth = np.asarray(decoded.rgb), decoded.mask, None
         size = image.shape[:2]
         found = masks.nearest(stamp)
         if found is not None:
@@ -151,12 +202,12 @@ class BagSource(FrameSource):
         if found is not None:
             depth = depth_metres(_decode_named(found, str(self.topics.depth), number).raw)
             self._check_size(depth, size, str(self.topics.depth), number)
-        straight = self.camera.undistorter
+        straight = self.cameras[chain].undistorter
         if straight is not None:
             image = straight.image(image)
             mask = None if mask is None else straight.mask(mask)
             depth = None if depth is None else straight.depth(depth)
-        return image, mask, depth
+        return Frame(image, mask, stamp, depth, chain)
 
     def _check_size(self, array: np.ndarray, size: tuple[int, ...], topic: str, number: int) -> None:
         if array.shape != size:
@@ -165,23 +216,17 @@ class BagSource(FrameSource):
                 "record both at one size"
             )
 
-    def _read_camera(self, reader: AnyReader) -> BagCamera:
-        """The first CameraInfo, fitted to the first image."""
-        first = next(_messages(reader, self.topics.image), None)
-        if first is None:
-            raise FileFormatError(f"topic {self.topics.image} of {self.path} holds no messages")
-        frame_id = first[0].header.frame_id
-        info = None if self.topics.camera_info is None else next(_messages(reader, self.topics.camera_info), None)
-        if info is None:
+    def _make_camera(self, message: Any, decoded: DecodedImage, numbers: Any) -> BagCamera:
+        """A CameraInfo (None = there is none) fitted to a chain's first image."""
+        frame_id = message.header.frame_id
+        if numbers is None:
             self._tell(f"{self.path.name} has no camera_info: the focal length is assumed")
             return BagCamera(frame_id)
-        numbers = info[0]
         roi, binning = numbers.roi, (int(numbers.binning_x), int(numbers.binning_y))
         matrix = camera_info_matrix(np.asarray(numbers.k), None, (int(roi.x_offset), int(roi.y_offset)), binning)
         if matrix is None:
             self._tell(f"the camera_info of {self.path.name} is not calibrated (K[0] = 0): the focal length is assumed")
             return BagCamera(frame_id)
-        decoded = _decode_named(first[0], self.topics.image, 0)
         size = decoded.raw.shape[:2] if decoded.rgb is None else decoded.rgb.shape[:2]
         told = (
             (int(roi.height) or int(numbers.height)) // max(1, binning[1]),
@@ -256,39 +301,56 @@ def choose_topics(
         mask=named(mask, IMAGE_TYPE, COMPRESSED_TYPE) if mask is not None else only(masks, "mask"),
         depth=named(depth, IMAGE_TYPE) if depth is not None else only(depths, "depth"),
         camera_info=named(camera_info, INFO_TYPE) if camera_info is not None else only(beside or infos, "camera_info"),
+        compressed=frozenset(topic for topic in pictures if kinds[topic] == COMPRESSED_TYPE),
     )
 
 
 class _Companion:
     """A topic read alongside the images; hands out the message nearest to a stamp. Holds a few messages only.
 
-    Stamps are taken to increase. A message with stamp 0 belongs to every image.
+    Where its stamps jump back, what follows belongs to images that come after a jump back too (``rewind``). A message
+    with stamp 0 belongs to every image.
     """
 
     def __init__(self, path: Path, topic: str | None) -> None:
         self._open = None if topic is None else _open(path)
         self._held: deque[tuple[int, Any]] = deque()
         self._always: Any = None
-        self._ended = self._open is None
+        self._newest = 0
+        self._following: Any = None
+        self._messages: Iterator[tuple[Any, int]] = iter(())
         if self._open is not None and topic is not None:
             self._messages = _messages(self._open.__enter__(), topic)
+            self._advance()
 
     def nearest(self, stamp: int) -> Any:
         """The message within the tolerance that is nearest to ``stamp``, None without one; ask in rising order."""
-        while not self._ended and (not self._held or self._held[-1][0] <= stamp + TOLERANCE_NS):
-            following = next(self._messages, None)
-            if following is None:
-                self._ended = True
-            elif _stamp(following[0]) == 0:
-                self._always = following[0]
+        while self._following is not None and (not self._held or self._held[-1][0] <= stamp + TOLERANCE_NS):
+            own = _stamp(self._following)
+            if own == 0:
+                self._always = self._following
+            elif own < self._newest - TOLERANCE_NS:
+                break
             else:
-                self._held.append((_stamp(following[0]), following[0]))
+                self._held.append((own, self._following))
+                self._newest = max(self._newest, own)
+            self._advance()
         while self._held and self._held[0][0] < stamp - TOLERANCE_NS:
             self._held.popleft()
         near = [entry for entry in self._held if abs(entry[0] - stamp) <= TOLERANCE_NS]
         if not near:
             return self._always
         return min(near, key=lambda entry: abs(entry[0] - stamp))[1]
+
+    def rewind(self, stamp: int, before: int) -> None:
+        """The images jumped back from ``before`` to ``stamp``: leave out what belongs to those before."""
+        self._held.clear()
+        self._newest = 0
+        while self._following is not None and _stamp(self._following) > (stamp + before) // 2:
+            self._advance()
+
+    def _advance(self) -> None:
+        self._following = next(self._messages, (None, 0))[0]
 
     def close(self) -> None:
         """Close the bag."""
@@ -306,7 +368,23 @@ def _open(path: Path) -> Iterator[AnyReader]:
         raise
     # Damaged bags fail in as many ways as there are storages, YAML, compression and CDR readers below.
     except Exception as error:
-        raise FileFormatError(f"bag {path} cannot be read: {type(error).__name__}: {error}") from error
+        raise FileFormatError(
+            f"bag {path} cannot be read: {type(error).__name__}: {error}; {_promised_topics(path)}. "
+            "Copy it again if it was cut short, or try 'ros2 bag reindex'"
+        ) from error
+
+
+def _promised_topics(path: Path) -> str:
+    """What a damaged bag's metadata.yaml says that it holds."""
+    try:
+        information = yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))
+        topics = [
+            entry["topic_metadata"] for entry in information["rosbag2_bagfile_information"]["topics_with_message_count"]
+        ]
+        listed = ", ".join(sorted(f"{topic['name']} ({topic['type']})" for topic in topics))
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return "its metadata.yaml cannot be read either"
+    return f"its metadata.yaml names {listed or 'no topics'}"
 
 
 def _messages(reader: AnyReader, topic: str) -> Iterator[tuple[Any, int]]:

@@ -119,6 +119,11 @@ def decode_compressed(format_text: str, data: bytes | bytearray | memoryview | n
     return from_opencv(picture)
 
 
+def is_jpeg(data: bytes | bytearray | memoryview | np.ndarray) -> bool:
+    """Whether compressed bytes are a JPEG, whatever the message calls them."""
+    return bytes(data[:3]) == b"\xff\xd8\xff"
+
+
 def from_opencv(picture: np.ndarray) -> DecodedImage:
     """What ``cv2.imread``/``imdecode`` gave (grey, BGR or BGRA, 8 or 16 bit) as a decoded image."""
     if picture.ndim == 3 and picture.shape[2] == 1:

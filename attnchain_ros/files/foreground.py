@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,6 +23,29 @@ _FIRST_ITERATIONS = 6
 _ITERATIONS = 2
 
 
+def parse_box(text: str, name: str) -> tuple[int, int, int, int]:
+    """``x,y,width,height`` in whole pixels.
+
+    Args:
+        text: as the user gave it.
+        name: of the argument or parameter, for the error.
+    Raises:
+        ConfigError: not four whole numbers, or an empty box.
+
+    >>> parse_box("10,20,30,40", "--box")
+    (10, 20, 30, 40)
+    """
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"{name} is {text!r}, wanted 4 numbers separated by commas: whole pixels x,y,width,height"
+        ) from error
+    if min(x, y) < 0 or min(width, height) < 2:
+        raise ConfigError(f"{name} is {text!r}: x and y are at least 0, width and height at least 2")
+    return x, y, width, height
+
+
 def centred_box(height: int, width: int) -> tuple[int, int, int, int]:
     """x, y, width, height of a rectangle over the middle 70 % of the image, in pixels."""
     return round(width * 0.15), round(height * 0.15), round(width * 0.7), round(height * 0.7)
@@ -31,9 +55,10 @@ class GrabCutSource(FrameSource):
     """Another source with its missing masks filled in.
 
     The first frame without a mask and without a mask before it is cut by GrabCut inside ``box``; every later one
-    is cut around the mask of the frame before. This needs one object with colours unlike its background, all of it
-    inside the box at first; it fails where colours agree, on fast motion (more than about a tenth of the object a
-    frame) and when the object leaves the image. What went wrong is told in ``notes``.
+    is cut around the mask of the frame before; a new chain starts from the box again. This needs one object with
+    colours unlike its background, all of it inside the box at first; it fails where colours agree, on fast motion (more
+    than about a tenth of the object a frame) and when the object leaves the image. What went wrong is told in
+    ``notes``.
     """
 
     def __init__(self, source: FrameSource, box: tuple[int, int, int, int] | None = None) -> None:
@@ -56,12 +81,19 @@ class GrabCutSource(FrameSource):
             ConfigError: the box leaves the image.   MaskError: nothing was found in the box.
         """
         before: np.ndarray | None = None
+        chain = 0
         for number, frame in enumerate(self.source):
+            if frame.chain != chain:
+                before, chain = None, frame.chain
             mask = frame.mask
             if mask is None:
                 mask = self._first(frame.image, number) if before is None else self._next(frame.image, before, number)
             before = mask if mask.any() else before
-            yield Frame(frame.image, mask, frame.stamp_ns, frame.depth_m)
+            yield replace(frame, mask=mask)
+
+    def intrinsics_of(self, chain: int) -> np.ndarray | None:
+        """The other source's."""
+        return self.source.intrinsics_of(chain)
 
     def _first(self, image: np.ndarray, number: int) -> np.ndarray:
         height, width = image.shape[:2]
@@ -71,7 +103,8 @@ class GrabCutSource(FrameSource):
             raise ConfigError(f"the box {x},{y},{wide},{high} does not lie inside the {width}x{height} image")
         self._tell(
             f"no masks were given: the object is cut out by GrabCut, starting from the box {x},{y},{wide},{high} in "
-            f"frame {number}; look at the contact sheet, and give masks if the outline is wrong"
+            f"frame {number}. It goes by colours: it fails where object and background look alike, on fast motion, and "
+            "when the object leaves the picture; look at the outline, and give masks if it is wrong"
         )
         small, factor = _shrink(image)
         trimap = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
@@ -108,7 +141,7 @@ class GrabCutSource(FrameSource):
     def _tell(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-            _LOG.info(text)
+            _LOG.debug(text)  # whoever reads the frames shows the notes
 
 
 def _shrink(image: np.ndarray) -> tuple[np.ndarray, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,12 +21,41 @@ class Frame:
         mask: [H, W] bool, the object; None = not given for this frame.
         stamp_ns: nanoseconds, the image's own.
         depth_m: [H, W] float32 metres, 0 = unknown; None = not given.
+        chain: counts up where the frames before cannot be followed on (``break_cause``).
     """
 
     image: np.ndarray
     mask: np.ndarray | None
     stamp_ns: int
     depth_m: np.ndarray | None = None
+    chain: int = 0
+
+
+class ImageKind(NamedTuple):
+    """What of an image decides whether windows can go on to the next one."""
+
+    stamp_ns: int
+    shape: tuple[int, ...]
+    frame_id: str
+
+
+def break_cause(last: ImageKind, now: ImageKind, max_gap_s: float) -> str | None:
+    """Why windows cannot go on from one image to the next, in the node's words; None if they can.
+
+    Args:
+        last, now: the two images.
+        max_gap_s: longest time between two images, 0 = any.
+
+    >>> break_cause(ImageKind(0, (4, 6, 3), "camera"), ImageKind(3 * 10**9, (4, 6, 3), "camera"), 2.0)
+    'gap'
+    """
+    if now.stamp_ns < last.stamp_ns:
+        return "stamp_back"
+    if now.shape != last.shape:
+        return "image_size"
+    if now.frame_id != last.frame_id:
+        return "frame_id"
+    return "gap" if 0 < max_gap_s * 1e9 < now.stamp_ns - last.stamp_ns else None
 
 
 class FrameSource(ABC):
@@ -44,6 +74,10 @@ class FrameSource(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """The frames in the order of their stamps."""
+
+    def intrinsics_of(self, chain: int) -> np.ndarray | None:
+        """K [3, 3] of a chain's images; chains before it must have been read. The same for all unless overridden."""
+        return self.intrinsics
 
     @property
     @abstractmethod
@@ -67,6 +101,10 @@ class StridedSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         """The frames 0, n, 2n, ..."""
         return (frame for number, frame in enumerate(self.source) if number % self.stride == 0)
+
+    def intrinsics_of(self, chain: int) -> np.ndarray | None:
+        """The other source's."""
+        return self.source.intrinsics_of(chain)
 
     @property
     def count(self) -> int | None:

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..mesh.types import Mesh
 from ..shapes import check_shape
 from .animation import keyframe_numbers, write_animated_glb
-from .atomic import write_bytes, write_then_rename
+from .atomic import make_folder, remove_empty, write_bytes, write_then_rename
 from .meshes import write_mesh
 from .sheet import TILE, TRAIL, SheetFrame, contact_sheet
 
@@ -119,10 +119,10 @@ class ResultWriter:
     """
 
     def __init__(self, out_dir: Path, options: ResultOptions) -> None:
-        """Make the folder. Files of an earlier run there are replaced when this one finishes."""
+        """Make the folder; it goes again if nothing is written. An earlier run's files are replaced by ``finish``."""
         self.out_dir = Path(out_dir)
         self.options = options
-        self.out_dir.mkdir(parents=True, exist_ok=True)
+        self._made = make_folder(self.out_dir)
         self._place = Path(tempfile.mkdtemp(prefix=".spool.", dir=self.out_dir))
         names = ("vertices", "stamps_ns", "confidence_frame", "scale", *_TRACK_FIELDS, *_CAMERA_FIELDS)
         self._spools = {name: _Spool(self._place / name) for name in names}
@@ -147,6 +147,7 @@ class ResultWriter:
         for spool in self._spools.values():
             spool.close()
         shutil.rmtree(self._place, ignore_errors=True)
+        remove_empty(self._made)
 
     @property
     def windows(self) -> int:

@@ -122,8 +122,8 @@ def grid_levels(config: SurfaceConfig) -> list[int]:
         levels.append(2 * levels[-1])
     if levels[-1] != config.grid:
         raise ConfigError(
-            f"surface.grid is {config.grid} and surface.coarse_grid {config.coarse_grid}: "
-            "their ratio must be 1, 2, 4, 8 ..."
+            f"surface.grid (or surface.candidate_grid) is {config.grid} and surface.coarse_grid {config.coarse_grid}: "
+            "their ratio must be 1, 2, 4, 8 ..., so set them together"
         )
     return levels
 

@@ -51,17 +51,19 @@ class WindowAssembler:
         notes: what was assumed or ignored in the last window, for the log.
     """
 
-    def __init__(self, cameras: CameraBook, depths: DepthBook) -> None:
+    def __init__(self, cameras: CameraBook, depths: DepthBook, box: tuple[int, int, int, int] | None = None) -> None:
         self._cameras = cameras
         self._depths = depths
+        self._box = box
         self.camera = CameraModel()
         self.notes: tuple[str, ...] = ()
 
     def assemble(self, batch: Batch) -> Window:
         """Build the window of a batch.
 
-        Frames without a mask (mask mode ``first``) get one carried on from the frame before with GrabCut; it stays with
-        the frame, so that the next batch goes on from it.
+        Frames without a mask get one with GrabCut: carried on from the frame before (mask mode ``first``), or, where no
+        frame has one (foreground ``grabcut``), started from the box. It stays with the frame, so that the next batch
+        goes on from it.
 
         Raises:
             InputError: masks, sizes or stamps cannot be used.
@@ -70,13 +72,14 @@ class WindowAssembler:
         notes: list[str] = []
         if any(frame.mask is None for frame in frames):
             source = GrabCutSource(
-                ArraySource([ClipFrame(frame.image, frame.mask, frame.stamp_ns) for frame in frames], "camera")
+                ArraySource([ClipFrame(frame.image, frame.mask, frame.stamp_ns) for frame in frames], "camera"),
+                self._box,
             )
             for frame, cut in zip(frames, source, strict=True):
                 frame.mask = cut.mask
             notes += source.notes
         height, width = frames[0].image.shape[:2]
-        self.camera = self._cameras.model(height, width)
+        self.camera = self._cameras.model(height, width, frames[0].stamp_ns)
         notes += self.camera.notes
         lens = self.camera.undistorter
         images = [frame.image if lens is None else lens.image(frame.image) for frame in frames]

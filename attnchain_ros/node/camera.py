@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..camera.intrinsics import Undistorter, camera_info_matrix
 from ..errors import InputError
+
+_MOST_CHANGES = 64
 
 
 @dataclass(frozen=True)
@@ -101,29 +104,34 @@ def camera_model(numbers: CameraNumbers | None, height: int, width: int, *, rect
 
 
 class CameraBook:
-    """The latest CameraInfo and the model made of it, thread-safe; a faulty one counts as none, and is told of."""
+    """The CameraInfos that came and the model that belongs to an image, thread-safe.
+
+    Numbers that change (zoom, another camera mode) are kept with the stamp from which on they hold, so that images that
+    wait are read with the calibration they were taken with. A faulty CameraInfo counts as none, and is told of.
+    """
 
     def __init__(self, *, rectified: bool = False) -> None:
         self._rectified = rectified
         self._lock = threading.Lock()
-        self._numbers: CameraNumbers | None = None
+        self._changes: deque[tuple[int, CameraNumbers]] = deque(maxlen=_MOST_CHANGES)
         self._cached: tuple[CameraNumbers | None, int, int, CameraModel] | None = None
 
-    def update(self, numbers: CameraNumbers) -> None:
-        """Take in a CameraInfo."""
+    def update(self, numbers: CameraNumbers, stamp_ns: int = 0) -> None:
+        """Take in a CameraInfo that holds from ``stamp_ns`` on."""
         with self._lock:
-            self._numbers = numbers
+            if not self._changes or self._changes[-1][1] != numbers:
+                self._changes.append((stamp_ns, numbers))
 
     @property
     def known(self) -> bool:
         """Whether a CameraInfo came."""
         with self._lock:
-            return self._numbers is not None
+            return bool(self._changes)
 
-    def model(self, height: int, width: int) -> CameraModel:
-        """The model for images of this size; computed when CameraInfo or the size changes."""
+    def model(self, height: int, width: int, stamp_ns: int | None = None) -> CameraModel:
+        """The model for images of this size taken at a stamp (None = now); computed when CameraInfo or size change."""
         with self._lock:
-            numbers, cached = self._numbers, self._cached
+            numbers, cached = self._numbers_at(stamp_ns), self._cached
         if cached is not None and cached[:3] == (numbers, height, width):
             return cached[3]
         try:
@@ -133,3 +141,12 @@ class CameraBook:
         with self._lock:
             self._cached = (numbers, height, width, found)
         return found
+
+    def _numbers_at(self, stamp_ns: int | None) -> CameraNumbers | None:
+        """The last ones to come of those that hold at a stamp (also after a jump back); else the first ones of all."""
+        if not self._changes:
+            return None
+        if stamp_ns is None:
+            return self._changes[-1][1]
+        held = [numbers for since_ns, numbers in self._changes if since_ns <= stamp_ns]
+        return held[-1] if held else self._changes[0][1]

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..errors import ConfigError
-from .parameters import TABLE, NodeSettings, ParameterSpec, change, check_value, describe_range
+from .parameters import TABLE, NodeSettings, ParameterSpec, change, check_value, describe_range, value_of
 
 _TYPES = {
     "bool": ParameterType.PARAMETER_BOOL,
@@ -57,15 +57,22 @@ class ParameterServer:
     Args:
         node: the node to declare on.
         is_configured: parameters that are only read by configure are refused while this is true.
+        check: may refuse changed settings by a ConfigError, for reasons that the table does not know.
         on_change: called with the new settings after each accepted change.
     Raises:
         ConfigError: a start-up value cannot be used; all faults are told at once.
     """
 
     def __init__(
-        self, node: Node, is_configured: Callable[[], bool], on_change: Callable[[NodeSettings], None]
+        self,
+        node: Node,
+        is_configured: Callable[[], bool],
+        check: Callable[[NodeSettings], None],
+        on_change: Callable[[NodeSettings], None],
     ) -> None:
+        self._node = node
         self._is_configured = is_configured
+        self._check_further = check
         self._on_change = on_change
         self._lock = threading.Lock()
         overrides = dict(getattr(node, "_parameter_overrides", {}))
@@ -99,12 +106,30 @@ class ParameterServer:
         with self._lock:
             return self._settings
 
+    def refusal(self, parameters: list[Parameter]) -> str:
+        """Why parameters cannot be set, "" = nothing speaks against them so far.
+
+        Of unknown names, types, ranges and read-only ones rclpy has words of its own, which name neither the parameter
+        nor what is wanted; so they are looked at first.
+        """
+        for parameter in parameters:
+            name = parameter.name
+            if name not in TABLE and self._node.has_parameter(name):
+                continue
+            try:
+                value = check_value(name, parameter.value)
+            except ConfigError as error:
+                return str(error)
+            if TABLE[name].applies == "start" and value != value_of(self.settings, name):
+                return f"{name} is only read at start-up: give it with -p {name}:=... or in the node's YAML file"
+        return ""
+
     def _ours(self, parameters: list[Parameter]) -> dict[str, Any]:
         return {parameter.name: parameter.value for parameter in parameters if parameter.name in TABLE}
 
     def _check(self, parameters: list[Parameter]) -> SetParametersResult:
         try:
-            change(self.settings, self._ours(parameters), configured=self._is_configured())
+            self._check_further(change(self.settings, self._ours(parameters), configured=self._is_configured()))
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

@@ -11,6 +11,9 @@ from . import qos
 from .frame_buffer import Accounts
 from .statistics import Snapshot, memory_mb
 
+_RECENT_S = 30.0
+"""A window that failed so recently makes the status a warning; an old one is only counted."""
+
 
 def status_message(
     name: str, state: str, silence: str, accounts: Accounts | None, figures: Snapshot | None
@@ -30,6 +33,7 @@ def status_message(
         values |= {
             "images per second": _number(figures.image_rate_hz),
             "image callback p95 [ms]": _number(figures.callback_p95_s * 1e3),
+            "windows per second": _number(figures.window_rate_hz),
             "windows": str(figures.windows),
             "windows failed": str(figures.failed_windows),
             "window p50 [s]": _number(figures.window_p50_s),
@@ -43,6 +47,7 @@ def status_message(
             "frames in flight": str(accounts.in_flight),
             "frames waiting": str(accounts.waiting),
             "frames awaiting a mask": str(accounts.awaiting_mask),
+            "frames masked by GrabCut": str(accounts.made_masks),
             "stride": str(accounts.stride),
             "stage": figures.last_stage,
             "last error": figures.last_error,
@@ -53,8 +58,10 @@ def status_message(
         if state == "active":
             message = f"{figures.windows} windows, {accounts.used} of {accounts.received} frames used"
             if figures.failed_windows:
+                message += f", {figures.failed_windows} failed"
+            if figures.last_failure_s < _RECENT_S:
                 level = DiagnosticStatus.WARN
-                message += f", {figures.failed_windows} failed: {figures.last_error}"
+                message += f", the last {figures.last_failure_s:.0f} s ago: {figures.last_error}"
             if silence:
                 level, message = DiagnosticStatus.STALE, silence
     values |= {f"memory: {kind} [MB]": _number(size) for kind, size in memory_mb().items()}

@@ -13,7 +13,7 @@ from ..backbone import Backbone, load_backbone
 from ..config import RolloutConfig
 from ..files.meshes import read_mesh
 from ..mesh.types import Mesh
-from ..rollout.pipeline import Rollout
+from ..rollout.pipeline import Rollout, check_options
 from ..rollout.window import Window, WindowResult
 from .parameters import NodeSettings
 
@@ -41,14 +41,25 @@ class RolloutEngine:
         self._rollout = Rollout(self._backbone, self.settings.rollout, self._anchor)
 
     @property
+    def rollout(self) -> Rollout:
+        """What computes; belongs to the thread that made the engine."""
+        return self._rollout
+
+    @property
     def description(self) -> str:
         """Checkpoint, device and precision, for the log."""
         backbone = self._backbone
         return f"{backbone.name} ({backbone.checksum}) on {backbone.device}, {backbone.dtype}"
 
     def with_recommendations(self, settings: NodeSettings) -> NodeSettings:
-        """Settings with the checkpoint's own options in place of those left at their defaults."""
-        return settings.recommended_by({"frames": self._backbone.frames, **self._backbone.recommended})
+        """Settings with the checkpoint's own options in place of those left at their defaults.
+
+        Raises:
+            ConfigError: these options do not fit one another, or not this backbone.
+        """
+        found = settings.recommended_by({"frames": self._backbone.frames, **self._backbone.recommended})
+        check_options(self._backbone, found.rollout)
+        return found
 
     def run(
         self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]

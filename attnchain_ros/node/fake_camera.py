@@ -18,9 +18,8 @@ from ..errors import InputError
 from ..files.frames import Frame, FrameSource
 from . import qos
 from .messages import header
+from .settling import wait_for_subscribers
 
-_SETTLE_S = 0.5
-"""A best-effort publisher that sees a subscriber is not yet seen by it: the first images would be lost."""
 _FLUSH_S = 5.0
 
 
@@ -64,17 +63,24 @@ class FakeCamera:
     """
 
     def __init__(self, node: Node, frame_id: str, intrinsics: np.ndarray | None, *, reliable: bool) -> None:
+        self._node = node
         self._frame_id = frame_id
         self._intrinsics = intrinsics
         self._infos = node.create_publisher(CameraInfo, "camera_info", qos.camera_output(reliable=reliable))
         self._masks = node.create_publisher(Image, "mask", qos.camera_output(reliable=reliable))
         self._depths = node.create_publisher(Image, "depth", qos.camera_output(reliable=reliable))
         self._images = node.create_publisher(Image, "image", qos.camera_output(reliable=reliable))
+        self._publishers: tuple[Any, ...] = (self._infos, self._masks, self._depths, self._images)
 
     @property
     def subscribed(self) -> bool:
         """Whether someone listens to the image."""
         return bool(self._images.get_subscription_count() > 0)
+
+    def wait_for_subscribers(self) -> None:
+        """Wait, for ever if need be, until someone listens to the image and nobody comes or goes any more."""
+        topics = [publisher.topic_name for publisher in self._publishers]
+        wait_for_subscribers(self._node, topics, lambda: self.subscribed)
 
     def publish(self, frame: Frame, stamp_ns: int) -> None:
         """Publish one frame; the image last, so that a node that gets it has the rest already, mostly."""
@@ -90,8 +96,7 @@ class FakeCamera:
 
     def flush(self) -> bool:
         """Wait until reliable subscribers have everything; False if they did not in time."""
-        everything: tuple[Any, ...] = (self._infos, self._masks, self._depths, self._images)
-        return all([publisher.wait_for_all_acked(Duration(seconds=_FLUSH_S)) for publisher in everything])
+        return all([publisher.wait_for_all_acked(Duration(seconds=_FLUSH_S)) for publisher in self._publishers])
 
 
 def run(
@@ -130,10 +135,7 @@ def run(
         camera = FakeCamera(node, frame_id, intrinsics, reliable=reliable)
         if wait_for_subscriber:
             log.info(f"waiting for a subscriber of {node.resolve_topic_name('image')}")
-            while not camera.subscribed:
-                time.sleep(0.02)
-            if not reliable:
-                time.sleep(_SETTLE_S)
+            camera.wait_for_subscribers()
         count = _publish_all(node, camera, source, rate_hz, loop)
         if reliable and not camera.flush():
             log.error(f"published {count} frames, but not all were received within {_FLUSH_S:g} s")

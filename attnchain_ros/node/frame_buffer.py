@@ -24,9 +24,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import ConfigError
+from ..files.frames import ImageKind, break_cause
 from .masks import MaskBook, MaskMode
 
 POLICIES = ("adaptive", "drop_oldest", "block")
+FOREGROUNDS = ("none", "grabcut")
 
 
 @dataclass(eq=False)
@@ -37,8 +39,8 @@ class Frame:
         stamp_ns: the image's own stamp, nanoseconds.
         frame_id: the camera's optical frame.
         image: [H, W, 3] uint8 RGB.
-        mask: [H, W] bool; None while it is awaited or (mask mode ``first``) where it is carried on from the first
-            frame.
+        mask: [H, W] bool; None while it is awaited, or where it is made by GrabCut when the window is assembled (mask
+            mode ``first``, or foreground ``grabcut``).
         arrived_s: when it came in, seconds of the steady clock, for statistics.
         sequence: number among the segment's frames with a settled mask, given by the buffer.
     """
@@ -49,6 +51,11 @@ class Frame:
     mask: np.ndarray | None = None
     arrived_s: float = 0.0
     sequence: int = 0
+
+    @property
+    def kind(self) -> ImageKind:
+        """What decides whether the chain goes on."""
+        return ImageKind(self.stamp_ns, self.image.shape, self.frame_id)
 
 
 @dataclass
@@ -114,8 +121,11 @@ class BufferConfig:
     mask_mode: MaskMode = "every"
     mask_tolerance_s: float = 0.02
     reset_on_frame_id_change: bool = True
+    foreground: str = "none"
 
     def __post_init__(self) -> None:
+        if self.foreground not in FOREGROUNDS:
+            raise ConfigError(f"foreground is {self.foreground!r}, wanted one of {', '.join(FOREGROUNDS)}")
         if self.overflow_policy not in POLICIES:
             raise ConfigError(f"overflow_policy is {self.overflow_policy!r}, wanted one of {', '.join(POLICIES)}")
         if self.queue_size < self.frames:
@@ -137,6 +147,21 @@ class Accounts:
     awaiting_mask: int
     resets: dict[str, int]
     stride: int
+    made_masks: int = 0
+    """Frames without a mask of their own: GrabCut makes it when their window is assembled."""
+
+
+@dataclass(frozen=True)
+class MaskWait:
+    """How the masks keep up with the images.
+
+    Attributes:
+        seconds: for how long images have come without one that got its mask; 0 = the last one got it.
+        nearest_s: from the newest image's stamp to the nearest mask's; None = no mask came.
+    """
+
+    seconds: float
+    nearest_s: float | None
 
 
 class FrameBuffer:
@@ -161,7 +186,8 @@ class FrameBuffer:
         self._masks = self._new_book()
         self._segments: deque[_Segment] = deque([_Segment("start")])
         self._last: Frame | None = None
-        self._received = self._used = self._in_flight = 0
+        self._received = self._used = self._in_flight = self._made_masks = 0
+        self._unmasked_since_s: float | None = None
         self._dropped: Counter[str] = Counter()
         self._resets: Counter[str] = Counter()
         self._problems: list[tuple[str, str]] = []
@@ -190,6 +216,8 @@ class FrameBuffer:
                 segment.awaiting.popleft()
                 self._dropped["no_mask"] += 1
             segment.awaiting.append(frame)
+            if self._unmasked_since_s is None:
+                self._unmasked_since_s = frame.arrived_s
             self._settle()
         self._report()
 
@@ -223,17 +251,10 @@ class FrameBuffer:
             if frame.stamp_ns == last.stamp_ns:
                 self._dropped["repeated_stamp"] += 1
                 return False
-            if frame.stamp_ns < last.stamp_ns:
-                cause = "stamp_back"
-            elif frame.image.shape != last.image.shape:
-                cause = "image_size"
-            elif frame.frame_id != last.frame_id:
-                if not self._config.reset_on_frame_id_change:
-                    self._dropped["frame_id"] += 1
-                    return False
-                cause = "frame_id"
-            elif self._config.max_gap_s > 0 and frame.stamp_ns - last.stamp_ns > self._config.max_gap_s * 1e9:
-                cause = "gap"
+            cause = break_cause(last.kind, frame.kind, self._config.max_gap_s)
+            if cause == "frame_id" and not self._config.reset_on_frame_id_change:
+                self._dropped["frame_id"] += 1
+                return False
         self._last = frame
         if cause == "stamp_back":
             self._masks.forget_from(frame.stamp_ns)
@@ -269,6 +290,8 @@ class FrameBuffer:
                 segment.awaiting.popleft()
                 frame.mask = verdict.mask
                 segment.started = True
+                self._unmasked_since_s = None
+                self._made_masks += verdict.mask is None
                 self._make_ready(segment, frame)
             else:
                 break
@@ -352,7 +375,8 @@ class FrameBuffer:
             self._resets[dropped] += 1
             segment = batch.segment
             segment.anchor, segment.reset = None, dropped
-            while segment.ready and segment.ready[0].mask is None:  # a new chain needs a mask to start from
+            # A new chain needs a mask to start from, unless masks are made anyway.
+            while segment.ready and segment.ready[0].mask is None and not self._masks.made:
                 segment.ready.popleft()
                 self._dropped["no_mask"] += 1
             segment.started = bool(segment.ready)
@@ -369,7 +393,22 @@ class FrameBuffer:
             self._dropped["no_mask"] += len(segment.awaiting)
             segment.awaiting.clear()
             self._resets["idle"] += 1
+            while len(self._segments) > 1 and self._config.overflow_policy != "block":  # bursts must not pile up
+                self._dropped["reset_idle"] += self._segments.popleft().drop_all()
             self._segments.append(_Segment("idle"))
+            self._changed.notify_all()
+        self._on_ready()
+
+    def clock_jumped(self, now_ns: int) -> None:
+        """The node's clock jumped back to ``now_ns``: the chain ends unless the images have jumped already."""
+        with self._changed:
+            if self._last is None or self._last.stamp_ns <= now_ns:
+                return
+            self._last = None
+            self._masks.forget_from(now_ns)
+            tail = self._segments[-1]
+            if tail.settled or tail.awaiting:
+                self._start_segment("clock_jump")
             self._changed.notify_all()
         self._on_ready()
 
@@ -380,7 +419,7 @@ class FrameBuffer:
                 self._dropped[f"reset_{cause}"] += segment.drop_all()
             self._segments = deque([_Segment(cause)])
             self._resets[cause] += 1
-            self._last = None
+            self._last = self._unmasked_since_s = None
             self._masks.clear()
             self._generation += 1
             self._changed.notify_all()
@@ -395,7 +434,8 @@ class FrameBuffer:
         """Change the options; what waits is kept where it fits."""
         with self._changed:
             old, self._config = self._config, config
-            if (config.mask_mode, config.mask_tolerance_s) != (old.mask_mode, old.mask_tolerance_s):
+            before, after = ((one.mask_mode, one.mask_tolerance_s, one.foreground) for one in (old, config))
+            if before != after:
                 self._masks = self._new_book()
             for segment in self._segments:
                 for queue, cause in ((segment.awaiting, "no_mask"), (segment.ready, "overflow")):
@@ -427,6 +467,17 @@ class FrameBuffer:
                 awaiting_mask=sum(len(segment.awaiting) for segment in self._segments),
                 resets=dict(self._resets),
                 stride=self._stride,
+                made_masks=self._made_masks,
+            )
+
+    def mask_wait(self) -> MaskWait:
+        """Whether images wait for masks, and how far away these are; for the watchdog."""
+        with self._changed:
+            if self._last is None or self._unmasked_since_s is None:
+                return MaskWait(0.0, None)
+            distance = self._masks.distance_ns(self._last.stamp_ns)
+            return MaskWait(
+                self._last.arrived_s - self._unmasked_since_s, None if distance is None else distance * 1e-9
             )
 
     @property
@@ -438,7 +489,10 @@ class FrameBuffer:
     def _new_book(self) -> MaskBook:
         # A mask may come long before its image is taken in (blocked), so the book is larger than the queue.
         return MaskBook(
-            self._config.mask_mode, round(self._config.mask_tolerance_s * 1e9), capacity=4 * self._config.queue_size
+            self._config.mask_mode,
+            round(self._config.mask_tolerance_s * 1e9),
+            capacity=4 * self._config.queue_size,
+            made=self._config.foreground == "grabcut",
         )
 
     def _waiting(self) -> int:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from ..errors import InputError
-from ..files.decode import DecodedImage, decode_compressed, decode_image, depth_metres, instance_mask
+from ..errors import FileFormatError, InputError
+from ..files.decode import DecodedImage, decode_compressed, decode_image, depth_metres, instance_mask, is_jpeg
 from . import qos
 from .assembly import DepthBook
 from .camera import CameraBook, CameraNumbers
@@ -64,9 +65,20 @@ def camera_numbers(message: CameraInfo) -> CameraNumbers:
     )
 
 
-@dataclass
-class _Input:
-    """One topic: what is subscribed and with which profile."""
+@dataclass(eq=False)
+class Input:
+    """One topic: what is subscribed and with which profile.
+
+    Attributes:
+        topic: relative name.
+        message_type, callback, group: as for ``create_subscription``.
+        latched: the last sample of latched publishers is wanted (masks, camera_info).
+        subscription: None while the node is not active.
+        leaving: the subscription before, kept until the new one has found its publishers; both hear the same then.
+        heard_ns: newest stamp since there are two.
+        asked: profile before the user's overrides; profile: what is really subscribed with.
+        told: profiles that the log has named.
+    """
 
     topic: str
     message_type: type[Any]
@@ -74,7 +86,25 @@ class _Input:
     group: MutuallyExclusiveCallbackGroup
     latched: bool
     subscription: Subscription[Any] | None = None
+    leaving: Subscription[Any] | None = None
+    heard_ns: int = 0
+    asked: QoSProfile | None = None
     profile: QoSProfile | None = None
+    told: set[str] = field(default_factory=set)
+
+    @property
+    def type_name(self) -> str:
+        """Such as ``sensor_msgs/msg/Image``."""
+        return f"sensor_msgs/msg/{self.message_type.__name__}"
+
+    def hear(self, message: Any) -> None:
+        """Pass a message on; while there are two subscriptions, only once and in order."""
+        if self.leaving is not None:
+            stamp = stamp_ns(message)
+            if 0 < stamp <= self.heard_ns:
+                return
+            self.heard_ns = stamp
+        self.callback(message)
 
 
 class Inputs:
@@ -86,6 +116,8 @@ class Inputs:
         instance_id: present value of ``mask_instance_id``.
         lossless: present value of "policy is block".
         compressed: read ``image/compressed`` instead of ``image``.
+        compressed_masks: read ``mask/compressed`` instead of ``mask``.
+        masks: whether masks are read at all (not where the node makes them itself).
         clock: seconds of a steady clock.
     """
 
@@ -101,6 +133,8 @@ class Inputs:
         instance_id: Callable[[], int],
         lossless: Callable[[], bool],
         compressed: bool,
+        compressed_masks: bool = False,
+        masks: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
@@ -116,22 +150,15 @@ class Inputs:
         # Images and masks have groups of their own: with policy block either may wait for the other.
         image_group, mask_group, other_group = (MutuallyExclusiveCallbackGroup() for _ in range(3))
         image_topic, image_type = ("image/compressed", CompressedImage) if compressed else ("image", Image)
+        mask_topic, mask_type = ("mask/compressed", CompressedImage) if compressed_masks else ("mask", Image)
+        self.image = Input(image_topic, image_type, self._on_image, image_group, latched=False)
+        self.mask = Input(mask_topic, mask_type, self._on_mask, mask_group, latched=True)
         self._inputs = [
-            _Input("camera_info", CameraInfo, self._on_camera_info, other_group, latched=True),
-            _Input("depth", Image, self._on_depth, other_group, latched=False),
-            _Input("mask", Image, self._on_mask, mask_group, latched=True),
-            _Input(image_topic, image_type, self._on_image, image_group, latched=False),
+            Input("camera_info", CameraInfo, self._on_camera_info, other_group, latched=True),
+            Input("depth", Image, self._on_depth, other_group, latched=False),
+            *([self.mask] if masks else []),
+            self.image,
         ]
-
-    @property
-    def image(self) -> _Input:
-        """The image input, for the watchdog."""
-        return self._inputs[-1]
-
-    @property
-    def mask(self) -> _Input:
-        """The mask input, for the watchdog."""
-        return self._inputs[2]
 
     def subscribe(self) -> None:
         """Create all subscriptions."""
@@ -143,43 +170,61 @@ class Inputs:
         """Destroy all subscriptions."""
         with self._lock:
             for entry in self._inputs:
+                self._part(entry)
                 if entry.subscription is not None:
                     self._node.destroy_subscription(entry.subscription)
-                    entry.subscription = None
+                    entry.subscription = entry.asked = entry.profile = None
 
     def follow_publishers(self) -> None:
-        """Subscribe anew where the publishers that have come offer something else; an override by the user stays."""
+        """Subscribe anew where the publishers that have come offer something else; what the user overrode stays.
+
+        Where all publishers have gone nothing is done: the same ones mostly come back.
+        """
         with self._lock:
             for entry in self._inputs:
-                wanted = self._wanted(entry)
-                if entry.subscription is None or self._overridden(entry) or _same(wanted, entry.profile):
+                if entry.subscription is None:
                     continue
-                self._node.get_logger().info(
-                    f"{entry.subscription.topic_name}: subscribing with {qos.describe(wanted)}"
-                )
-                self._node.destroy_subscription(entry.subscription)
+                self._part(entry)
+                wanted = self._wanted(entry)
+                if qos.same(wanted, entry.asked, besides=self._overridden(entry)):
+                    continue
+                # Both for a while: an image that comes before the new one has found its publisher is not lost.
+                entry.heard_ns, entry.leaving = 0, entry.subscription
                 self._create(entry, wanted)
+                text = qos.describe(entry.profile or wanted)
+                if text not in entry.told:  # a publisher that comes and goes must not fill the log
+                    entry.told.add(text)
+                    self._node.get_logger().info(f"{entry.subscription.topic_name}: subscribing with {text}")
 
-    def _wanted(self, entry: _Input) -> QoSProfile:
+    def _part(self, entry: Input) -> None:
+        """Give up the subscription before."""
+        leaving, entry.leaving = entry.leaving, None
+        if leaving is not None:
+            self._node.destroy_subscription(leaving)
+
+    def _wanted(self, entry: Input) -> QoSProfile:
         # The lossless profile is for everything that has to meet at a stamp.
         profile = qos.camera_input(lossless=self._lossless())
         publishers = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(entry.topic))
+        if not publishers and entry.asked is not None and profile.history == entry.asked.history:
+            return entry.asked
         return qos.fit_publishers(profile, publishers, latched=entry.latched)
 
-    def _overridden(self, entry: _Input) -> bool:
+    def _overridden(self, entry: Input) -> list[QoSPolicyKind]:
+        """The policies that the user set for this topic."""
         name = f"qos_overrides.{self._node.resolve_topic_name(entry.topic)}.subscription."
-        return any(key.startswith(name) for key in getattr(self._node, "_parameter_overrides", {}))
+        given = getattr(self._node, "_parameter_overrides", {})
+        return [kind for kind in qos.OVERRIDABLE if f"{name}{kind.name.lower()}" in given]
 
-    def _create(self, entry: _Input, profile: QoSProfile) -> None:
-        entry.profile = QoSProfile(
-            history=profile.history, depth=profile.depth, reliability=profile.reliability, durability=profile.durability
-        )
-        # Overrides are declared as parameters at the first creation and would hold its values for ever: only where
-        # used.
-        options = {"qos_overriding_options": qos.overriding()} if self._overridden(entry) else {}
+    def _create(self, entry: Input, profile: QoSProfile) -> None:
+        entry.asked = qos.copy(profile)
+        # Only those that the user gave: rclpy declares each as a parameter, which would hold the first value for ever.
+        kinds = self._overridden(entry)
+        options = {"qos_overriding_options": QoSOverridingOptions(kinds)} if kinds else {}
         entry.subscription = self._node.create_subscription(
-            entry.message_type, entry.topic, entry.callback, profile, callback_group=entry.group, **options
+            entry.message_type, entry.topic, entry.hear, profile, callback_group=entry.group, **options
         )
+        entry.profile = profile  # rclpy has put the overrides in
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         started = self._clock()
@@ -191,18 +236,21 @@ class Inputs:
                 )
         except InputError as error:
             self._buffer.count_refused("undecodable")
-            self._complain(f"image: {error}", f"image refused: {error}")
+            # Without the numbers in the text, which may differ from frame to frame.
+            self._complain(f"image: {_kind_of(message)} {type(error).__name__}", f"image refused: {error}")
             self._statistics.image(started, self._clock() - started)
             return
         frame = Frame(stamp_ns(message), message.header.frame_id, decoded.rgb, decoded.mask, arrived_s=started)
         self._statistics.image(started, self._clock() - started)
         self._buffer.push(frame)  # after the measurement: with policy block this waits on purpose
 
-    def _on_mask(self, message: Image) -> None:
+    def _on_mask(self, message: Image | CompressedImage) -> None:
         try:
+            if isinstance(message, CompressedImage) and is_jpeg(message.data):
+                raise FileFormatError("a JPEG blurs the edges of a mask: publish masks as PNG")
             mask = instance_mask(decode_message(message).raw, self._instance_id())
         except InputError as error:
-            self._complain(f"mask: {error}", f"mask refused: {error}")
+            self._complain(f"mask: {_kind_of(message)} {type(error).__name__}", f"mask refused: {error}")
             return
         self._buffer.push_mask(stamp_ns(message), mask)
 
@@ -210,15 +258,12 @@ class Inputs:
         try:
             self._depths.add(stamp_ns(message), depth_metres(decode_message(message).raw))
         except InputError as error:
-            self._complain(f"depth: {error}", f"depth refused: {error}")
+            self._complain(f"depth: {_kind_of(message)} {type(error).__name__}", f"depth refused: {error}")
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._cameras.update(camera_numbers(message))
+        self._cameras.update(camera_numbers(message), stamp_ns(message))
 
 
-def _same(first: QoSProfile, second: QoSProfile | None) -> bool:
-    return second is not None and (first.reliability, first.durability, first.history) == (
-        second.reliability,
-        second.durability,
-        second.history,
-    )
+def _kind_of(message: Image | CompressedImage) -> str:
+    """Encoding of an image, or format of a compressed one."""
+    return str(message.format if isinstance(message, CompressedImage) else message.encoding)

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from attnchain_ros.srv import GetMesh, SaveMesh
@@ -27,11 +30,14 @@ from .diagnostics import Diagnostics, status_message
 from .parameters import NodeSettings
 from .saving import save_result
 from .session import Session
-from .watchdog import explain_silence
+from .watchdog import explain_missing_masks, explain_silence
 from .window_messages import mesh_message
 from .worker import Engine
 
 _WATCHDOG_REPEAT_S = 30.0
+# A program that has to end within 5 s waits so long for a window, then for a file.
+_END_TIMEOUT_S = 2.0
+_SAVING_TIMEOUT_S = 1.0
 _NOT_CONFIGURED = "the node is not configured: configure and activate it first"
 _NO_MESH = "there is no mesh yet: wait for the first window"
 
@@ -52,10 +58,13 @@ class AttnChainNode(LifecycleNode):
         self._session: Session | None = None
         self._is_active = False
         self._ending = threading.Event()
+        self._saving = threading.Lock()
         self._silence = ""
         self._silence_told_s = float("-inf")
         self._active_since_s = 0.0
-        self._server = ParameterServer(self, lambda: self._session is not None, self._on_parameters)
+        self._server = ParameterServer(
+            self, lambda: self._session is not None, self._check_parameters, self._on_parameters
+        )
         self._diagnostics = Diagnostics(self)
         services, timers = ReentrantCallbackGroup(), MutuallyExclusiveCallbackGroup()
         self.create_service(Trigger, "~/reset", self._on_reset, callback_group=services)
@@ -66,9 +75,17 @@ class AttnChainNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.5, self._look_after, callback_group=timers, clock=steady)
         self.create_timer(1.0, self._diagnose, callback_group=timers, clock=steady)
+        # Only backwards: with a fast bag one tick of /clock can be long, and a real gap shows in the stamps.
+        backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False)
+        self._clock_jumps = self.get_clock().create_jump_callback(backwards, post_callback=self._on_clock_jump)
         if self._server.settings.node.autostart:
             # In the group of the transition services, so that the two cannot run at once.
             self._autostart = self.create_timer(0.001, self._start_up, clock=steady)
+
+    @property
+    def session(self) -> Session | None:
+        """Everything that lives from configure to cleanup, None when not configured."""
+        return self._session
 
     def end(self) -> bool:
         """Stop everything because the program ends; False if the worker is in a step that cannot be interrupted."""
@@ -78,7 +95,11 @@ class AttnChainNode(LifecycleNode):
         if session is None:
             return True
         session.deactivate()
-        return session.close()
+        ended = session.close(_END_TIMEOUT_S)
+        # A file that is being written is finished, or at least is not left behind half written.
+        if self._saving.acquire(timeout=_SAVING_TIMEOUT_S):
+            self._saving.release()
+        return ended
 
     # ------------------------------------------------------------------------------------------ transitions
 
@@ -113,6 +134,7 @@ class AttnChainNode(LifecycleNode):
             self.get_logger().info(f"active: waiting for images on {self.resolve_topic_name('image')}")
 
         def undo() -> None:
+            self._needed().deactivate()
             super(AttnChainNode, self).on_deactivate(state)
 
         return self._transition("activate", work, undo=undo)
@@ -188,14 +210,23 @@ class AttnChainNode(LifecycleNode):
 
     # ------------------------------------------------------------------------------------------ parameters, services
 
+    def set_parameters_atomically(self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:
+        """As rclpy's, which the parameter services call; a refusal names the parameter, its value and the limit."""
+        reason = self._server.refusal(parameter_list)
+        if reason:
+            return SetParametersResult(successful=False, reason=reason)
+        return super().set_parameters_atomically(parameter_list)
+
+    def _check_parameters(self, settings: NodeSettings) -> None:
+        session = self._session
+        if session is not None:
+            session.check(settings)
+
     def _on_parameters(self, settings: NodeSettings) -> None:
         session = self._session
         if session is None:
             return
-        try:
-            session.apply(settings)
-        except AttnChainError as error:
-            self.get_logger().error(f"the changed parameters are not used: {error}")
+        session.apply(settings)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         session = self._session
@@ -226,7 +257,8 @@ class AttnChainNode(LifecycleNode):
             return response
         try:
             folder = Path(session.settings.node.output_dir).expanduser()
-            path = save_result(result, folder, request.path, overwrite=request.overwrite)
+            with self._saving:
+                path = save_result(result, folder, request.path, overwrite=request.overwrite)
         except (AttnChainError, OSError) as error:
             response.message = str(error)
             return response
@@ -252,7 +284,13 @@ class AttnChainNode(LifecycleNode):
         response.message = f"window {result.index}: {result.frames} frames of {result.vertices.shape[1]} vertices"
         return response
 
-    # ------------------------------------------------------------------------------------------ timers
+    # ------------------------------------------------------------------------------------------ timers, clock
+
+    def _on_clock_jump(self, jump: TimeJump) -> None:
+        session = self._session
+        if session is not None:
+            session.buffer.clock_jumped(self.get_clock().now().nanoseconds)
+            self.get_logger().warning(f"the clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s")
 
     def _look_after(self) -> None:
         session = self._session
@@ -275,18 +313,15 @@ class AttnChainNode(LifecycleNode):
         if not limit or now - self._active_since_s < limit:
             return ""
         silent_s = session.statistics.snapshot(now).last_image_s
-        accounts = session.buffer.accounts()
+        masks = session.buffer.mask_wait()
         text = ""
         if not silent_s < limit:  # also NaN: never an image
-            image = session.inputs.image
-            kind = "CompressedImage" if image.topic.endswith("compressed") else "Image"
-            text = f"no image for {limit:g} s: " + explain_silence(
-                self, image.topic, f"sensor_msgs/msg/{kind}", image.profile
-            )
-        elif accounts.awaiting_mask and not accounts.used and not accounts.in_flight:
-            mask = session.inputs.mask
-            text = "images come but none has a mask: " + explain_silence(
-                self, mask.topic, "sensor_msgs/msg/Image", mask.profile
+            # A clip may have ended while its windows are still computed: then something does come.
+            if not session.buffer.accounts().in_flight:
+                text = f"no image for {limit:g} s: " + explain_silence(self, session.inputs.image)
+        elif masks.seconds >= limit:
+            text = f"no image has got a mask for {masks.seconds:.0f} s: " + explain_missing_masks(
+                self, session.inputs.mask, masks.nearest_s, session.settings.node.mask_tolerance_s
             )
         if text and now - self._silence_told_s > _WATCHDOG_REPEAT_S:
             self._silence_told_s = now

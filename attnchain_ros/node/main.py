@@ -21,8 +21,8 @@ from .lifecycle import AttnChainNode
 from .parameters import NodeSettings
 from .worker import Engine
 
-# Image, mask and others, transitions, timers, and room for services that write files.
-_THREADS = 8
+THREADS = 8
+"""Image, mask and others, transitions, timers, and room for services that write files."""
 
 
 class RosLogHandler(logging.Handler):
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None, engine_from: Callable[[NodeSett
     library = logging.getLogger("attnchain_ros")
     library.addHandler(RosLogHandler(node.get_logger()))
     library.setLevel(logging.INFO)
-    executor = MultiThreadedExecutor(num_threads=_THREADS)
+    executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     # In a thread of its own, because the main thread has to be free for the signal handlers.
     spinning = threading.Thread(target=_spin, args=(executor, node, stop), name="attnchain-executor", daemon=True)
@@ -89,8 +89,8 @@ def main(arguments: Sequence[str] | None = None, engine_from: Callable[[NodeSett
     stop.wait()
     node.get_logger().info("ending")
     if node.end():
-        executor.shutdown(timeout_sec=1.0)
-        spinning.join(timeout=1.0)
+        executor.shutdown(timeout_sec=0.5)
+        spinning.join(timeout=0.5)
         node.destroy_node()
         rclpy.try_shutdown()
     else:

@@ -17,7 +17,7 @@ class Verdict:
     """What the book says about one frame.
 
     Attributes:
-        mask: [H, W] bool for a settled frame, None otherwise or where the mask is carried on from the first frame.
+        mask: [H, W] bool for a settled frame; None otherwise, or where the mask is carried on or made later.
         settled: the frame may go on.
         drop: why the frame has to be dropped ("no_mask", "mask_size", "mask_empty"), or None.
         problem: a sentence with numbers for the log, or "".
@@ -37,12 +37,14 @@ class MaskBook:
         latest  each image takes the newest mask that is not later than itself (plus the tolerance).
         first   only the first image of a chain needs one (nearest, within the tolerance).
     A mask with stamp 0 matches every image. Masks are taken to come in order: once a mask later than an image is here,
-    the image's own will not come any more.
+    the image's own will not come any more. With ``made`` no mask is looked up: all but those that come with their image
+    are made later, by the foreground method.
     """
 
-    def __init__(self, mode: MaskMode, tolerance_ns: int, capacity: int = 128) -> None:
+    def __init__(self, mode: MaskMode, tolerance_ns: int, capacity: int = 128, *, made: bool = False) -> None:
         self.mode = mode
         self.tolerance_ns = tolerance_ns
+        self.made = made
         self._entries: deque[tuple[int, np.ndarray]] = deque(maxlen=capacity)
 
     def add(self, stamp_ns: int, mask: np.ndarray) -> None:
@@ -63,6 +65,10 @@ class MaskBook:
         """Number of masks later than an image stamp."""
         return sum(1 for stamp, _ in self._entries if stamp > stamp_ns + self.tolerance_ns)
 
+    def distance_ns(self, stamp_ns: int) -> int | None:
+        """From a stamp to that of the nearest mask; None without one."""
+        return min((abs(stamp - stamp_ns) for stamp, _ in self._entries if stamp), default=None)
+
     def judge(self, stamp_ns: int, image_shape: tuple[int, ...], own: np.ndarray | None, starts_chain: bool) -> Verdict:
         """Find the mask of one image.
 
@@ -74,7 +80,7 @@ class MaskBook:
         """
         if own is not None:
             return self._check(own, image_shape, "the alpha channel")
-        if self.mode == "first" and not starts_chain:
+        if self.made or (self.mode == "first" and not starts_chain):
             return Verdict(settled=True)
         found = self._newest(stamp_ns) if self.mode == "latest" else self._nearest(stamp_ns)
         if found is not None:

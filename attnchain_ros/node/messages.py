@@ -6,7 +6,6 @@ Mesh, tracks, poses and TF of one window are all scaled by the same factor here,
 from __future__ import annotations
 
 import array
-from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -94,10 +93,17 @@ def camera_pose(result: WindowResult, frame: int, object_frame: str) -> PoseWith
     return message
 
 
-def path_message(poses: Sequence[tuple[int, np.ndarray]], object_frame: str) -> Path:
-    """The camera's way in the object's frame; poses are (stamp_ns, object_from_camera)."""
-    message = Path(header=header(poses[-1][0], object_frame))
-    message.poses = [PoseStamped(header=header(stamp, object_frame), pose=pose_message(pose)) for stamp, pose in poses]
+def pose_row(pose: np.ndarray) -> np.ndarray:
+    """A rigid [4, 4] transform as [7]: position x, y, z, orientation x, y, z, w."""
+    return np.concatenate([np.asarray(pose[:3, 3], np.float64), quaternion_xyzw(pose[:3, :3])])
+
+
+def path_object(frame_id: str, stamps_ns: np.ndarray, poses: np.ndarray) -> Path:
+    """The same as ``cdr.path`` built from objects: slow, for the check at start and as the way out."""
+    message = Path(header=header(int(stamps_ns[-1]), frame_id))
+    for stamp, (x, y, z, qx, qy, qz, qw) in zip(stamps_ns.tolist(), poses.tolist(), strict=True):
+        pose = Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+        message.poses.append(PoseStamped(header=header(stamp, frame_id), pose=pose))
     return message
 
 
@@ -165,10 +171,22 @@ def check_cdr() -> str:
     for count, frame_id, namespace in ((0, "", ""), (3, "a", "mesh"), (6, "object_12", "ns")):
         points, colors = rng.normal(size=(count, 3)), rng.random((count, 4)).astype(np.float32)
         args = ((7, 123456789), frame_id, namespace, count, points, colors)
-        wanted, got = marker_array_object(*args), cdr.marker_array(*args)
-        length = len(serialize_message(wanted))
-        if length != len(got):
-            return f"a marker of {count} points is {len(got)} bytes here and {length} from the middleware"
-        if deserialize_message(got, MarkerArray) != wanted:
-            return f"a marker of {count} points is read differently by the middleware"
+        difference = _difference(marker_array_object(*args), cdr.marker_array(*args))
+        if difference:
+            return f"a marker of {count} points {difference}"
+        # Every length of name, since padding depends on it; a path has at least one pose.
+        for length in range(len(frame_id), len(frame_id) + 8):
+            stamps, poses = np.arange(count + 1) * 1_234_567_891, rng.normal(size=(count + 1, 7))
+            name = "f" * length
+            difference = _difference(path_object(name, stamps, poses), cdr.path(name, stamps, poses))
+            if difference:
+                return f"a path of {count + 1} poses {difference}"
     return ""
+
+
+def _difference(wanted: MarkerArray | Path, got: bytes) -> str:
+    """How bytes differ from an object-built message, "" if the middleware takes them for the same."""
+    length = len(serialize_message(wanted))
+    if length != len(got):
+        return f"is {len(got)} bytes here and {length} from the middleware"
+    return "" if deserialize_message(got, type(wanted)) == wanted else "is read differently by the middleware"

@@ -37,6 +37,19 @@ class Outputs:
         self._last_marker_ns: int | None = None
         self._lock = threading.Lock()
         self._kept: dict[Any, Callable[[], Any]] = {}
+        self._made: list[Any] = []
+        self._tf: TransformBroadcaster | None = None
+        try:
+            self._create()
+        except Exception:  # for instance an override of QoS that does not exist: nothing is left half made
+            self.destroy()
+            raise
+        difference = messages.check_cdr()
+        self._fast = not difference
+        if difference:
+            self._warn(f"markers and paths are built from Python objects, which is slow: {difference}")
+
+    def _create(self) -> None:
         latched, burst, window = qos.latched_output, qos.burst_output, qos.window_output
         self._mesh = self._publisher(AnimatedMesh, "~/mesh", window())
         self._tracks = self._publisher(PointCloud2, "~/tracks", burst())
@@ -44,27 +57,21 @@ class Outputs:
         self._camera_pose = self._publisher(PoseWithCovarianceStamped, "~/camera_pose", burst())
         self._camera_path = self._publisher(Path, "~/camera_path", latched())
         self._markers = self._publisher(MarkerArray, "~/markers", latched())
-        self._tf = TransformBroadcaster(node)
-        difference = messages.check_cdr()
-        self._fast_markers = not difference
-        if difference:
-            node.get_logger().warning(f"markers are built from Python objects, which is slow: {difference}")
+        self._tf = TransformBroadcaster(self._node)
+
+    def _warn(self, text: str) -> None:
+        self._node.get_logger().warning(text)
 
     def _publisher(self, message_type: type[Any], topic: str, profile: Any) -> Any:
-        return self._node.create_lifecycle_publisher(
+        publisher = self._node.create_lifecycle_publisher(
             message_type, topic, profile, qos_overriding_options=qos.overriding()
         )
+        self._made.append(publisher)
+        return publisher
 
     def destroy(self) -> None:
         """Remove all publishers."""
-        for publisher in (
-            self._mesh,
-            self._tracks,
-            self._tracks_window,
-            self._camera_pose,
-            self._camera_path,
-            self._markers,
-        ):
+        for publisher in self._made:
             self._node.destroy_lifecycle_publisher(publisher)
         tf_publisher = getattr(self._tf, "pub_tf", None)
         if tf_publisher is not None:
@@ -129,7 +136,7 @@ class Outputs:
             if not self._pose_seen:
                 continue
             pose = scaled_pose(result, frame)
-            self._path.append((stamp, invert_pose(pose)))
+            self._path.append((stamp, messages.pose_row(invert_pose(pose))))
             if wanted.tf:
                 transforms.append(messages.transform_message(stamp, camera_frame, object_frame, pose))
             if wanted.camera and _heard(self._camera_pose):
@@ -140,7 +147,7 @@ class Outputs:
             self._tf.sendTransform(transforms)
         if wanted.camera and self._path:
             path = tuple(self._path)
-            self._offer(self._camera_path, lambda: messages.path_message(path, object_frame))
+            self._offer(self._camera_path, lambda: self._path_message(path, object_frame))
         if wanted.markers and self._marker_is_due(int(result.stamps_ns[-1]), settings.node.markers_rate_hz):
             self._offer(self._markers, lambda: self._markers_message(result, object_frame, object_id))
 
@@ -151,12 +158,17 @@ class Outputs:
         self._last_marker_ns = stamp_ns
         return True
 
+    def _path_message(self, path: tuple[tuple[int, np.ndarray], ...], object_frame: str) -> Any:
+        """The camera's way in the object's frame."""
+        build = cdr.path if self._fast else messages.path_object
+        return build(object_frame, np.array([stamp for stamp, _ in path]), np.array([row for _, row in path]))
+
     def _markers_message(self, result: WindowResult, object_frame: str, object_id: int) -> Any:
         """The mesh at the window's last frame."""
         stamp = int(result.stamps_ns[-1])
         vertices = result.vertices[-1] * np.float32(result.scale)
         points, colors = messages.shaded_triangles(vertices, result.faces, result.vertex_colors)
-        build = cdr.marker_array if self._fast_markers else messages.marker_array_object
+        build = cdr.marker_array if self._fast else messages.marker_array_object
         return build((stamp // 10**9, stamp % 10**9), object_frame, "mesh", object_id, points, colors)
 
 

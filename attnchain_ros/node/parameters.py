@@ -6,14 +6,18 @@ under the dotted names of ``config.flatten``.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import difflib
+import re
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
 from ..errors import ConfigError
-from .frame_buffer import POLICIES, BufferConfig
+from ..files.foreground import parse_box
+from .frame_buffer import FOREGROUNDS, POLICIES, BufferConfig
 from .masks import MASK_MODES
 
 Kind = Literal["bool", "int", "float", "str"]
@@ -51,6 +55,8 @@ class NodeConfig(Checked):
     )
     image_transport: str = option("raw", "'raw' reads image, 'compressed' reads image/compressed",
                                   choices=("raw", "compressed"))  # fmt: skip
+    mask_transport: str = option("raw", "'raw' reads mask, 'compressed' reads mask/compressed (PNG)",
+                                 choices=("raw", "compressed"))  # fmt: skip
     image_rectified: bool = option(
         False, "the image is rectified already: CameraInfo's P is used and its distortion ignored"
     )
@@ -65,6 +71,15 @@ class NodeConfig(Checked):
     )
     mask_mode: str = option("every", "'every' image needs its mask, 'latest' reuses the newest one, "
                             "'first' carries the first one on with GrabCut", choices=MASK_MODES)  # fmt: skip
+    foreground: str = option(
+        "none",
+        "'none' waits for masks; 'grabcut' reads none and cuts the object out by its colours: it fails where object "
+        "and background look alike, on fast motion, and when the object leaves the picture",
+        choices=FOREGROUNDS,
+    )
+    foreground_box: str = option(
+        "", "'x,y,width,height' in pixels of the image: where grabcut starts; empty = the middle 70 %"
+    )
     mask_tolerance_s: float = option(
         0.02, "largest difference between the stamps of an image and its mask or depth", unit="s", low=0.0, high=10.0
     )
@@ -99,6 +114,9 @@ _AT_CONFIGURE = frozenset(
         "dtype",
         "anchor_mesh",
         "image_transport",
+        "mask_transport",
+        "foreground",
+        "foreground_box",
         "image_rectified",
         "object_frame_prefix",
         "object_id",
@@ -144,7 +162,7 @@ class NodeSettings:
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
 
     def __post_init__(self) -> None:
-        _ = self.buffer
+        _ = self.buffer, self.box
 
     @property
     def buffer(self) -> BufferConfig:
@@ -173,6 +191,11 @@ class NodeSettings:
             name: value for name, value in options.items() if name not in defaults or mine[name][1] == defaults[name][1]
         }
         return NodeSettings(self.node, replace(self.rollout, changes))
+
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """Where GrabCut starts: x, y, width, height in pixels; None = the middle of the image."""
+        return parse_box(self.node.foreground_box, "foreground_box") if self.node.foreground_box else None
 
     @property
     def object_frame(self) -> str:
@@ -275,10 +298,17 @@ def describe_range(spec: ParameterSpec) -> str:
     if spec.choices is not None:
         return "one of " + ", ".join(spec.choices)
     if spec.low is not None and spec.high is not None:
-        return f"{spec.low:g} to {spec.high:g}"
+        return f"{_limit(spec.low)} to {_limit(spec.high)}"
     if spec.low is not None:
-        return f"at least {spec.low:g}"
-    return f"at most {spec.high:g}" if spec.high is not None else ""
+        return f"at least {_limit(spec.low)}"
+    return f"at most {_limit(spec.high)}" if spec.high is not None else ""
+
+
+def _limit(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+_WHEN: dict[Applies, str] = {"start": "read at start-up", "configure": "read when configured", "window": ""}
 
 
 def parameters_yaml() -> str:
@@ -297,11 +327,47 @@ def parameters_yaml() -> str:
             lines += ["    " + "  " * level + f"{group}:" for level, group in enumerate(path)]
             groups = path
         notes = [part for part in (describe_range(spec), spec.unit) if part]
-        when = {"start": "read at start-up", "configure": "read when configured", "window": ""}[spec.applies]
-        tail = "; ".join(part for part in (" ".join(notes), when) if part)
+        tail = "; ".join(part for part in (" ".join(notes), _WHEN[spec.applies]) if part)
         lines.append(f"{indent}# {spec.doc}" + (f" [{tail}]" if tail else ""))
         lines.append(f"{indent}{leaf}: {_scalar(spec.default)}")
     return "\n".join(lines) + "\n"
+
+
+def parameters_markdown() -> str:
+    """The text of docs/parameters.md: the same table for readers."""
+    lines = [
+        "# Parameters of attnchain_node",
+        "",
+        "Made by `python3 -m attnchain_ros.node.parameters --markdown > docs/parameters.md`; a test compares it with",
+        "the table in the code, which is also the source of [config/attnchain.yaml](../config/attnchain.yaml) and of",
+        "what `ros2 param describe` shows.",
+        "",
+        "A change takes effect at the next window. Parameters *read when configured* are refused while the node is",
+        "configured (clean it up first), those *read at start-up* always. A refused change says which value was",
+        "refused and what is allowed. The method's own options have the same names in `attnchain run --set`.",
+    ]
+    group: str | None = None
+    for spec in TABLE.values():
+        path, _, _ = spec.name.rpartition(".")
+        section = path or ("node" if spec.name in _NODE_NAMES else "method")
+        if section != group:
+            group = section
+            lines += [
+                "",
+                f"## {_SECTIONS.get(section, f'The method: `{section}`')}",
+                "",
+                "| name | default | range | meaning |",
+            ]
+            lines += ["|---|---|---|---|"]
+        allowed = " ".join(part for part in (describe_range(spec), spec.unit) if part)
+        meaning = _MARKUP.sub(r"\\\g<0>", spec.doc) + (f" *({_WHEN[spec.applies]})*" if _WHEN[spec.applies] else "")
+        cells = (f"`{spec.name}`", f"`{_scalar(spec.default)}`", allowed or spec.kind, meaning)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+_MARKUP = re.compile(r"[\\|<>*~`]")
+_SECTIONS = {"node": "The node", "publish": "Outputs (`publish`)", "method": "The method"}
 
 
 def _scalar(value: bool | int | float | str) -> str:
@@ -316,7 +382,11 @@ def _scalar(value: bool | int | float | str) -> str:
     return str(value)
 
 
-if __name__ == "__main__":
-    import sys
+def _main() -> None:
+    parser = argparse.ArgumentParser(description="Print the parameter table as config/attnchain.yaml.")
+    parser.add_argument("--markdown", action="store_true", help="as docs/parameters.md instead")
+    sys.stdout.write(parameters_markdown() if parser.parse_args().markdown else parameters_yaml())
 
-    sys.stdout.write(parameters_yaml())
+
+if __name__ == "__main__":
+    _main()

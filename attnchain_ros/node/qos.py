@@ -13,6 +13,8 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
+OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+"""Policies that ``qos_overrides.<topic>.<entity>.<policy>`` parameters can set."""
 IMAGE_DEPTH = 10
 BURST_DEPTH = 600
 WINDOW_DEPTH = 5
@@ -20,9 +22,22 @@ WINDOW_DEPTH = 5
 
 def overriding() -> QoSOverridingOptions:
     """Lets users set history, depth, reliability and durability by ``qos_overrides.<topic>.<entity>.<policy>``."""
-    return QoSOverridingOptions(
-        (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
+    return QoSOverridingOptions(OVERRIDABLE)
+
+
+def copy(profile: QoSProfile) -> QoSProfile:
+    """Another profile with the same policies; rclpy changes the one it is given where overrides apply."""
+    return QoSProfile(
+        history=profile.history, depth=profile.depth, reliability=profile.reliability, durability=profile.durability
     )
+
+
+def same(first: QoSProfile, second: QoSProfile | None, besides: Sequence[QoSPolicyKind] = ()) -> bool:
+    """Whether two profiles receive the same, leaving out some policies; the depth is not looked at."""
+    if second is None:
+        return False
+    kinds = {QoSPolicyKind.HISTORY, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY} - set(besides)
+    return all(getattr(first, kind.name.lower()) == getattr(second, kind.name.lower()) for kind in kinds)
 
 
 def camera_input(*, lossless: bool) -> QoSProfile:
@@ -78,6 +93,18 @@ def camera_output(*, reliable: bool) -> QoSProfile:
     """What the fake camera publishes."""
     kind = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
     return QoSProfile(depth=IMAGE_DEPTH, reliability=kind)
+
+
+def mismatches(profile: QoSProfile, offers: Sequence[QoSProfile]) -> list[str]:
+    """Names of the policies for which a subscription asks more than every publisher offers."""
+    found = []
+    if profile.reliability == ReliabilityPolicy.RELIABLE and offers:
+        if all(offer.reliability == ReliabilityPolicy.BEST_EFFORT for offer in offers):
+            found.append("reliability")
+    if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL and offers:
+        if all(offer.durability == DurabilityPolicy.VOLATILE for offer in offers):
+            found.append("durability")
+    return found
 
 
 def describe(profile: QoSProfile) -> str:

@@ -29,6 +29,8 @@ def save_result(result: WindowResult, output_dir: Path, name: str, *, overwrite:
     Raises:
         InputError: the name leads out of the folder, exists, or has another ending; the file cannot be written.
     """
+    if output_dir.exists() and not output_dir.is_dir():
+        raise FileFormatError(f"output_dir {output_dir} is a file, wanted a folder: set the parameter to another place")
     path = inside(output_dir, name)
     if path.suffix.lower() not in FORMATS:
         raise FileFormatError(f"{name!r} ends in {path.suffix!r}, wanted one of {', '.join(FORMATS)}")

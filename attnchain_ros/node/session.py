@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -12,7 +14,7 @@ from ..errors import Cancelled
 from ..rollout.window import Window, WindowResult
 from .assembly import DepthBook, WindowAssembler
 from .camera import CameraBook
-from .frame_buffer import Batch, FrameBuffer
+from .frame_buffer import Accounts, Batch, FrameBuffer
 from .inputs import Inputs
 from .log_once import LogOnce
 from .outputs import Outputs
@@ -20,6 +22,7 @@ from .parameters import NodeSettings
 from .statistics import Statistics
 from .worker import Engine, Worker
 
+_NUMBERS = re.compile(r"\d+(\.\d+)?(, \d+)*")
 STOP_TIMEOUT_S = 3.0
 """How long a window under way may take to notice that it is cancelled."""
 
@@ -47,10 +50,12 @@ class Session:
         self._complain = LogOnce(node.get_logger().warning)
         self.statistics = Statistics()
         self.latest: WindowResult | None = None
+        self._closing = threading.Lock()  # the timer that looks after things runs beside transitions
+        self._closed = False
         self._settings = settings
         self._cameras = CameraBook(rectified=settings.node.image_rectified)
         self._depths = DepthBook(round(settings.node.mask_tolerance_s * 1e9))
-        self._assembler = WindowAssembler(self._cameras, self._depths)
+        self._assembler = WindowAssembler(self._cameras, self._depths, settings.box)
         self.buffer = FrameBuffer(settings.buffer, on_ready=self._on_ready, on_problem=self._on_problem)
         self._worker = Worker(
             self.buffer, lambda: make_engine(settings), self._assemble, self._publish, self.statistics
@@ -67,9 +72,10 @@ class Session:
                 if stopping():
                     self._worker.stop(0.0)
                     raise Cancelled("the program ends while the weights are being loaded") from None
+        outputs: Outputs | None = None
         try:
             self.apply(settings)
-            self._outputs = Outputs(node)
+            self._outputs = outputs = Outputs(node)
             self._inputs = Inputs(
                 node,
                 self.buffer,
@@ -80,9 +86,13 @@ class Session:
                 instance_id=lambda: self._settings.node.mask_instance_id,
                 lossless=lambda: self._settings.node.overflow_policy == "block",
                 compressed=settings.node.image_transport == "compressed",
+                compressed_masks=settings.node.mask_transport == "compressed",
+                masks=settings.node.foreground == "none",
             )
         except Exception:
             self._worker.stop(STOP_TIMEOUT_S)
+            if outputs is not None:
+                outputs.destroy()
             raise
 
     @property
@@ -99,6 +109,19 @@ class Session:
     def inputs(self) -> Inputs:
         """The subscriptions."""
         return self._inputs
+
+    @property
+    def outputs(self) -> Outputs:
+        """The publishers."""
+        return self._outputs
+
+    def check(self, settings: NodeSettings) -> None:
+        """Whether changed parameters could be taken over.
+
+        Raises:
+            ConfigError: together with the checkpoint's recommendations they cannot be used.
+        """
+        self._engine.with_recommendations(settings)
 
     def apply(self, settings: NodeSettings) -> None:
         """Take over changed parameters; the method's own from the next window on.
@@ -124,12 +147,15 @@ class Session:
         self._worker.set_running(False)
         self.buffer.reset("deactivated")
 
-    def close(self) -> bool:
+    def close(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """End the worker and remove the publishers; False if the worker did not end in time."""
         self.buffer.close()
-        ended = self._worker.stop(STOP_TIMEOUT_S)
-        self._inputs.unsubscribe()
-        self._outputs.destroy()
+        ended = self._worker.stop(timeout_s)
+        with self._closing:
+            self._closed = True
+            self._inputs.unsubscribe()
+            self._outputs.destroy()
+        self._node.get_logger().info(describe_accounts(self.buffer.accounts()))
         return ended
 
     def look_after(self) -> None:
@@ -138,8 +164,10 @@ class Session:
         gap_s = self._settings.node.max_gap_s
         if 0 < gap_s < silent_s:
             self.buffer.close_idle()
-        self._inputs.follow_publishers()
-        self._outputs.serve_late()
+        with self._closing:
+            if not self._closed:
+                self._inputs.follow_publishers()
+                self._outputs.serve_late()
 
     def _on_ready(self) -> None:
         self._worker.wake()
@@ -150,11 +178,28 @@ class Session:
     def _assemble(self, batch: Batch) -> Window:
         window = self._assembler.assemble(batch)
         for note in self._assembler.notes:
-            self._complain(note, note)
+            self._complain(_cause_of(note), note)
         return window
 
     def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
         self.latest = result
         for note in result.notes:
-            self._complain(note, note)
+            self._complain(_cause_of(note), note)
         self._outputs.publish(result, self._assembler.camera, batch.frames[0].frame_id, self._settings)
+
+
+def _cause_of(note: str) -> str:
+    """A note without its numbers, which may differ from window to window."""
+    return _NUMBERS.sub("#", note)
+
+
+def describe_accounts(accounts: Accounts) -> str:
+    """Where all frames went, in one line of log."""
+    dropped = sum(accounts.dropped.values())
+    causes = ", ".join(f"{cause} {count}" for cause, count in sorted(accounts.dropped.items()))
+    rest = accounts.in_flight + accounts.waiting
+    return (
+        f"frames: {accounts.received} in = {accounts.used} used + {dropped} dropped"
+        + (f" ({causes})" if causes else "")
+        + (f" + {rest} left behind" if rest else "")
+    )

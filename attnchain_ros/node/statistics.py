@@ -16,12 +16,14 @@ _RECENT = 200
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Figures at one moment; times in seconds, rates per second, NaN = nothing measured yet."""
+    """Figures at one moment; times in seconds (``last_...`` = ago), rates per second, NaN = nothing measured yet."""
 
     image_rate_hz: float
     last_image_s: float
+    window_rate_hz: float
     windows: int
     failed_windows: int
+    last_failure_s: float
     window_p50_s: float
     window_p95_s: float
     delay_p50_s: float
@@ -39,11 +41,13 @@ class Statistics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._images: deque[float] = deque(maxlen=_RECENT)
+        self._ends: deque[float] = deque(maxlen=_RECENT)
         self._callbacks: deque[float] = deque(maxlen=_RECENT)
         self._windows: deque[float] = deque(maxlen=_RECENT)
         self._delays: deque[float] = deque(maxlen=_RECENT)
         self._publishing: deque[float] = deque(maxlen=_RECENT)
         self._count = self._failed = 0
+        self._failure_s = float("nan")
         self._error = self._stage = ""
         self._timings: dict[str, float] = {}
 
@@ -53,19 +57,23 @@ class Statistics:
             self._images.append(now_s)
             self._callbacks.append(callback_s)
 
-    def window(self, compute_s: float, delay_s: float, publish_s: float, timings_s: dict[str, float]) -> None:
+    def window(
+        self, now_s: float, compute_s: float, delay_s: float, publish_s: float, timings_s: dict[str, float]
+    ) -> None:
         """A window was published: its computation, its newest frame's delay since it came in, its publishing."""
         with self._lock:
             self._count += 1
+            self._ends.append(now_s)
             self._windows.append(compute_s)
             self._delays.append(delay_s)
             self._publishing.append(publish_s)
             self._timings = dict(timings_s)
 
-    def failed(self, text: str) -> None:
+    def failed(self, now_s: float, text: str) -> None:
         """A window failed."""
         with self._lock:
             self._failed += 1
+            self._failure_s = now_s
             self._error = text
 
     def error(self, text: str) -> None:
@@ -79,15 +87,15 @@ class Statistics:
             self._stage = text
 
     def snapshot(self, now_s: float) -> Snapshot:
-        """All figures at ``now_s``; the image rate is that of the last ten seconds."""
+        """All figures at ``now_s``; rates are those of the last ten seconds (images) and minute (windows)."""
         with self._lock:
-            recent = [moment for moment in self._images if now_s - moment <= 10.0]
-            rate = (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
             return Snapshot(
-                image_rate_hz=rate,
+                image_rate_hz=_rate(self._images, now_s - 10.0),
                 last_image_s=now_s - self._images[-1] if self._images else float("nan"),
+                window_rate_hz=_rate(self._ends, now_s - 60.0),
                 windows=self._count,
                 failed_windows=self._failed,
+                last_failure_s=now_s - self._failure_s,
                 window_p50_s=_quantile(self._windows, 0.5),
                 window_p95_s=_quantile(self._windows, 0.95),
                 delay_p50_s=_quantile(self._delays, 0.5),
@@ -98,6 +106,12 @@ class Statistics:
                 last_stage=self._stage,
                 timings_s=dict(self._timings),
             )
+
+
+def _rate(moments: deque[float], since_s: float) -> float:
+    """Events per second from the first to the last one since a moment; 0 with fewer than two."""
+    recent = [moment for moment in moments if moment >= since_s]
+    return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
 
 def _quantile(values: deque[float], share: float) -> float:

@@ -204,7 +204,7 @@ class Worker:
                 text,
                 exc_info=not _is_plain(error),
             )
-            self._statistics.failed(text)
+            self._statistics.failed(self._clock(), text)
             return "window_error"
         if void():
             return "cancelled"
@@ -215,11 +215,11 @@ class Worker:
             if self._stopping.is_set():
                 return "cancelled"
             _LOG.exception("a window could not be published")
-            self._statistics.failed(f"publishing: {type(error).__name__}: {error}")
+            self._statistics.failed(self._clock(), f"publishing: {type(error).__name__}: {error}")
             return None  # the chain itself is whole
         done = self._clock()
         self._statistics.window(
-            computed - started, done - batch.frames[-1].arrived_s, done - computed, result.timings_s
+            done, computed - started, done - batch.frames[-1].arrived_s, done - computed, result.timings_s
         )
         return None
 

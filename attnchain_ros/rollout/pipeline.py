@@ -13,13 +13,15 @@ import torch
 
 from .. import config as options
 from ..backbone import Backbone, Reinforcement, StageOne, TokenMaps, TokenPairs
+from ..backbone.readout import check_readout
 from ..camera.crop import Crop, prepare_images, union_crop
 from ..camera.raycast import RasterBuffer, silhouette_iou
 from ..camera.scale import metric_scale
 from ..config import RolloutConfig
 from ..errors import Cancelled, ConfigError, MaskError
+from ..mesh.surface import grid_levels
 from ..mesh.types import Mesh
-from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor
+from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor, rotation_from_degrees
 from .animating import Animation, animate
 from .matching import LandmarkMatches, match_landmarks, trace_window_pairs
 from .painting import PLAIN_COLOR, paint_vertices
@@ -59,6 +61,18 @@ def config_for(backbone: Backbone, changes: dict[str, Any] | None = None) -> Rol
     return merged
 
 
+def check_options(backbone: Backbone, config: RolloutConfig) -> None:
+    """Whether options fit one another and the backbone, before a window is spent on finding out.
+
+    Raises:
+        ConfigError: a layer, head or step that is not there, grids that do not fit, or a rotation that is none.
+    """
+    check_readout(backbone.stage_one.sizes, config.sampling.steps, config.readout)
+    for cells in (config.surface.grid, config.surface.candidate_grid):
+        grid_levels(replace(config.surface, grid=cells))
+    rotation_from_degrees(config.anchor_rotation_deg)
+
+
 @dataclass(frozen=True)
 class _Latents:
     """Stage I's outcome with what it was computed from."""
@@ -95,6 +109,7 @@ class Rollout:
     ) -> None:
         self.backbone = backbone
         self.config = config_for(backbone) if config is None else config
+        check_options(backbone, self.config)
         self._given: Anchor | None = None
         if anchor is not None:
             make = canonical_anchor if anchor_is_canonical else given_anchor
@@ -166,7 +181,7 @@ class Rollout:
         intrinsics, given = window_intrinsics(window)
         if not given and state.index == 0:
             notes += (f"no camera intrinsics: assuming a focal length of {intrinsics[0, 0]:.1f} px",)
-        maps_view = (_patch_crop(square, encoder.input_size, encoder.crop_size), encoder.grid, intrinsics)
+        maps_view = (patch_crop(square, encoder.input_size, encoder.crop_size), encoder.grid, intrinsics)
         latents = self._latents(window, state, context, maps_view, report, clock)
         diagonal = state.anchor.mesh.diagonal
         report("animation", 0, 1)
@@ -365,7 +380,7 @@ class _Clock:
         self._last = now
 
 
-def _patch_crop(square: Crop, input_size: int, crop_size: int) -> Crop:
+def patch_crop(square: Crop, input_size: int, crop_size: int) -> Crop:
     """The part of the prepared square that the patch grid covers, after the processor's centre crop."""
     cut = (input_size - crop_size) // 2
     step = square.side / input_size

@@ -260,8 +260,7 @@ def track_points(
         # A short window was padded for the networks; its tracks are not.
         found = PatchTracks(found.points_px[:frames], found.score[:frames])
         pixels[rest] = found.points_px[rest]
-        typical = np.median(found.score, axis=1, keepdims=True)
-        visible[rest] = ((found.score > options.score_floor * typical) & np.isfinite(found.points_px[..., 0]))[rest]
+        visible[rest] = patch_visibility(found, options.score_floor)[rest]
         best = np.maximum(found.score.max(axis=1, keepdims=True), 1e-20)
         confidence[rest] = (found.score / best)[rest]
         if options.route == "auto":
@@ -272,6 +271,13 @@ def track_points(
         state.ids, pixels, points, in_camera, visible, confidence, state.colors, state.face, state.barycentric
     )
     return tracks, notes
+
+
+def patch_visibility(found: PatchTracks, score_floor: float) -> np.ndarray:
+    """[F, Q] bool: without a camera, a point is visible if its score is above this share of its frame's median."""
+    typical = np.median(found.score, axis=1, keepdims=True)
+    visible: np.ndarray = (found.score > score_floor * typical) & np.isfinite(found.points_px[..., 0])
+    return visible
 
 
 def frame_confidence(matches: LandmarkMatches, anchor: int, count: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from attnchain_ros.errors import ConfigError, FileFormatError, InputError
 from attnchain_ros.files.bag_types import bag_types
@@ -152,7 +153,7 @@ def test_distortion_is_removed_and_points_go_back(tmp_path: Path) -> None:
     messages.insert(0, ("/cam/camera_info", START, _info(START, d=(-0.2, 0.05, 0.0, 0.0, 0.0))))
     source = open_bag(_record(tmp_path / "bag", messages))
     points = np.array([[[7.5, 5.5], [2.0, 3.0], [np.nan, 1.0]]], np.float32)
-    back = source.camera.distort_points(points)
+    back = source.cameras[0].distort_points(points)
     np.testing.assert_allclose(back[0, 0], [7.5, 5.5], atol=1e-5)
     # By hand: x' = x (1 + k1 r2 + k2 r4) about the centre, in units of the focal length.
     x, y = (2.0 - 7.5) / 20, (3.0 - 5.5) / 20
@@ -162,12 +163,46 @@ def test_distortion_is_removed_and_points_go_back(tmp_path: Path) -> None:
     assert len(list(source)) == 2
 
 
-def test_images_that_go_back_in_time_are_left_out_and_counted(tmp_path: Path) -> None:
-    messages = [item for item in _clip(3) if item[0] == "/cam/image"]
-    messages[1] = ("/cam/image", START + STEP, _image(START - STEP, _colours(1), "rgb8"))
-    source = open_bag(_record(tmp_path / "bag", messages))
-    assert [int(frame.image[0, 0, 0]) for frame in source] == [0, 20]
-    assert any("1 images" in note and "left out" in note for note in source.notes)
+def _pass(numbers: list[int], first: int, recorded: int, size: int = 1) -> list[tuple[str, int, Any]]:
+    """Image, mask and camera_info of frames stamped from ``first`` on; recorded one after another, the mask last."""
+    messages = []
+    for offset, number in enumerate(numbers):
+        stamp, time = first + offset * STEP, recorded + offset * STEP
+        picture, mask = (np.repeat(np.repeat(item, size, 0), size, 1) for item in (_colours(number), _mask(number)))
+        info = _info(stamp, focal=20.0 * size)
+        info.height, info.width = H * size, W * size
+        messages += [
+            ("/cam/camera_info", time, info),
+            ("/cam/image", time + 1, _image(stamp, picture, "rgb8")),
+            ("/cam/mask", time + 2 * STEP, _image(stamp, mask, "mono8")),
+        ]
+    return messages
+
+
+def test_chains_end_where_the_node_ends_them(tmp_path: Path) -> None:
+    """A bag recorded from a looping player, with a pause and then a camera mode of twice the size."""
+    messages = [
+        *_pass([0, 1, 2], START, START),
+        *_pass([3, 4, 5, 6], START, START + 4 * STEP),  # the loop: the same stamps again
+        *_pass([7, 8], START + 4 * 10**9, START + 4 * 10**9),
+        *_pass([9, 9], START + 4 * 10**9 + 2 * STEP, START + 5 * 10**9, size=2),
+    ]
+    repeated = ("/cam/image", START + 3, _image(START, _colours(0), "rgb8"))
+    source = open_bag(_record(tmp_path / "bag", sorted([*messages, repeated], key=lambda item: item[1])))
+    for _ in range(2):
+        frames = list(source)
+        assert [frame.chain for frame in frames] == [0] * 3 + [1] * 4 + [2] * 2 + [3] * 2
+        assert [int(frame.image[0, 0, 0]) // 10 for frame in frames] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9]
+        for frame in frames:
+            size = frame.image.shape[0] // H
+            wanted = np.repeat(np.repeat(_mask(int(frame.image[0, 0, 0]) // 10) > 0, size, 0), size, 1)
+            np.testing.assert_array_equal(frame.mask, wanted)
+        assert [source.intrinsics_of(chain)[0, 0] for chain in range(4)] == [20.0, 20.0, 20.0, 40.0]
+    notes = " ".join(source.notes)
+    for text in ("image 4 starts a new chain (stamp_back)", "image 8 starts a new chain (gap)", "(image_size)"):
+        assert text in notes
+    assert "1 images of bag with the stamp of the one before were left out" in notes
+    assert {frame.chain for frame in open_bag(tmp_path / "bag", max_gap_s=0.0)} == {0, 1, 2}, "0 = no gap is too long"
 
 
 def test_refusals_list_what_the_bag_holds(tmp_path: Path) -> None:
@@ -194,6 +229,43 @@ def test_refusals_list_what_the_bag_holds(tmp_path: Path) -> None:
     (broken / "broken.mcap").write_bytes(b"rubbish")
     with pytest.raises(FileFormatError, match=r"bag .*broken cannot be read"):
         open_frames(broken)
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("compression", [CompressionMode.NONE, CompressionMode.FILE, CompressionMode.MESSAGE])
+def test_damaged_bags_are_refused_with_the_topics_they_should_hold(
+    tmp_path: Path, storage: StoragePlugin, compression: CompressionMode
+) -> None:
+    bag = _record(tmp_path / "bag", _clip(20), storage, compression)
+    (file,) = (path for path in bag.iterdir() if path.name != "metadata.yaml")
+    data = file.read_bytes()
+    for share in (0.0, 0.1, 0.5, 0.9):
+        file.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(FileFormatError, match=r"cannot be read: .* names .*/cam/image \(sensor_msgs/msg/Image\)"):
+            list(open_bag(bag))
+    file.unlink()
+    with pytest.raises(FileFormatError, match="missing"):
+        open_bag(bag)
+    for text in ("", "rubbish: [", "a: 1", "rosbag2_bagfile_information: 3"):
+        (bag / "metadata.yaml").write_text(text)
+        with pytest.raises(FileFormatError, match=r"metadata.yaml cannot be read either"):
+            open_bag(bag)
+
+
+def test_topics_of_unknown_types_do_not_matter(tmp_path: Path) -> None:
+    """A bag of somebody else's robot, with messages that are installed nowhere here."""
+    store = bag_types()
+    foreign = get_types_from_msg("uint8 level", "their_msgs/msg/Battery")
+    store_of_theirs = get_typestore(Stores.ROS2_JAZZY)
+    store_of_theirs.register(foreign)
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        battery = writer.add_connection("/battery", "their_msgs/msg/Battery", typestore=store_of_theirs)
+        image = writer.add_connection("/cam/image", "sensor_msgs/msg/Image", typestore=store)
+        writer.write(battery, START, bytes(4) + b"\x07")
+        writer.write(image, START, bags_bytes(_image(START, _colours(1), "rgb8")))
+    assert len(list(open_bag(tmp_path / "bag"))) == 1
+    with pytest.raises(FileFormatError, match=r"it holds /battery \(their_msgs/msg/Battery\), /cam/image"):
+        open_bag(tmp_path / "bag", image_topic="/battery")
 
 
 def _results(path: Path, scene: Any, **options: Any) -> Path:

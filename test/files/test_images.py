@@ -192,6 +192,19 @@ def test_grabcut_keeps_given_masks_and_starts_from_them() -> None:
     assert not source.notes, "no box was used"
 
 
+def test_grabcut_starts_from_the_box_in_every_chain() -> None:
+    """The second chain is of another size, and its object is elsewhere: nothing of the first one's mask helps there."""
+    frames, truth = _scene(2)
+    big = [Frame(np.fliplr(frame.image).repeat(2, axis=0).repeat(2, axis=1), None, 10 + n, chain=1)
+           for n, frame in enumerate(frames)]  # fmt: skip
+    big_truth = [np.fliplr(disc).repeat(2, axis=0).repeat(2, axis=1) for disc in truth]
+    source = GrabCutSource(ArraySource([*frames, *big], "two chains"))
+    for frame, disc in zip(source, [*truth, *big_truth], strict=True):
+        assert frame.mask is not None and (frame.mask & disc).sum() / (frame.mask | disc).sum() > 0.9
+    assert [frame.chain for frame in source] == [0, 0, 1, 1]
+    assert any("frame 0" in note for note in source.notes) and any("frame 2" in note for note in source.notes)
+
+
 def test_grabcut_never_gives_an_empty_mask_after_a_good_one() -> None:
     frames, _ = _scene(2)
     background = frames[0].image.copy()

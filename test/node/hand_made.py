@@ -25,6 +25,8 @@ BAD_LUCK = 13
 NO_MEMORY = 14
 """A window whose first pixel has this value runs out of memory, once."""
 ALWAYS_NO_MEMORY = 15
+DEAF = 16
+"""A window whose first pixel has this value cannot be interrupted, as inside a step of torch."""
 
 
 def vertices_at(stamp_ns: int) -> np.ndarray:
@@ -138,7 +140,7 @@ class HandMadeEngine:
         end = time.monotonic() + self.seconds
         while time.monotonic() < end:
             progress("waiting", 0, 1)
-            if cancelled():
+            if order != DEAF and cancelled():
                 raise Cancelled("asked to stop")
             time.sleep(0.002)
         shared = self._last_ns is not None and self._last_ns == int(window.stamps_ns[0])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from rclpy.context import Context
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -40,12 +41,18 @@ def environment() -> dict[str, str]:
 
 
 class NodeProcess:
-    """``node_process.py`` running; its log goes to a file."""
+    """``node_process.py`` running, or with ``real`` the node as it is installed; its log goes to a file."""
 
     def __init__(
-        self, log: Path, *arguments: str, seconds: float = 0.0, parameters: dict[str, Any] | None = None
+        self,
+        log: Path,
+        *arguments: str,
+        seconds: float = 0.0,
+        real: bool = False,
+        parameters: dict[str, Any] | None = None,
     ) -> None:
-        command = [sys.executable, str(Path(__file__).parent / "node_process.py"), str(seconds), "--ros-args"]
+        made = [str(Path(__file__).parent / "node_process.py"), str(seconds)]
+        command = [sys.executable, *(["-m", "attnchain_ros.node.main"] if real else made), "--ros-args"]
         for name, value in (parameters or {}).items():
             command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]
         self.log = log
@@ -157,9 +164,17 @@ class Camera:
     def __init__(self, client: Client, intrinsics: np.ndarray, profile: QoSProfile = BEST_EFFORT) -> None:
         self.client = client
         self.intrinsics = intrinsics
-        self._images = client.node.create_publisher(Image, "image", profile)
-        self._masks = client.node.create_publisher(Image, "mask", profile)
-        self._infos = client.node.create_publisher(CameraInfo, "camera_info", profile)
+        # rclpy's own callback for subscribers that do not match calls a deprecated method of its logger.
+        quiet = PublisherEventCallbacks(use_default_callbacks=False)
+        self._images, self._masks, self._infos = (
+            client.node.create_publisher(kind, topic, profile, event_callbacks=quiet)
+            for kind, topic in ((Image, "image"), (Image, "mask"), (CameraInfo, "camera_info"))
+        )
+
+    def close(self) -> None:
+        """Take the publishers away."""
+        for publisher in (self._images, self._masks, self._infos):
+            self.client.node.destroy_publisher(publisher)
 
     def wait_for_node(self) -> None:
         """Until the node subscribes to all three."""
@@ -168,11 +183,11 @@ class Camera:
             lambda: all(publisher.get_subscription_count() for publisher in everything), "the node subscribes"
         )
 
-    def send(self, stamps_ns: Sequence[int], *, rate_hz: float = 200.0, **options: Any) -> None:
+    def send(self, stamps_ns: Sequence[int], *, rate_hz: float = 200.0, mask_shift_ns: int = 0, **options: Any) -> None:
         """Publish frames at a rate; spins meanwhile."""
         for stamp in stamps_ns:
             due = time.monotonic() + 1 / rate_hz
             self._infos.publish(info_message(stamp, self.intrinsics))
-            self._masks.publish(mask_message(stamp))
+            self._masks.publish(mask_message(stamp + mask_shift_ns))
             self._images.publish(image_message(stamp, **options))
             self.client.wait_until(lambda due=due: time.monotonic() >= due, "the next frame is due")

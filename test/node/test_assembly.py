@@ -83,3 +83,30 @@ def test_distortion_is_removed_from_image_and_mask():
     # image and mask moved together: red is where the mask is
     red = window.images[0][..., 0] > 120
     assert overlap(red, window.masks[0]) > 0.9
+
+
+def test_without_any_mask_the_object_is_cut_out_from_the_box_and_followed_into_the_next_window():
+    buffer = FrameBuffer(BufferConfig(frames=3, queue_size=8, overflow_policy="block", foreground="grabcut"))
+    for number in range(5):
+        buffer.push(Frame((number + 1) * STEP_NS, "camera", scene(2 * number)[0]))
+    assembler = WindowAssembler(CameraBook(), DepthBook(10**7), box=(8, 12, 40, 36))
+    batch = buffer.take()
+    first = assembler.assemble(batch)
+    assert any("cut out by GrabCut, starting from the box 8,12,40,36" in note for note in assembler.notes)
+    buffer.finish(batch)
+    second = assembler.assemble(buffer.take())
+    assert not any("box" in note for note in assembler.notes), "the second window goes on from the first one's mask"
+    masks = [*first.masks, *second.masks[1:]]
+    for number, mask in enumerate(masks):
+        assert overlap(mask, scene(2 * number)[1]) > 0.85
+    np.testing.assert_array_equal(second.masks[0], first.masks[-1])
+
+
+def test_a_window_is_read_with_the_calibration_of_its_own_time():
+    cameras = CameraBook()
+    k = [70.0, 0.0, 39.5, 0.0, 70.0, 29.5, 0.0, 0.0, 1.0]
+    for stamp, focal in ((0, 70.0), (10 * STEP_NS, 140.0)):  # the zoom comes while the window still waits
+        k[0] = k[4] = focal
+        cameras.update(CameraNumbers(80, 60, tuple(k), (0.0,) * 12, (), ""), stamp)
+    window = WindowAssembler(cameras, DepthBook(10**7)).assemble(batch_of(2, masks=2))
+    assert window.intrinsics[0, 0] == 70.0

@@ -80,3 +80,119 @@ def test_the_book_keeps_up_and_survives_faults():
     book.update(dataclasses.replace(PLAIN, d=(1.0, 2.0), model="brown"))
     faulty = book.model(480, 640)
     assert faulty.intrinsics is None and "distortion model is 'brown'" in faulty.notes[0]
+
+
+# The lens models written out, as REP 104 and OpenCV's documentation define them: normalised x, y -> distorted x, y.
+
+
+def plumb_bob(x, y, d):
+    k1, k2, p1, p2, k3 = d
+    r2 = x * x + y * y
+    radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+    return (
+        x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+        y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+    )
+
+
+def rational(x, y, d):
+    k1, k2, p1, p2, k3, k4, k5, k6 = d
+    r2 = x * x + y * y
+    radial = (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3) / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
+    return (
+        x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+        y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+    )
+
+
+def equidistant(x, y, d):
+    k1, k2, k3, k4 = d
+    r = np.hypot(x, y)
+    angle = np.arctan(r)
+    bent = angle * (1 + k1 * angle**2 + k2 * angle**4 + k3 * angle**6 + k4 * angle**8)
+    return x * bent / r, y * bent / r
+
+
+LENSES = [
+    ("plumb_bob", plumb_bob, (-0.2, 0.05, 0.001, -0.002, 0.01)),
+    ("rational_polynomial", rational, (0.3, -0.1, 0.001, -0.002, 0.02, 0.5, -0.05, 0.01)),
+    ("equidistant", equidistant, (0.05, -0.01, 0.002, -0.001)),
+]
+MODES = [
+    # roi x, y, width, height; binning
+    ((0, 0, 0, 0), (1, 1)),
+    ((0, 0, 0, 0), (0, 0)),
+    ((100, 40, 400, 320), (1, 1)),
+    ((0, 0, 0, 0), (2, 2)),
+    ((100, 40, 400, 320), (2, 4)),
+]
+
+
+@pytest.mark.parametrize(("name", "lens", "d"), LENSES, ids=[lens[0] for lens in LENSES])
+@pytest.mark.parametrize(("roi", "binning"), MODES)
+def test_every_lens_with_roi_and_binning_shows_points_where_the_formula_says(name, lens, d, roi, binning):
+    """A ray's pixel on the full sensor by the formula, then cut out and binned, against the model's own way."""
+    numbers = dataclasses.replace(PLAIN, d=d, model=name, roi=roi, binning=binning)
+    across, down = (max(1, step) for step in binning)
+    width, height = (roi[2] or 640) // across, (roi[3] or 480) // down
+    model = camera_model(numbers, height, width)
+    assert model.notes == ()
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-0.4, 0.4, (2, 50))
+    bent_x, bent_y = lens(x, y, d)
+    sensor = np.stack([K[0] * bent_x + K[2], K[4] * bent_y + K[5]], axis=1)
+    # the centre of a superpixel of b pixels from u0 on lies at u0 + (b - 1) / 2
+    wanted = (sensor - [roi[0], roi[1]] - [(across - 1) / 2, (down - 1) / 2]) / [across, down]
+    straight = np.stack([x, y, np.ones(50)], axis=1) @ model.intrinsics.T
+    # float64 all the way; worst seen 2e-13 px
+    np.testing.assert_allclose(model.distort_points(straight[:, :2]), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "lens", "d"), LENSES, ids=[lens[0] for lens in LENSES])
+def test_undistorted_images_show_what_the_lens_saw(name, lens, d):
+    """A smooth picture as the lens shows it, straightened: every pixel is the scene's along its ray."""
+
+    def scene(x, y):
+        return 128 + 60 * np.sin(6 * x) + 50 * np.cos(5 * y)
+
+    model = camera_model(dataclasses.replace(PLAIN, d=d, model=name), 480, 640)
+    v, u = np.mgrid[:480, :640].astype(float)
+    # the scene at a distorted pixel: its ray is found by fixed-point iteration on the formula
+    bent_x, bent_y = (u - K[2]) / K[0], (v - K[5]) / K[4]
+    x, y = bent_x + 1e-12, bent_y + 1e-12
+    for _ in range(100):
+        shown_x, shown_y = lens(x, y, d)
+        x, y = x + 0.7 * (bent_x - shown_x), y + 0.7 * (bent_y - shown_y)
+    seen = np.rint(scene(x, y)).astype(np.uint8)
+    straight = model.undistorter.image(seen)[100:380, 140:500].astype(float)
+    wanted = scene((u - K[2]) / K[0], (v - K[5]) / K[4])[100:380, 140:500]
+    # OpenCV's maps hold 1/32 px, the picture whole grey values; worst seen 0.83 grey values
+    np.testing.assert_allclose(straight, wanted, atol=1.5)
+
+
+def test_rectified_images_use_p_with_roi_and_binning():
+    numbers = dataclasses.replace(PLAIN, d=(0.1, 0, 0, 0, 0), roi=(100, 40, 400, 320), binning=(2, 2))
+    model = camera_model(numbers, 160, 200, rectified=True)
+    np.testing.assert_allclose(
+        model.intrinsics, [[200, 0, (300 - 100 + 0.5) / 2 - 0.5], [0, 200, (200 - 40 + 0.5) / 2 - 0.5], [0, 0, 1]]
+    )
+
+
+def test_images_keep_the_calibration_they_were_taken_with():
+    """Zoom while frames wait, and a bag that starts again."""
+    book = CameraBook()
+    zoomed = dataclasses.replace(PLAIN, k=(1000.0, *K[1:]))
+    for stamp in (10, 20, 30):
+        book.update(PLAIN, stamp)
+    for stamp in (40, 50):
+        book.update(zoomed, stamp)
+    focal = [book.model(480, 640, stamp).intrinsics[0, 0] for stamp in (5, 10, 39, 40, 99)]
+    assert focal == [500, 500, 500, 1000, 1000]
+    assert book.model(480, 640).intrinsics[0, 0] == 1000
+    book.update(PLAIN, 10)  # the bag begins again
+    assert [book.model(480, 640, stamp).intrinsics[0, 0] for stamp in (10, 99)] == [500, 500]
+    book.update(zoomed, 40)
+    assert [book.model(480, 640, stamp).intrinsics[0, 0] for stamp in (39, 40)] == [500, 1000]
+    for number in range(1000):  # a lens that never rests does not fill the memory
+        book.update(dataclasses.replace(PLAIN, k=(500.0 + number, *K[1:])), 100 + number)
+    assert len(book._changes) <= 64 and book.model(480, 640, 1099).intrinsics[0, 0] == 1499

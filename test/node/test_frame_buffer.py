@@ -6,6 +6,8 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from attnchain_ros.errors import ConfigError
 from attnchain_ros.node.frame_buffer import Batch, BufferConfig, Frame, FrameBuffer
@@ -305,6 +307,99 @@ def test_first_mask_starts_the_chain_and_is_needed_again_after_a_failure():
     buffer.finish(batch, dropped="window_error")
     buffer.push(frame(5, mask=None))
     assert buffer.accounts().awaiting_mask == 1
+
+
+def nearest_masks(images: list[int], masks: list[int], tolerance: int) -> dict[int, int]:
+    """Image -> mask by looking at all of them at once; the first of two that are equally near."""
+    found = {}
+    for image in images:
+        near = [mask for mask in masks if abs(mask - image) <= tolerance]
+        if near:
+            found[image] = min(near, key=lambda mask: (abs(mask - image), mask))
+    return found
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.data())
+def test_masks_find_their_images_however_the_two_are_mixed(data: st.DataObject):
+    """Both streams in order, each as late as it likes: what gets a mask is what a look at everything at once finds."""
+    tolerance = data.draw(st.integers(0, 4), "tolerance")
+    # More than twice the tolerance apart, as frames of one camera are: then no mask is near to two images.
+    gaps = st.lists(st.integers(2 * tolerance + 1, 30), min_size=1, max_size=12)
+    images = np.cumsum(data.draw(gaps, "images")).tolist()
+    masks = sorted({max(1, stamp + data.draw(st.integers(-6, 6))) for stamp in images if data.draw(st.booleans())})
+    late_mask = 10**6  # so that nothing is left waiting
+    events = [("image", stamp) for stamp in images]
+    for stamp in [*masks, late_mask]:
+        least = next((n + 1 for n in range(len(events) - 1, -1, -1) if events[n][0] == "mask"), 0)
+        events.insert(data.draw(st.integers(least, len(events))), ("mask", stamp))
+    unit = 10**6
+    buffer = make(frames=2, queue_size=64, overflow_policy="block", max_gap_s=0.0, mask_tolerance_s=tolerance * 1e-3)
+    pictures = {}
+    for kind, stamp in events:
+        if kind == "image":
+            buffer.push(Frame(stamp * unit, "camera", np.zeros(SHAPE, np.uint8)))
+        else:
+            pictures[stamp] = np.ones(SHAPE[:2], bool)
+            buffer.push_mask(stamp * unit, pictures[stamp])
+    got = {}
+    batches = take_all(buffer)
+    buffer.close_idle()  # a single frame that is left over
+    for batch in batches + take_all(buffer):
+        for item in batch.frames:
+            got[item.stamp_ns // unit] = next(stamp for stamp, mask in pictures.items() if mask is item.mask)
+    assert set(got) == set(nearest_masks(images, masks, tolerance))
+    # An image may be judged before a nearer mask has come: then it has one within the tolerance all the same.
+    assert all(abs(mask - image) <= tolerance for image, mask in got.items())
+    check_accounts(buffer, len(images))
+    assert buffer.accounts().dropped == ({"no_mask": len(images) - len(got)} if len(got) < len(images) else {})
+
+
+def test_the_nearest_of_several_masks_is_taken():
+    buffer = make(frames=2, mask_tolerance_s=0.05)
+    masks = {shift: np.ones(SHAPE[:2], bool) for shift in (-30, -10, 20)}
+    for shift, mask in masks.items():
+        buffer.push_mask(10 * STEP_NS + shift * 10**6, mask)
+    buffer.push(frame(0, mask=None))
+    buffer.push(frame(1))
+    assert buffer.take().frames[0].mask is masks[-10]
+
+
+def test_with_grabcut_no_mask_is_awaited_and_those_that_come_with_the_image_are_kept():
+    buffer = make(foreground="grabcut", overflow_policy="block")
+    for number in range(6):
+        buffer.push(frame(number, mask=MASK if number == 2 else None))
+    batch = buffer.take()
+    assert numbers(batch) == [0, 1, 2, 3] and [item.mask is MASK for item in batch.frames] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert buffer.accounts().made_masks == 5 and buffer.mask_wait().seconds == 0.0
+    buffer.finish(batch, dropped="window_error")
+    assert buffer.accounts().dropped == {"window_error": 4}, "a new chain can start without a mask too"
+    assert buffer.accounts().waiting == 2
+    with pytest.raises(ConfigError, match="foreground is 'magic', wanted one of none, grabcut"):
+        BufferConfig(foreground="magic")
+
+
+def test_how_long_masks_have_been_missing():
+    buffer = make(mask_tolerance_s=0.0)
+
+    def push(number: int) -> None:
+        found = frame(number, mask=None)
+        found.arrived_s = float(number)
+        buffer.push(found)
+
+    assert buffer.mask_wait().seconds == 0.0 and buffer.mask_wait().nearest_s is None
+    for number in range(20):
+        push(number)
+    assert buffer.mask_wait().seconds == 19.0 and buffer.mask_wait().nearest_s is None
+    buffer.push_mask(10 * STEP_NS + 1, MASK)
+    assert buffer.mask_wait().nearest_s == pytest.approx(1.9)
+    buffer.push_mask(29 * STEP_NS, MASK)
+    assert buffer.mask_wait().seconds == 0.0
 
 
 def test_masks_that_cannot_be_used_are_told_with_numbers():

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as trials
+from hypothesis import strategies as st
 
 from attnchain_ros.config import RolloutConfig, flatten
 from attnchain_ros.errors import ConfigError
 from attnchain_ros.node import parameters
-from attnchain_ros.node.parameters import TABLE, NodeConfig, NodeSettings, change, coerce, parameters_yaml, value_of
+from attnchain_ros.node.parameters import (
+    TABLE,
+    NodeConfig,
+    NodeSettings,
+    change,
+    coerce,
+    parameters_markdown,
+    parameters_yaml,
+    value_of,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +43,7 @@ def test_the_table_has_every_option_once():
     assert not node & method
     assert set(TABLE) == node | method
     for spec in TABLE.values():
-        assert spec.doc and len(spec.doc) < 250, spec.name
+        assert spec.doc and len(spec.doc) < 300, spec.name
         # ROS allows letters, digits, underscores and dots
         assert re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*", spec.name)
 
@@ -40,6 +54,33 @@ def test_the_yaml_file_is_the_table():
     values = flat(yaml.safe_load(text)["/**"]["ros__parameters"])
     assert values == {name: spec.default for name, spec in TABLE.items()}
     assert all(type(values[name]) is type(spec.default) for name, spec in TABLE.items())
+
+
+def test_the_documentation_is_the_table():
+    text = (ROOT / "docs" / "parameters.md").read_text()
+    assert text == parameters_markdown(), (
+        "run: python3 -m attnchain_ros.node.parameters --markdown > docs/parameters.md"
+    )
+    rows = [re.split(r" (?<!\\)\| ", line.strip("| ")) for line in text.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == list(TABLE)
+    for (_, default, allowed, meaning), spec in zip(rows, TABLE.values(), strict=True):
+        value = yaml.safe_load(default.strip("`"))
+        assert value == spec.default and type(value) is type(spec.default), spec.name
+        assert all(
+            f"{limit:g}" in allowed or str(limit) in allowed for limit in (spec.low, spec.high) if limit is not None
+        )
+        assert spec.choices is None or all(choice in allowed for choice in spec.choices)
+        assert ("read when configured" in meaning, "read at start-up" in meaning) == (
+            spec.applies == "configure",
+            spec.applies == "start",
+        )
+
+
+def test_the_module_prints_both_files():
+    for arguments, name in (([], "config/attnchain.yaml"), (["--markdown"], "docs/parameters.md")):
+        command = [sys.executable, "-W", "ignore", "-m", "attnchain_ros.node.parameters", *arguments]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        assert found.stdout == (ROOT / name).read_text()
 
 
 def test_other_yaml_files_use_known_parameters_with_good_values():
@@ -122,6 +163,53 @@ def test_recommendations_fill_in_what_was_left_alone():
     assert alone == settings.rollout
     with pytest.raises(ConfigError, match="queue_size"):
         settings.recommended_by({"frames": 200})
+
+
+# Whatever a client may send: each type of ROS parameters, with the values where limits lie.
+VALUES = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+    st.sampled_from(["", "auto", "every", "block", "nonsense", "mesh"]),
+    st.lists(st.integers(-9, 9), max_size=3),
+    st.none(),
+)
+
+
+@given(changes=st.dictionaries(st.sampled_from([*TABLE, "no.such.name"]), VALUES, max_size=4))
+@trials(max_examples=300, deadline=None, derandomize=True)
+def test_any_change_is_taken_over_or_refused_with_its_reason(changes: dict):
+    """Nothing but ``ConfigError`` comes out; what is accepted has the types and ranges of the table."""
+    try:
+        found = change(NodeSettings(), changes)
+    except ConfigError as error:
+        assert any(name.rpartition(".")[2] in str(error) for name in [*changes, "queue_size", "reinforce"])
+        return
+    for name, spec in TABLE.items():
+        value = value_of(found, name)
+        assert type(value) is type(spec.default)
+        assert value == changes.get(name, spec.default)
+        assert spec.low is None or spec.low <= value
+        assert spec.high is None or value <= spec.high
+        assert spec.choices is None or value in spec.choices
+    assert change(found, {}) == found and change(found, changes) == found
+
+
+@given(data=st.data())
+@trials(max_examples=150, deadline=None, derandomize=True)
+def test_every_value_inside_its_range_is_accepted(data: st.DataObject):
+    spec = data.draw(st.sampled_from([one for one in TABLE.values() if one.kind in ("int", "float")]))
+    low = spec.low if spec.low is not None else -1e6
+    high = spec.high if spec.high is not None else 1e6
+    if spec.kind == "int":
+        value = data.draw(st.integers(int(low), int(min(high, 2**31))))
+    else:
+        value = data.draw(st.floats(float(low), float(high), allow_nan=False))
+    # Those that have to fit other parameters get room.
+    found = change(
+        NodeSettings(), {"queue_size": 4096} | {spec.name: value} | ({"frames": 2} if spec.name == "queue_size" else {})
+    )
+    assert value_of(found, spec.name) == value
 
 
 def test_coerce_keeps_types():

@@ -1,0 +1,256 @@
+"""Check the node's budgets on this machine: ``python benchmarks/node.py [--device auto] [--threads 2] [--only NAME]``.
+
+    callback   the image callback with 1920 x 1080 rgb8 images at 30 Hz while windows are computed: p95 5 ms
+    services   reset, enable, get_mesh, save_mesh and set_parameters from another process meanwhile: 200 ms
+    outputs    a window of 16 x 20,000 vertices with a subscriber in another process: ~/mesh 5 ms, ~/tracks 10 ms,
+               ~/markers 100 ms (build, serialise and hand to the middleware; median)
+    window     a window in the node, from its last image to all is published, over the same window in the library: 1.05
+
+Prints one row each; the exit status is 1 when a budget is not kept. A busy machine measures itself, not the node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scene
+import torch
+from running_node import RunningNode
+
+from attnchain_ros.node.camera import CameraModel
+from attnchain_ros.node.engine import RolloutEngine
+from attnchain_ros.node.parameters import NodeConfig, NodeSettings, PublishConfig
+from attnchain_ros.rollout import Rollout
+from attnchain_ros.rollout.window import CameraTrack, PointTracks, Window, WindowResult
+
+PARTS = ("callback", "outputs", "window")
+ACROSS, AROUND = 200, 100
+VERTICES, FRAMES, TRACKS = ACROSS * AROUND, 16, 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One budget and what was measured against it."""
+
+    name: str
+    budget: float
+    figure: float
+    unit: str
+    remark: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the figure is within the budget; one that could not be measured is not."""
+        return self.figure <= self.budget
+
+
+def measure_callback(folder: Path, args: argparse.Namespace) -> list[Row]:
+    """The image callback and, from another process, the services: while windows are computed."""
+    pictures = [scene.draw_frame(number, 1080, 1920) for number in range(12)]
+    messages = [
+        (scene.image_message(image, 0), scene.image_message(mask * np.uint8(255), 0)) for image, mask in pictures
+    ]
+    durations: list[float] = []
+    busy: list[float] = []
+    with RunningNode(_parameters(folder, args)) as running:
+        stop = threading.Event()
+
+        def film() -> None:
+            number, due = 0, time.monotonic()
+            while not stop.is_set():
+                image, mask = messages[number % len(messages)]
+                stamp = (number + 1) * scene.STEP_NS
+                running.session.inputs.mask.callback(scene.set_stamp(mask, stamp))
+                started, worked = time.perf_counter(), time.thread_time()
+                running.session.inputs.image.callback(scene.set_stamp(image, stamp))
+                ended, rested = time.perf_counter(), time.thread_time()
+                if running.session.buffer.accounts().in_flight:
+                    durations.append(ended - started)
+                    busy.append(rested - worked)
+                number, due = number + 1, due + 1 / 30
+                time.sleep(max(0.0, due - time.monotonic()))
+
+        camera = threading.Thread(target=film, daemon=True)
+        camera.start()
+        _wait(lambda: running.session.latest is not None, 300)
+        durations.clear()
+        busy.clear()
+        client = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("clients.py")), "services"],
+            env=running.environment, capture_output=True, text=True, timeout=280, check=False,
+        )  # fmt: skip
+        stop.set()
+        camera.join(10)
+        accounts = running.session.buffer.accounts()
+    if client.returncode:
+        raise RuntimeError(f"the services could not be called: {client.stderr[-2000:]}")
+    figures = f"median {1e3 * np.median(durations):.1f} ms, processor time p95 {1e3 * np.quantile(busy, 0.95):.1f} ms"
+    remark = f"{len(durations)} images, {figures}, stride {accounts.stride}"
+    rows = [Row("image callback 1920x1080 rgb8, p95", 5.0, 1e3 * float(np.quantile(durations, 0.95)), "ms", remark)]
+    for name, seconds in json.loads(client.stdout).items():
+        rows.append(Row(f"{name}, slowest answer", 200.0, 1e3 * max(seconds), "ms",
+                        f"{len(seconds)} calls, median {1e3 * float(np.median(seconds)):.1f} ms"))  # fmt: skip
+    return rows
+
+
+def measure_outputs(folder: Path, args: argparse.Namespace) -> list[Row]:
+    """What publishing one large window costs the worker, output by output."""
+    result = _large_result()
+    none = PublishConfig(**{item.name: False for item in dataclasses.fields(PublishConfig)})
+    rows = []
+    with RunningNode(_parameters(folder, args)) as running:
+        outputs = running.session.outputs
+        client = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("clients.py")), "listen"],
+            env=running.environment, stdin=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            for field, topic, budget in (
+                ("mesh", "mesh", 5.0),
+                ("tracks", "tracks", 10.0),
+                ("markers", "markers", 100.0),
+            ):
+                wanted = dataclasses.replace(none, **{field: True})
+                settings = NodeSettings(NodeConfig(publish=wanted, markers_rate_hz=1000.0))
+                name = f"{running.node.get_fully_qualified_name()}/{topic}"
+                _wait(lambda name=name: running.node.count_subscribers(name) > 0, 30)
+                laps = []
+                for number in range(25):
+                    stamped = dataclasses.replace(result, stamps_ns=result.stamps_ns + number * 10**9)
+                    started = time.perf_counter()
+                    outputs.publish(stamped, CameraModel(), scene.FRAME_ID, settings)
+                    laps.append(1e3 * (time.perf_counter() - started))
+                    time.sleep(0.1)  # a window takes longer still
+                remark = f"p95 {np.quantile(laps[5:], 0.95):.1f} ms"
+                rows.append(
+                    Row(f"~/{topic}, {FRAMES} x {VERTICES} vertices", budget, float(np.median(laps[5:])), "ms", remark)
+                )
+        finally:
+            client.communicate(timeout=20)
+    return rows
+
+
+def measure_window(folder: Path, args: argparse.Namespace) -> list[Row]:
+    """The same window in the node and in the library, in turns."""
+    parameters = _parameters(folder, args) | {"overflow_policy": "block", "max_gap_s": 0.0}
+    with RunningNode(parameters) as running:
+        settings = running.session.settings
+        frames = settings.rollout.frames
+        pictures = [scene.draw_frame(number, 256, 256) for number in range(frames)]
+        stamps = np.arange(1, frames + 1, dtype=np.int64) * scene.STEP_NS
+        messages = [(scene.image_message(image, int(stamp)), scene.image_message(mask * np.uint8(255), int(stamp)))
+                    for (image, mask), stamp in zip(pictures, stamps, strict=True)]  # fmt: skip
+        window = Window(np.stack([one for one, _ in pictures]), np.stack([one for _, one in pictures]), stamps)
+        # An engine of its own, only to load what the node has loaded.
+        library: Rollout = RolloutEngine(settings).rollout
+        inside, outside = [], []
+        for _ in range(args.windows + 1):
+            library.reset()
+            started = time.perf_counter()
+            library.run(window)
+            outside.append(time.perf_counter() - started)
+            running.session.buffer.reset("service")
+            done = running.session.buffer.accounts().used + frames
+            for image, mask in messages:
+                running.feed(image, mask)
+            started = time.perf_counter()
+            _wait(lambda done=done: running.session.buffer.accounts().used >= done, 300, step_s=0.005)
+            inside.append(time.perf_counter() - started)
+    ratios = np.array(inside[1:]) / np.array(outside[1:])  # the first of each warms up
+    seconds = f"medians {np.median(inside[1:]):.2f} s and {np.median(outside[1:]):.2f} s"
+    remark = f"{len(ratios)} pairs, {seconds}, fastest of each {min(inside[1:]) / min(outside[1:]):.3f}"
+    return [Row("window in the node / in the library", 1.05, float(np.median(ratios)), "", remark)]
+
+
+def _parameters(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "anchor_mesh": str(scene.write_anchor(folder / "anchor.ply")),
+        "output_dir": str(folder / "out"),
+        "device": args.device,
+        "weights": str(args.weights or ""),
+        "watchdog_s": 0.0,
+    }
+
+
+def _large_result() -> WindowResult:
+    """A window of FRAMES x VERTICES with TRACKS tracks."""
+    rng = np.random.default_rng(0)
+    across, around = np.meshgrid(np.arange(ACROSS), np.arange(AROUND))  # a torus of ACROSS * AROUND vertices
+    turn, tube = 2 * np.pi * across / ACROSS, 2 * np.pi * around / AROUND
+    ring = 0.7 + 0.25 * np.cos(tube)
+    points = np.stack([ring * np.cos(turn), 0.25 * np.sin(tube), ring * np.sin(turn)], axis=-1).reshape(-1, 3)
+    number = (around * ACROSS + across).ravel()
+    right = (around * ACROSS + (across + 1) % ACROSS).ravel()
+    below, beside = (number + ACROSS) % VERTICES, (right + ACROSS) % VERTICES
+    faces = np.concatenate([np.stack([number, below, right], 1), np.stack([right, below, beside], 1)]).astype(np.int32)
+    poses = np.tile(np.eye(4), (FRAMES, 1, 1))
+    poses[:, 2, 3] = 3.0
+    places = rng.normal(size=(FRAMES, TRACKS, 3)).astype(np.float32)
+    return WindowResult(
+        index=1, topology_id=0, stamps_ns=np.arange(1, FRAMES + 1, dtype=np.int64) * scene.STEP_NS, shared_first=False,
+        vertices=np.repeat(points[None].astype(np.float32), FRAMES, axis=0), faces=faces,
+        vertex_colors=rng.integers(0, 256, (len(points), 3)).astype(np.uint8),
+        confidence=np.ones(FRAMES, np.float32), landmark_vertices=np.arange(10), landmarks=places[:, :10],
+        landmark_valid=np.ones((FRAMES, 10), bool),
+        tracks=PointTracks(
+            ids=np.arange(TRACKS), points_px=places[..., :2], points_object=places, points_camera=places + 3,
+            visible=np.ones((FRAMES, TRACKS), bool), confidence=np.ones((FRAMES, TRACKS), np.float32),
+            colors=np.zeros((TRACKS, 3), np.uint8), face=np.zeros(TRACKS, np.int32),
+            barycentric=np.zeros((TRACKS, 3), np.float32),
+        ),
+        camera=CameraTrack(np.eye(3), True, poses, np.ones(FRAMES, bool), np.full(FRAMES, 50, np.int32),
+                           np.ones(FRAMES, np.float32)),
+        scale=1.0, metric=False, silhouette_iou=1.0,
+    )  # fmt: skip
+
+
+def _wait(condition: Any, timeout_s: float, step_s: float = 0.02) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {timeout_s:g} s in vain: see the node's log")
+        time.sleep(step_s)
+
+
+def print_table(rows: list[Row]) -> None:
+    """Name, budget, figure, verdict, remark."""
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        verdict = "pass" if row.kept else "FAIL"
+        budget, figure = f"{row.budget:g} {row.unit}", f"{row.figure:.3g} {row.unit}"
+        sys.stdout.write(f"{row.name:<{width}}  {budget:>8}  {figure:>9}  {verdict}  {row.remark}\n")
+
+
+def main() -> int:
+    """Measure and print; 1 when a budget is not kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part (callback: services too)")
+    parser.add_argument("--windows", type=int, default=5, help="pairs of windows compared (default 5)")
+    parser.add_argument("--weights", type=Path, help="checkpoint folder (default: the package's small one)")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    measure = {"callback": measure_callback, "outputs": measure_outputs, "window": measure_window}
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for part in args.only or PARTS:
+            rows += measure[part](Path(folder), args)
+    print_table(rows)
+    return 0 if all(row.kept for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Run a thousand windows through the real node and look at its memory: ``python benchmarks/soak.py [--windows 1000]``.
+
+The whole path: image and mask callbacks, frame buffer, worker, the real pipeline and every publisher with a subscriber.
+So that a window takes a fraction of a second, the checkpoint is a random one of a few thousand weights (or a folder
+given with ``--weights``). Every fifty windows the stamps jump back, a parameter changes, the chain is reset, or a
+mesh is saved. Prints one JSON line with the resident memory at the start (after five windows), after each tenth
+and at the end; the exit status is 1 if it grew by more than ``--limit`` MB after the first tenth, or a frame is not
+accounted for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+import scene
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Path as PathMessage
+from rclpy.parameter import Parameter
+from running_node import RunningNode
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from attnchain_ros.msg import AnimatedMesh, Tracks
+from attnchain_ros.node.statistics import memory_mb
+from attnchain_ros.srv import SaveMesh
+
+EVENT_EVERY = 50
+SIZE = (48, 64)
+QUICK = {
+    "sampling.steps": 1, "surface.grid": 16, "surface.coarse_grid": 8, "surface.n_surface": 128,
+    "surface.candidate_grid": 16, "encode_points": 128, "animation.landmarks": 16, "tracks.max_queries": 20,
+    "camera.iterations": 20, "reinforce.mode": "off",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a soak found; memory in MB of resident set after a garbage collection, ``curve_mb`` after each tenth."""
+
+    windows: int
+    failed: int
+    resets: int
+    seconds: float
+    start_mb: float
+    curve_mb: list[float]
+    tenth_mb: float
+    end_mb: float
+    frames_in: int
+    frames_used: int
+    frames_dropped: dict[str, int]
+    unaccounted: int
+    threads_left: int
+
+    @property
+    def growth_mb(self) -> float:
+        """From a tenth of the windows to the end."""
+        return self.end_mb - self.tenth_mb
+
+
+def soak(windows: int, weights: Path, folder: Path, settings: dict[str, Any] | None = None) -> Report:
+    """Run ``windows`` windows.
+
+    Args:
+        windows: how many, at least 10.
+        weights: checkpoint folder.
+        folder: for the anchor mesh and saved meshes.
+        settings: parameters, on top of QUICK.
+    """
+    parameters = {
+        **QUICK,
+        "weights": str(weights),
+        "device": "cpu",
+        "anchor_mesh": str(scene.write_anchor(folder / "anchor.ply", subdivisions=2)),
+        "output_dir": str(folder / "out"),
+        "overflow_policy": "block",
+        "path_length": 100,
+        "markers_rate_hz": 1000.0,
+        **(settings or {}),
+    }
+    pictures = [scene.draw_frame(number, *SIZE) for number in range(60)]
+    messages = [
+        (scene.image_message(image, 0), scene.image_message(mask * np.uint8(255), 0)) for image, mask in pictures
+    ]
+    empty = scene.image_message(np.zeros(SIZE, np.uint8), 0)
+    started = time.monotonic()
+    with RunningNode(parameters) as running:
+        listener = rclpy.create_node("listener")
+        running.executor.add_node(listener)
+        outputs = ((AnimatedMesh, "mesh"), (Tracks, "tracks_window"), (PointCloud2, "tracks"), (MarkerArray, "markers"),
+                   (PoseWithCovarianceStamped, "camera_pose"), (PathMessage, "camera_path"))  # fmt: skip
+        for kind, name in outputs:
+            listener.create_subscription(kind, f"{running.node.get_fully_qualified_name()}/{name}", _ignore, 10)
+        session = running.session
+        start_mb: float | None = None
+        curve_mb: list[float] = []
+        stamp = number = 0
+        done = events = 0
+        while done < windows:
+            image, mask = messages[number % len(messages)]
+            stamp, number = stamp + scene.STEP_NS, number + 1
+            running.session.inputs.mask.callback(scene.set_stamp(mask, stamp))
+            running.session.inputs.image.callback(scene.set_stamp(image, stamp))
+            done = session.statistics.snapshot(0.0).windows
+            if start_mb is None and done >= 5:
+                start_mb = _resident()
+            if done >= (len(curve_mb) + 1) * windows // 10:
+                curve_mb.append(round(_resident(), 1))
+                sys.stderr.write(f"{done} windows: {curve_mb[-1]} MB resident\n")
+            if done >= (events + 1) * EVENT_EVERY:
+                events += 1
+                stamp = _make_trouble(running, events, empty, stamp)
+        end_mb = _resident()
+        found = session.statistics.snapshot(0.0)
+        listener.destroy_node()
+    accounts = session.buffer.accounts()
+    dropped = sum(accounts.dropped.values())
+    return Report(
+        windows=found.windows,
+        failed=found.failed_windows,
+        resets=sum(accounts.resets.values()),
+        seconds=round(time.monotonic() - started, 1),
+        start_mb=round(start_mb or float("nan"), 1),
+        curve_mb=curve_mb,
+        tenth_mb=curve_mb[0],
+        end_mb=round(end_mb, 1),
+        frames_in=accounts.received,
+        frames_used=accounts.used,
+        frames_dropped=accounts.dropped,
+        unaccounted=accounts.received - accounts.used - dropped - accounts.in_flight - accounts.waiting,
+        threads_left=running.threads_left(),
+    )
+
+
+def _make_trouble(running: RunningNode, events: int, empty: Any, stamp: int) -> int:
+    """One of the things that happen to a node; returns the stamp to go on from."""
+    kind = events % 4
+    if kind == 0:
+        return 0  # a bag that starts again
+    if kind == 1:
+        running.node.set_parameters([Parameter("tracks.visibility_margin", value=0.02 + 0.001 * events)])
+    elif kind == 2:
+        running.session.buffer.reset("service")
+    else:
+        # An image whose mask is empty is dropped and told; then the mesh so far is written.
+        running.session.inputs.mask.callback(scene.set_stamp(empty, stamp + scene.STEP_NS // 2))
+        running.node._on_save_mesh(SaveMesh.Request(path="soak.glb", overwrite=True), SaveMesh.Response())
+    return stamp
+
+
+def _resident() -> float:
+    gc.collect()
+    # glibc keeps freed memory for each thread: what it could give back is not a leak.
+    ctypes.CDLL(None).malloc_trim(0)
+    return memory_mb()["resident"]
+
+
+def _ignore(message: Any) -> None:
+    """Taking messages is enough."""
+
+
+def main() -> int:
+    """Run and report."""
+    # torch's CPU library keeps up to 1024 compiled kernels, one for each new number of surface points: 20 to 40 KB a
+    # window until it is full (some 40 MB). That is no leak, and would hide one.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--windows", type=int, default=1000, help="how many (default 1000)")
+    parser.add_argument("--weights", type=Path, help="checkpoint folder (default: a tiny random one)")
+    parser.add_argument("--limit", type=float, default=10.0, help="MB of growth after a tenth (default 10)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = args.weights
+        if weights is None:
+            sys.path.insert(0, str(Path(__file__).parents[1] / "test"))
+            from tiny import write_tiny_checkpoint
+
+            weights = write_tiny_checkpoint(folder / "tiny")
+        report = soak(args.windows, weights, folder)
+    sys.stdout.write(json.dumps(asdict(report)) + "\n")
+    return 1 if report.growth_mb > args.limit or report.unaccounted or report.threads_left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

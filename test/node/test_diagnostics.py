@@ -1,0 +1,73 @@
+"""What the status says: every figure, and when it is a warning."""
+
+from __future__ import annotations
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from attnchain_ros.node.diagnostics import status_message
+from attnchain_ros.node.frame_buffer import BufferConfig, FrameBuffer
+from attnchain_ros.node.statistics import Statistics
+
+pytestmark = pytest.mark.ros
+
+
+def status_of(statistics: Statistics, now_s: float, state: str = "active", silence: str = "") -> DiagnosticStatus:
+    accounts = FrameBuffer(BufferConfig()).accounts()
+    return status_message("/robot/attnchain_node", state, silence, accounts, statistics.snapshot(now_s))
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    return {item.key: item.value for item in status.values}
+
+
+def test_all_figures_are_there():
+    statistics = Statistics()
+    for number in range(11):
+        statistics.image(100.0 + 0.1 * number, 0.002)
+    for number, seconds in enumerate((1.0, 2.0, 3.0)):
+        statistics.window(100.0 + 2 * number, seconds, seconds + 1, 0.01, {"denoising": 0.5})
+    status = status_of(statistics, 105.0)
+    assert status.level == DiagnosticStatus.OK and status.name == "robot/attnchain_node"
+    found = values(status)
+    expected = {
+        "state": "active",
+        "images per second": "10",
+        "image callback p95 [ms]": "2",
+        "windows per second": "0.5",
+        "windows": "3",
+        "windows failed": "0",
+        "window p50 [s]": "2",
+        "window p95 [s]": "2.9",
+        "delay of the newest frame p50 [s]": "3",
+        "delay of the newest frame p95 [s]": "3.9",
+        "publishing p95 [ms]": "10",
+        "frames in": "0",
+        "frames waiting": "0",
+        "stride": "1",
+        "time: denoising [s]": "0.5",
+        "last error": "",
+    }
+    assert {key: found[key] for key in expected} == expected
+    assert float(found["memory: resident [MB]"]) > 10
+
+
+def test_a_failed_window_warns_for_a_while_and_stays_counted():
+    statistics = Statistics()
+    statistics.failed(100.0, "MaskError: all masks are empty")
+    soon, later = status_of(statistics, 110.0), status_of(statistics, 140.0)
+    assert soon.level == DiagnosticStatus.WARN
+    assert "1 failed, the last 10 s ago: MaskError: all masks are empty" in soon.message
+    assert later.level == DiagnosticStatus.OK and "1 failed" in later.message
+    assert values(later)["windows failed"] == "1" and values(later)["last error"] == "MaskError: all masks are empty"
+
+
+def test_silence_is_stale_and_told():
+    status = status_of(Statistics(), 0.0, silence="no image for 5 s: nothing publishes /image")
+    assert status.level == DiagnosticStatus.STALE and "nothing publishes /image" in status.message
+
+
+def test_an_unconfigured_node_tells_its_state_and_memory():
+    status = status_message("/n", "unconfigured", "", None, None)
+    assert status.level == DiagnosticStatus.OK and status.message == "unconfigured"
+    assert "frames in" not in values(status) and "memory: resident [MB]" in values(status)
