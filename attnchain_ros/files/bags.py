@@ -27,6 +27,7 @@ COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 TOLERANCE_NS = 20_000_000
 """Largest difference between the stamps of an image and of its mask or depth."""
+_STORAGES = ("mcap", "sqlite3")
 MAX_GAP_S = 2.0
 """A longer time between two images starts a new chain, as in the node."""
 
@@ -196,11 +197,15 @@ class BagSource(FrameSource):
         size = image.shape[:2]
         found = masks.nearest(stamp)
         if found is not None:
-            mask = instance_mask(_decode_named(found, str(self.topics.mask), number).raw, self.mask_instance)
+            raw = _decode_named(found, str(self.topics.mask), number).raw
+            with _naming(f"{self.topics.mask}, image {number}"):
+                mask = instance_mask(raw, self.mask_instance)
             self._check_size(mask, size, str(self.topics.mask), number)
         found = depths.nearest(stamp)
         if found is not None:
-            depth = depth_metres(_decode_named(found, str(self.topics.depth), number).raw)
+            raw = _decode_named(found, str(self.topics.depth), number).raw
+            with _naming(f"{self.topics.depth}, image {number}"):
+                depth = depth_metres(raw)
             self._check_size(depth, size, str(self.topics.depth), number)
         straight = self.cameras[chain].undistorter
         if straight is not None:
@@ -223,7 +228,8 @@ class BagSource(FrameSource):
             self._tell(f"{self.path.name} has no camera_info: the focal length is assumed")
             return BagCamera(frame_id)
         roi, binning = numbers.roi, (int(numbers.binning_x), int(numbers.binning_y))
-        matrix = camera_info_matrix(np.asarray(numbers.k), None, (int(roi.x_offset), int(roi.y_offset)), binning)
+        with _naming(str(self.topics.camera_info)):
+            matrix = camera_info_matrix(np.asarray(numbers.k), None, (int(roi.x_offset), int(roi.y_offset)), binning)
         if matrix is None:
             self._tell(f"the camera_info of {self.path.name} is not calibrated (K[0] = 0): the focal length is assumed")
             return BagCamera(frame_id)
@@ -237,7 +243,8 @@ class BagSource(FrameSource):
                 f"{self.topics.camera_info} is for {told[1]}x{told[0]} pixels, the images on {self.topics.image} are "
                 f"{size[1]}x{size[0]}: record the camera_info that belongs to the images"
             )
-        undistorter = Undistorter(matrix, np.asarray(numbers.d), numbers.distortion_model, (size[0], size[1]))
+        with _naming(str(self.topics.camera_info)):
+            undistorter = Undistorter(matrix, np.asarray(numbers.d), numbers.distortion_model, (size[0], size[1]))
         if not undistorter.active:
             return BagCamera(frame_id, matrix)
         return BagCamera(frame_id, undistorter.K, undistorter)
@@ -369,22 +376,27 @@ def _open(path: Path) -> Iterator[AnyReader]:
     # Damaged bags fail in as many ways as there are storages, YAML, compression and CDR readers below.
     except Exception as error:
         raise FileFormatError(
-            f"bag {path} cannot be read: {type(error).__name__}: {error}; {_promised_topics(path)}. "
-            "Copy it again if it was cut short, or try 'ros2 bag reindex'"
+            f"bag {path} cannot be read: {type(error).__name__}: {error}; {_promise(path)}"
         ) from error
 
 
-def _promised_topics(path: Path) -> str:
-    """What a damaged bag's metadata.yaml says that it holds."""
+def _promise(path: Path) -> str:
+    """What the metadata.yaml of a bag that cannot be read says of it, and what to do."""
+    repair = "Copy it again if it was cut short, or try 'ros2 bag reindex'"
     try:
-        information = yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))
-        topics = [
-            entry["topic_metadata"] for entry in information["rosbag2_bagfile_information"]["topics_with_message_count"]
+        information = yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))[
+            "rosbag2_bagfile_information"
         ]
+        topics = [entry["topic_metadata"] for entry in information["topics_with_message_count"]]
         listed = ", ".join(sorted(f"{topic['name']} ({topic['type']})" for topic in topics))
+        storage, compression = information["storage_identifier"], information.get("compression_format", "")
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return "its metadata.yaml cannot be read either"
-    return f"its metadata.yaml names {listed or 'no topics'}"
+        return f"its metadata.yaml cannot be read either. {repair}"
+    if storage not in _STORAGES:
+        repair = f"It is stored as {storage!r}, wanted {' or '.join(_STORAGES)}: 'ros2 bag convert' writes one"
+    elif compression not in ("", "zstd"):
+        repair = f"It is compressed as {compression!r}, wanted zstd or nothing: 'ros2 bag convert' writes one"
+    return f"its metadata.yaml names {listed or 'no topics'}. {repair}"
 
 
 def _messages(reader: AnyReader, topic: str) -> Iterator[tuple[Any, int]]:
@@ -399,12 +411,19 @@ def _stamp(message: Any) -> int:
 
 def _decode_named(message: Any, topic: str, number: int) -> DecodedImage:
     """Decode either image message; errors tell the topic and the number of the image."""
-    try:
+    with _naming(f"{topic}, image {number}"):
         if message.__msgtype__ == COMPRESSED_TYPE:
             return decode_compressed(message.format, message.data)
         big = bool(message.is_bigendian)
         return decode_image(
             message.encoding, int(message.height), int(message.width), int(message.step), big, message.data
         )
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Errors about input get told what of the bag they are about."""
+    try:
+        yield
     except InputError as error:
-        raise type(error)(f"{topic}, image {number}: {error}") from error
+        raise type(error)(f"{what}: {error}") from error

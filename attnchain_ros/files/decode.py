@@ -65,7 +65,7 @@ def decode_image(
         is_bigendian: byte order of 16 and 32 bit values.
         data: the bytes, at least ``step`` times the number of rows.
     Returns:
-        arrays that own their memory.
+        arrays that may look into ``data`` instead of copying it (6 MB for rgb8 of 1920 x 1080): leave it as it is.
     Raises:
         FileFormatError: the encoding is not one of those above (named in the message).
         ShapeError: ``step`` or the amount of data does not fit the size, or the size does not fit the encoding.
@@ -184,7 +184,7 @@ def _rows(
     data: bytes | bytearray | memoryview | np.ndarray,
     dtype: type[np.generic],
 ) -> np.ndarray:
-    """[rows, columns] values in native byte order, copied out of rows of ``step`` bytes."""
+    """[rows, columns] values in native byte order out of rows of ``step`` bytes; copied only where they must be."""
     wire = np.dtype(dtype).newbyteorder(">" if is_bigendian else "<")
     least = columns * wire.itemsize
     if step < least:
@@ -196,9 +196,11 @@ def _rows(
     whole = flat[: step * rows]
     if len(whole) < step * rows:
         whole = np.concatenate([whole, np.zeros(step * rows - len(whole), np.uint8)])
-    # copy() also makes rows contiguous; astype only turns the bytes of a foreign order.
-    values: np.ndarray = whole.reshape(rows, step)[:, :least].copy().view(wire).astype(dtype, copy=False)
-    return values
+    # Rows without padding are contiguous already; astype only turns the bytes of a foreign order.
+    values: np.ndarray = np.ascontiguousarray(whole.reshape(rows, step)[:, :least])
+    if values.ctypes.data % wire.itemsize:
+        values = values.copy()
+    return values.view(wire).astype(dtype, copy=False)
 
 
 def _check_even(encoding: str, **sizes: int) -> None:

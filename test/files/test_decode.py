@@ -111,14 +111,6 @@ def test_the_padding_of_the_last_row_may_be_missing() -> None:
     np.testing.assert_array_equal(found.rgb, RGB)
 
 
-def test_result_does_not_alias_the_message() -> None:
-    data = bytearray(RGB.tobytes())
-    found = decode_image("rgb8", 2, 4, 12, False, data)
-    data[:] = bytes(len(data))
-    np.testing.assert_array_equal(found.rgb, RGB)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_compressed_images(suffix: str) -> None:
     flat = np.full((16, 16, 3), (10, 60, 200), np.uint8)
     data = cv2.imencode(suffix, flat)[1].tobytes()
@@ -159,3 +151,12 @@ def test_refusals_name_the_cause() -> None:
         instance_mask(RGB)
     with pytest.raises(ShapeError, match="depth has shape"):
         depth_metres(ALPHA)
+
+
+def test_a_picture_without_padding_is_not_copied():
+    data = bytearray(range(24))
+    found = decode_image("rgb8", 2, 4, 12, False, memoryview(data))
+    assert np.shares_memory(found.rgb, np.frombuffer(data, np.uint8))
+    padded = decode_image("rgb8", 2, 3, 12, False, memoryview(data))
+    assert not np.shares_memory(padded.rgb, np.frombuffer(data, np.uint8))
+    assert padded.rgb.flags.c_contiguous
