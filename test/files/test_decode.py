@@ -111,6 +111,7 @@ def test_the_padding_of_the_last_row_may_be_missing() -> None:
     np.testing.assert_array_equal(found.rgb, RGB)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_compressed_images(suffix: str) -> None:
     flat = np.full((16, 16, 3), (10, 60, 200), np.uint8)
     data = cv2.imencode(suffix, flat)[1].tobytes()
