@@ -134,6 +134,8 @@ def test_devices_and_dtypes() -> None:
         choose_dtype("int8", torch.device("cpu"))
     with pytest.raises(ConfigError, match="unknown device 'gpu'"):
         choose_device("gpu")
+    with pytest.raises(ConfigError, match="device 'meta' is not supported"):
+        choose_device("meta")
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="sees no CUDA device"):
             choose_device("cuda")

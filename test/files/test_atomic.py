@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from attnchain_ros.errors import FileFormatError, InputError
-from attnchain_ros.files.atomic import folder_then_rename, inside, write_bytes, write_then_rename
+from attnchain_ros.files.atomic import (
+    folder_then_rename,
+    inside,
+    make_folder,
+    remove_empty,
+    write_bytes,
+    write_then_rename,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
@@ -85,3 +92,16 @@ def test_a_neighbour_with_the_same_beginning_is_outside(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="leads out"):
         inside(tmp_path / "out", tmp_path / "out2" / "b.glb")
+
+
+def test_folders_made_in_vain_go_again_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    made = make_folder(tmp_path / "old" / "new" / "deep")
+    assert made == [tmp_path / "old" / "new" / "deep", tmp_path / "old" / "new"]
+    assert make_folder(made[0]) == []
+    (tmp_path / "old" / "new" / "kept").write_text("kept")
+    remove_empty(made)
+    assert [path.name for path in (tmp_path / "old" / "new").iterdir()] == ["kept"]
+    with pytest.raises(RuntimeError), folder_then_rename(tmp_path / "a" / "b" / "bag", overwrite=False):
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]

@@ -139,9 +139,9 @@ def test_each_is_said_and_the_same_node_goes_on(client: Client, tmp_path: Path):
         good_frame()
         frames = 2 + 2 * len(INFOS) + 2
         client.wait_until(lambda: len(mesh) == frames - 1, f"{frames - 1} windows of two frames that share one")
-        figures = {item.key: item.value for item in status[-1].values}
         client.wait_until(
-            lambda: {item.key: item.value for item in status[-1].values}["frames used"] == str(frames), "the accounts"
+            lambda: status and {item.key: item.value for item in status[-1].values}["frames used"] == str(frames),
+            "the accounts",
         )
         figures = {item.key: item.value for item in status[-1].values}
         assert figures["dropped: undecodable"] == str(3 * len(IMAGES))

@@ -213,3 +213,19 @@ def test_options_of_the_checkpoint_can_be_overruled(backbone: Backbone) -> None:
     assert config_for(backbone, {"sampling.anchor_noise": 0.0}).sampling.anchor_noise == 0.0
     with pytest.raises(ConfigError, match="unknown option 'stepz'"):
         config_for(backbone, {"sampling.stepz": 3})
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"readout.layers": "99"}, r"readout.layers names \[99\], this network has"),
+        ({"readout.steps": "4"}, r"readout.steps names \[4\], this network has \[0, 1, 2, 3\]"),
+        ({"surface.candidate_grid": 48}, "candidate_grid.* is 48 and surface.coarse_grid 16: their ratio"),
+        ({"anchor_rotation_deg": "x"}, "wanted three angles"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_the_first_window(
+    backbone: Backbone, options: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        Rollout(backbone, config_for(backbone, options))
