@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,8 +111,27 @@ def soft_argmax(scores: Tensor, grid: int) -> Tensor:
     return torch.stack([x, y], dim=-1)
 
 
+def hard_argmax(scores: Tensor, grid: int) -> Tensor:
+    """Place of the best patch, as Eq. 6 has it: its centre; the first one where scores are equal.
+
+    Args and returns as for ``soft_argmax``.
+    Twin: ``reference.tracks2d.hard_argmax``.
+
+    >>> hard_argmax(torch.tensor([0.0, 0, 0, 0, 0, 1, 0, 0, 0]), 3).tolist()
+    [2.0, 1.0]
+    """
+    check_shape("scores", scores, "... P", "flatten the patches, row-major", P=grid * grid)
+    best = widen(scores).argmax(dim=-1)
+    return torch.stack([best % grid, best // grid], dim=-1).float()
+
+
 def track_patches(
-    queries_px: np.ndarray, token_tokens: Tensor, token_patches: Tensor, crop: Crop, anchor_index: int
+    queries_px: np.ndarray,
+    token_tokens: Tensor,
+    token_patches: Tensor,
+    crop: Crop,
+    anchor_index: int,
+    locate: Callable[[Tensor, int], Tensor] = soft_argmax,
 ) -> PatchTracks:
     """Track pixels of the anchor frame through a window with the attention of Stage I (Eq. 6).
 
@@ -124,6 +144,7 @@ def track_patches(
         token_patches: [F, N, P] cross-attention of each frame's tokens over its patches, class token dropped.
         crop: the crop that all frames were encoded from.
         anchor_index: the anchor frame.
+        locate: from scores [Q, P] to places [Q, 2]: ``soft_argmax`` or ``hard_argmax``.
     Returns:
         places and scores.
     Raises:
@@ -149,7 +170,7 @@ def track_patches(
     # One frame at a time: the scores of all frames together would be F * Q * P numbers.
     for frame in range(axes["F"]):
         scores = patch_scores(rows, token_tokens[frame], token_patches[frame])
-        found = soft_argmax(scores, grid).cpu().numpy().astype(np.float64)
+        found = locate(scores, grid).cpu().numpy().astype(np.float64)
         points[frame, asked] = crop.patch_to_full(found + offset, grid)
         score[frame, asked] = scores.amax(dim=-1).cpu().numpy()
     points[anchor_index, asked] = queries[asked]

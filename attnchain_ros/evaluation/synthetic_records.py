@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class _Made:
-    """An animated mesh [F, V, 3] or tracks of one method, and the seconds they took."""
+class AnimatedMesh:
+    """An animated mesh [F, V, 3] of one method, and the seconds it took."""
 
     vertices: np.ndarray
     seconds: float
@@ -53,6 +53,7 @@ def clip_records(
     anchor_is_true: bool,
     config: ActionBenchConfig,
     device: str = "cpu",
+    meshes: dict[str, AnimatedMesh] | None = None,
 ) -> list[Record]:
     """Every benchmark's figures that a clip allows.
 
@@ -67,11 +68,12 @@ def clip_records(
         anchor_is_true: the anchor is the true mesh; otherwise the baselines' anchor is first laid onto the true
             surface of the first frame, since they have no object frame to be in.
         config: points and steps.   device: of the alignment.
+        meshes: from ``animated_meshes`` of the same arguments, where they are there already.
     Returns:
         a record for the method and for every baseline.
     """
     found = rolled.motion
-    meshes = _meshes(rolled, truth, anchor_is_true)
+    meshes = animated_meshes(rolled, truth, anchor_is_true) if meshes is None else meshes
     clouds = true_clouds(truth, config.points)
     windows = split_frames(len(found.vertices), window_frames)
     records = {
@@ -97,21 +99,23 @@ def clip_records(
     kept = np.flatnonzero(true.on_object & true.visible[0])
     if not len(kept):
         return list(records.values())
-    for method, points in _tracks_3d(found, meshes, truth, kept).items():
+    places = found.points_px[0, kept]
+    points_3d = {OURS: found.points_world[:, kept]}
+    for method, made in meshes.items():
+        if method != OURS:
+            points_3d[method] = world_tracks(made.vertices, found.faces, truth, places)
+    for method, points in points_3d.items():
         scores = score_worldtrack(points, true.points_world[:, kept], true.visible[:, kept])
         record = records[method]
         records[method] = replace(record, figures={**record.figures, **worldtrack_figures(scores)})
-    places = found.points_px[0, kept]
     followers: dict[str, Callable[[], Tracks]] = {
         OURS: lambda: Tracks(found.points_px[:, kept], found.points_visible[:, kept]),
-        STILL_POINTS: lambda: still_tracks(places, len(images)),
-        DENSE: lambda: dense_flow_tracks(images, places),
-        SPARSE: lambda: sparse_flow_tracks(images, places),
+        **baseline_followers(images, places),
     }
     for method, follow in followers.items():
         tracks, seconds = _timed(follow)
         record = records.get(method, Record(item, method, seconds=seconds))
-        records[method] = replace(record, figures={**record.figures, **_tapvid(tracks, true, kept, truth.size)})
+        records[method] = replace(record, figures={**record.figures, **track_figures(tracks, true, kept, truth.size)})
     return list(records.values())
 
 
@@ -124,23 +128,36 @@ def true_clouds(truth: TrueMotion, count: int) -> TrueClouds:
     return TrueClouds(points, normals)
 
 
-def _meshes(rolled: Rolled, truth: TrueMotion, anchor_is_true: bool) -> dict[str, _Made]:
+def animated_meshes(rolled: Rolled, truth: TrueMotion, anchor_is_true: bool) -> dict[str, AnimatedMesh]:
     """The method's animated mesh and those of the baselines that start from its anchor."""
     found = rolled.motion
-    frames = len(found.vertices)
-    rest = found.vertices[0] if anchor_is_true else _laid_on(found, truth)
+    rest = found.vertices[0] if anchor_is_true else lay_on_truth(found, truth)
+    meshes = {OURS: AnimatedMesh(found.vertices, sum(rolled.seconds))}
+    return meshes | {method: AnimatedMesh(*_timed(animate)) for method, animate in baseline_meshes(rest, truth).items()}
+
+
+def baseline_meshes(rest: np.ndarray, truth: TrueMotion) -> dict[str, Callable[[], np.ndarray]]:
+    """What animates the mesh of the first frame [V, 3] to [F, V, 3], by the baseline's name."""
     rng = np.random.default_rng(_SAMPLE_SEED)
     samples = [sample_surface(frame, truth.faces, _ICP_POINTS, rng)[0] for frame in truth.vertices]
-    baselines: dict[str, Callable[[], np.ndarray]] = {
-        STILL: lambda: still_vertices(rest, frames),
+    return {
+        STILL: lambda: still_vertices(rest, len(truth.vertices)),
         NEAREST: lambda: nearest_vertices(rest, truth.vertices, truth.faces),
         RIGID: lambda: rigid_vertices(rest, samples),
     }
-    meshes = {OURS: _Made(found.vertices, sum(rolled.seconds))}
-    return meshes | {method: _Made(*_timed(animate)) for method, animate in baselines.items()}
 
 
-def _laid_on(found: FoundMotion, truth: TrueMotion) -> np.ndarray:
+def baseline_followers(images: np.ndarray, queries_px: np.ndarray) -> dict[str, Callable[[], Tracks]]:
+    """What follows pixels [Q, 2] of the first of the images [F, H, W, 3] in 2D, by the baseline's name."""
+    return {
+        STILL_POINTS: lambda: still_tracks(queries_px, len(images)),
+        DENSE: lambda: dense_flow_tracks(images, queries_px),
+        SPARSE: lambda: sparse_flow_tracks(images, queries_px),
+    }
+
+
+def lay_on_truth(found: FoundMotion, truth: TrueMotion) -> np.ndarray:
+    """[V, 3] float32 the mesh found in the first frame, laid onto the true surface by a similarity."""
     rng = np.random.default_rng(_SAMPLE_SEED)
     ours = sample_surface(found.vertices[0], found.faces, _ICP_POINTS, rng)[0]
     true = sample_surface(truth.vertices[0], truth.faces, _ICP_POINTS, rng)[0]
@@ -150,7 +167,7 @@ def _laid_on(found: FoundMotion, truth: TrueMotion) -> np.ndarray:
 def _mesh_record(
     item: str,
     method: str,
-    made: _Made,
+    made: AnimatedMesh,
     faces: np.ndarray,
     clouds: TrueClouds,
     windows: list[range],
@@ -164,21 +181,15 @@ def _mesh_record(
     return Record(item, method, {**cloud_figures(scores), "drift": drift}, curves, seconds=made.seconds)
 
 
-def _tracks_3d(
-    found: FoundMotion, meshes: dict[str, _Made], truth: TrueMotion, kept: np.ndarray
-) -> dict[str, np.ndarray]:
-    """[F, Q, 3] in the first camera: the method's own, and the baselines' where the true first camera sees them."""
-    tracks = {OURS: found.points_world[:, kept]}
+def world_tracks(vertices: np.ndarray, faces: np.ndarray, truth: TrueMotion, queries_px: np.ndarray) -> np.ndarray:
+    """[F, Q, 3] a baseline's 3D tracks in the true first camera: pixels [Q, 2] of frame 0 laid onto its mesh."""
     first = truth.camera_from_object[0]
-    for method, made in meshes.items():
-        if method != OURS:
-            posed = to_camera(made.vertices[:1], first)[0]
-            face, weights = intersect_pixels(posed, found.faces, truth.intrinsics, found.points_px[0, kept])
-            tracks[method] = to_camera(carry_points(made.vertices, found.faces, face, weights), first)
-    return tracks
+    face, weights = intersect_pixels(to_camera(vertices[:1], first)[0], faces, truth.intrinsics, queries_px)
+    return to_camera(carry_points(vertices, faces, face, weights), first)
 
 
-def _tapvid(tracks: Tracks, true: TrueTracks, kept: np.ndarray, size: tuple[int, int]) -> dict[str, float | None]:
+def track_figures(tracks: Tracks, true: TrueTracks, kept: np.ndarray, size: tuple[int, int]) -> dict[str, float | None]:
+    """TAP-Vid's figures of tracks [F, n] of those of the true tracks that are ``kept`` [n], queried in frame 0."""
     first = np.zeros(len(kept), np.int64)
     found, truth = to_raster(tracks.points_px, size), to_raster(true.points_px[:, kept], size)
     return tapvid_figures(score_tapvid(found, tracks.visible, truth, true.visible[:, kept], first))

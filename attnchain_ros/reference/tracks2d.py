@@ -37,6 +37,18 @@ def soft_argmax(scores: np.ndarray, grid: int) -> np.ndarray:
     return np.array(places, dtype=np.float64)
 
 
+def hard_argmax(scores: np.ndarray, grid: int) -> np.ndarray:
+    """[Q, P] to (column, row) [Q, 2] of the best patch, the first of equals, looked for one by one."""
+    places = []
+    for line in scores:
+        best = 0
+        for patch in range(grid * grid):
+            if float(line[patch]) > float(line[best]):
+                best = patch
+        places.append((float(best % grid), float(best // grid)))
+    return np.array(places, dtype=np.float64)
+
+
 def track_patches(
     queries_px: np.ndarray, token_tokens: np.ndarray, token_patches: np.ndarray, crop: Crop, anchor_index: int
 ) -> np.ndarray:

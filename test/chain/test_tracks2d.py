@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from attnchain_ros.camera.crop import Crop
-from attnchain_ros.chain.tracks2d import first_hop, grid_side, patch_scores, soft_argmax, track_patches
+from attnchain_ros.chain.tracks2d import (
+    first_hop,
+    grid_side,
+    hard_argmax,
+    patch_scores,
+    soft_argmax,
+    track_patches,
+)
 from attnchain_ros.errors import InputError, ShapeError
 from attnchain_ros.reference import tracks2d as twin
 
@@ -105,3 +112,15 @@ def test_bad_input_is_named() -> None:
         grid_side(257)
     with pytest.raises(InputError, match="anchor_index is 2, wanted 0 to 1"):
         track_patches(np.zeros((1, 2)), torch.zeros(2, 3, 3), torch.zeros(2, 3, 4), CROP, 2)
+
+
+def test_hard_argmax_against_twin_and_as_a_way_to_locate() -> None:
+    rng = np.random.default_rng(3)
+    scores = torch.from_numpy(rng.integers(0, 6, (20, 16)).astype(np.float32))  # many are equal: the first one counts
+    assert np.array_equal(hard_argmax(scores, 4).numpy(), twin.hard_argmax(scores.numpy(), 4))
+    token_tokens, token_patches = attention(rng, 2, 5, 5), attention(rng, 2, 5, 16)
+    queries = CROP.patch_centers_full(4)
+    tracks = track_patches(queries, token_tokens, token_patches, CROP, 0, hard_argmax)
+    step = CROP.side / 4
+    places = (tracks.points_px[1] - [CROP.x0, CROP.y0]) / step - 0.5
+    np.testing.assert_allclose(places, np.rint(places), atol=1e-4)  # float32 pixels; centres stay centres

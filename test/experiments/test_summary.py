@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from attnchain_ros.evaluation.records import OURS
+from attnchain_ros.evaluation.synthetic_records import RIGID
+from attnchain_ros.experiments import summary
+from attnchain_ros.experiments.bench import Bench, Task
+from attnchain_ros.experiments.rows import Row, select
+
+
+def test_both_anchors_and_all_methods(bench: Bench) -> None:
+    rows = summary.run(bench, Task("summary", "unseen", 0))
+    assert [row.failure for row in rows] == [""] * len(rows)
+    for table in (summary.GIVEN, summary.IMAGE):
+        own = {row.setting: row.figures for row in select(rows, table=table)}
+        assert len(own) == 7
+        assert own[OURS]["cd_4d"] is not None and own[RIGID]["last_all"] is not None
+        assert own[RIGID]["still_last_all"] == own["mesh that stays still"]["last_all"]
+    assert select(rows, table=summary.GIVEN)[0].family == "lamp"
+    text = "\n".join(summary.describe(bench, rows).lines)
+    assert "| unseen | 1 of 1 |" in text and "split unseen" in text
+
+
+def test_ratios_are_by_family_and_pooled() -> None:
+    def row(clip: int, family: str, setting: str, moved: float, still: float) -> Row:
+        return Row("test", clip, family, summary.GIVEN, setting, {"last_moved": moved, "still_last_moved": still})
+
+    rows = [row(0, "creature", OURS, 1.0, 2.0), row(1, "door", OURS, 1.0, 8.0), row(1, "door", RIGID, 4.0, 8.0)]
+    lines = summary.ratio_lines(rows, {"all": lambda row: True, "creatures": lambda row: row.family == "creature"})
+    assert lines[2].startswith("| all | 2 of 2 | **0.200** | - | - | **0.500** |")
+    assert lines[3].startswith("| creatures | 1 of 1 | **0.500** | - | - | - |")
+
+
+@pytest.mark.parametrize(
+    ("ours", "told"),
+    [
+        (0.2, "better than rigid ICP (0.3); not better than nothing."),
+        (0.4, "better than nothing; not better than rigid ICP (0.3)."),
+    ],
+)
+def test_the_sentence_says_what_is_beaten(ours: float, told: str) -> None:
+    rows = [Row("test", 0, "door", "t", name, {"last_moved": value}) for name, value in ((OURS, ours), (RIGID, 0.3))]
+    assert summary.beaten_sentence(rows).endswith(told)
+    assert summary.beaten_sentence(rows[1:]) == "No clip has an error on points that moved."
