@@ -55,6 +55,7 @@ def decode_image(
     step: int,
     is_bigendian: bool,
     data: bytes | bytearray | memoryview | np.ndarray,
+    colours: bool = True,
 ) -> DecodedImage:
     """Decode the fields of a ``sensor_msgs/Image``; no message class is needed.
 
@@ -64,6 +65,7 @@ def decode_image(
         step: bytes from one row to the next; padding at the row's end is skipped.
         is_bigendian: byte order of 16 and 32 bit values.
         data: the bytes, at least ``step`` times the number of rows.
+        colours: make a colour image out of grey values; masks need none.
     Returns:
         arrays that may look into ``data`` instead of copying it (6 MB for rgb8 of 1920 x 1080): leave it as it is.
     Raises:
@@ -82,7 +84,7 @@ def decode_image(
         return DecodedImage(np.ascontiguousarray(colours), mask, raw)
     if kind in _GREY:
         raw = _rows(encoding, height, width, step, is_bigendian, data, np.uint8)
-        return DecodedImage(np.repeat(raw[..., None], 3, axis=2), None, raw)
+        return DecodedImage(np.repeat(raw[..., None], 3, axis=2) if colours else None, None, raw)
     if kind in _RAW:
         return DecodedImage(None, None, _rows(encoding, height, width, step, is_bigendian, data, _RAW[kind]))
     if kind in _YUV422:

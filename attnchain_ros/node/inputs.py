@@ -31,8 +31,8 @@ def stamp_ns(message: Any) -> int:
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
-def decode_message(message: Image | CompressedImage) -> DecodedImage:
-    """The picture in a message.
+def decode_message(message: Image | CompressedImage, colours: bool = True) -> DecodedImage:
+    """The picture in a message; without ``colours`` a grey one need not be turned into colours.
 
     Raises:
         InputError: encoding, sizes or bytes cannot be used.
@@ -46,6 +46,7 @@ def decode_message(message: Image | CompressedImage) -> DecodedImage:
         message.step,
         bool(message.is_bigendian),
         memoryview(message.data),
+        colours,
     )
 
 
@@ -248,7 +249,7 @@ class Inputs:
         try:
             if isinstance(message, CompressedImage) and is_jpeg(message.data):
                 raise FileFormatError("a JPEG blurs the edges of a mask: publish masks as PNG")
-            mask = instance_mask(decode_message(message).raw, self._instance_id())
+            mask = instance_mask(decode_message(message, colours=False).raw, self._instance_id())
         except InputError as error:
             self._complain(f"mask: {_kind_of(message)} {type(error).__name__}", f"mask refused: {error}")
             return
@@ -256,7 +257,7 @@ class Inputs:
 
     def _on_depth(self, message: Image) -> None:
         try:
-            self._depths.add(stamp_ns(message), depth_metres(decode_message(message).raw))
+            self._depths.add(stamp_ns(message), depth_metres(decode_message(message, colours=False).raw))
         except InputError as error:
             self._complain(f"depth: {_kind_of(message)} {type(error).__name__}", f"depth refused: {error}")
 
