@@ -24,6 +24,7 @@ from .replaying import PLAYER
 from .settling import wait_for_subscribers
 
 _POLL_S = 0.1
+_ASK_AGAIN_S = 5.0
 
 
 def service_type(name: str) -> type[Any]:
@@ -86,11 +87,16 @@ def _wait(condition: Callable[[], bool], otherwise: str, timeout_s: float) -> No
 
 
 def _call(node: Node, client: Any, request: Any, timeout_s: float) -> Any:
-    future = client.call_async(request)
-    rclpy.spin_until_future_complete(node, future, timeout_sec=timeout_s)
-    if not future.done():
-        raise AttnChainError(f"{client.srv_name} did not answer within {timeout_s:g} s")
-    return future.result()
+    """The answer to a request that may be made twice: a server that has not found the client yet drops its answer."""
+    end = time.monotonic() + timeout_s
+    while True:
+        future = client.call_async(request)
+        rclpy.spin_until_future_complete(node, future, timeout_sec=max(0.0, min(_ASK_AGAIN_S, end - time.monotonic())))
+        if future.done():
+            return future.result()
+        client.remove_pending_request(future)
+        if time.monotonic() >= end:
+            raise AttnChainError(f"{client.srv_name} did not answer within {timeout_s:g} s")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
@@ -27,6 +28,10 @@ LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability
 LATCHED_WINDOWS = QoSProfile(
     depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
+TRANSITION_GOALS = {
+    "configure": "inactive", "activate": "active", "deactivate": "inactive", "cleanup": "unconfigured",
+    "shutdown": "finalized",
+}  # fmt: skip
 HEIGHT, WIDTH = 24, 32
 
 
@@ -119,6 +124,42 @@ class Client:
         self.wait_until(future.done, f"answer of {name}", timeout_s)
         self.node.destroy_client(client)
         return future.result()
+
+    def transition(self, name: str, label: str) -> bool:
+        """Ask a lifecycle node for a transition; whether it succeeded.
+
+        A server that has not found the client yet drops its answer, which a client cannot see: then the state tells.
+        """
+        states = self.node.create_client(GetState, f"{name}/get_state")
+        changes = self.node.create_client(ChangeState, f"{name}/change_state")
+        self.wait_until(lambda: states.service_is_ready() and changes.service_is_ready(), f"services of {name}")
+        # Its answer shows that both sides have found each other.
+        self.wait_until(lambda: self._answer(states, GetState.Request()) is not None, f"state of {name}", 120.0)
+        request = ChangeState.Request()
+        request.transition.label = label
+        future = changes.call_async(request)
+        end = time.monotonic() + 30.0
+        while not future.done() and time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.02)
+        if future.done():
+            succeeded = bool(future.result().success)
+        else:
+            now = self._answer(states, GetState.Request())
+            succeeded = now is not None and now.current_state.label == TRANSITION_GOALS[label]
+        self.node.destroy_client(states)
+        self.node.destroy_client(changes)
+        return succeeded
+
+    def _answer(self, client: Any, request: Any, timeout_s: float = 2.0) -> Any:
+        """The answer to one call, or None where none comes."""
+        future = client.call_async(request)
+        end = time.monotonic() + timeout_s
+        while not future.done() and time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.02)
+        if future.done():
+            return future.result()
+        client.remove_pending_request(future)
+        return None
 
 
 def image_message(

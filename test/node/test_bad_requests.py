@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import GetState
 from node.hand_made import COLORS, FACES, INTRINSICS, VERTICES
 from node.ros_harness import RELIABLE, Camera, Client, NodeProcess
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue, SetParametersResult
@@ -200,9 +200,7 @@ class Asker:
         return self._client.call(SetParametersAtomically, f"{NAME}/set_parameters_atomically", request).result
 
     def transition(self, label: str) -> bool:
-        request = ChangeState.Request()
-        request.transition.label = label
-        return self._client.call(ChangeState, f"{NAME}/change_state", request).success
+        return self._client.transition(NAME, label)
 
     def state(self) -> str:
         return self._client.call(GetState, f"{NAME}/get_state", GetState.Request()).current_state.label

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import GetState
 from nav_msgs.msg import Path as PathMessage
 from node.hand_made import BAD_LUCK, DEAF, INTRINSICS, camera_from_object_at, vertices_at
 from node.ros_harness import LATCHED, LATCHED_WINDOWS, RELIABLE, Camera, Client, NodeProcess
@@ -99,9 +99,7 @@ def state_of(client: Client, node: str = NAME) -> str:
 
 
 def transition(client: Client, label: str) -> bool:
-    request = ChangeState.Request()
-    request.transition.label = label
-    return client.call(ChangeState, f"{NAME}/change_state", request).success
+    return client.transition(NAME, label)
 
 
 def test_every_output_agrees_with_the_truth(client: Client, start, tmp_path: Path):

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lifecycle_msgs.srv import ChangeState
 from node.hand_made import INTRINSICS
 from node.ros_harness import RELIABLE, Camera, Client, NodeProcess, environment
 from std_srvs.srv import Empty
@@ -59,9 +58,7 @@ def test_no_frame_is_lost(client: Client, tmp_path: Path):
     try:
         for label in ("configure", "activate"):
             assert not resumed, "the node is not active yet"
-            request = ChangeState.Request()
-            request.transition.label = label
-            assert client.call(ChangeState, "attnchain_node/change_state", request).success
+            assert client.transition("attnchain_node", label)
         client.wait_until(lambda: resumed, f"the player is resumed: {(tmp_path / 'resume.log').read_text()}")
         camera.send([10**9 + number * 50_000_000 for number in range(31)], rate_hz=10_000.0)
         client.wait_until(lambda: len(mesh) == 10, f"ten whole windows: {node.text()}")
