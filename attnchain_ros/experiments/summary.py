@@ -145,7 +145,8 @@ def beaten_sentence(rows: Sequence[Row]) -> str:
     below = [f"{name} ({value:.3g})" for name, value in known.items() if name != OURS and value > known[OURS]]
     above = [f"{name} ({value:.3g})" for name, value in known.items() if name != OURS and value <= known[OURS]]
     text = f"On points that moved, at the last frame, the method's mean error is {known[OURS]:.3g}: "
-    return text + f"better than {', '.join(below) or 'nothing'}; not better than {', '.join(above) or 'nothing'}."
+    parts = [f"better than {', '.join(below)}"] * bool(below) + [f"not better than {', '.join(above)}"] * bool(above)
+    return text + ("; ".join(parts) or "no baseline to compare with") + "."
 
 
 def _number(value: float | None) -> str:

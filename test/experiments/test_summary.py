@@ -35,8 +35,8 @@ def test_ratios_are_by_family_and_pooled() -> None:
 @pytest.mark.parametrize(
     ("ours", "told"),
     [
-        (0.2, "better than rigid ICP (0.3); not better than nothing."),
-        (0.4, "better than nothing; not better than rigid ICP (0.3)."),
+        (0.2, ": better than rigid ICP (0.3)."),
+        (0.4, ": not better than rigid ICP (0.3)."),
     ],
 )
 def test_the_sentence_says_what_is_beaten(ours: float, told: str) -> None:
