@@ -63,8 +63,8 @@ def resume_when_active(
     def is_active() -> bool:
         if not states.service_is_ready():
             return False
-        answer = _call(node, states, GetState.Request(), timeout_s)
-        return bool(answer.current_state.id == State.PRIMARY_STATE_ACTIVE)
+        answer = _answer(node, states, GetState.Request(), timeout_s)
+        return answer is not None and bool(answer.current_state.id == State.PRIMARY_STATE_ACTIVE)
 
     _wait(is_active, f"{watched} is not active after {timeout_s:g} s: see its log", timeout_s)
     _wait(resume.service_is_ready, f"{player} offers no resume service after {timeout_s:g} s", timeout_s)
@@ -75,7 +75,11 @@ def resume_when_active(
         timeout_s,
     )
     wait_for_subscribers(node, topics, lambda: node.count_subscribers(image) > 0)
-    _call(node, resume, resume_type.Request(), timeout_s)
+    _wait(
+        lambda: _answer(node, resume, resume_type.Request(), timeout_s) is not None,
+        f"{player} did not answer within {timeout_s:g} s",
+        timeout_s,
+    )
 
 
 def _wait(condition: Callable[[], bool], otherwise: str, timeout_s: float) -> None:
@@ -86,17 +90,14 @@ def _wait(condition: Callable[[], bool], otherwise: str, timeout_s: float) -> No
         time.sleep(_POLL_S)
 
 
-def _call(node: Node, client: Any, request: Any, timeout_s: float) -> Any:
-    """The answer to a request that may be made twice: a server that has not found the client yet drops its answer."""
-    end = time.monotonic() + timeout_s
-    while True:
-        future = client.call_async(request)
-        rclpy.spin_until_future_complete(node, future, timeout_sec=max(0.0, min(_ASK_AGAIN_S, end - time.monotonic())))
-        if future.done():
-            return future.result()
-        client.remove_pending_request(future)
-        if time.monotonic() >= end:
-            raise AttnChainError(f"{client.srv_name} did not answer within {timeout_s:g} s")
+def _answer(node: Node, client: Any, request: Any, timeout_s: float) -> Any:
+    """The answer to a request, or None: a server that is gone, or has not found the client yet, gives none."""
+    future = client.call_async(request)
+    rclpy.spin_until_future_complete(node, future, timeout_sec=min(_ASK_AGAIN_S, timeout_s))
+    if future.done():
+        return future.result()
+    client.remove_pending_request(future)
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
