@@ -39,6 +39,10 @@ class Crop:
         if not (np.isfinite([self.x0, self.y0, self.side]).all() and self.side > 0 and self.size > 0):
             raise InputError(f"crop is {self}, wanted finite edges, a positive side and a positive size")
 
+    def at_size(self, size: int) -> Crop:
+        """The same square resampled to ``size`` x ``size`` pixels."""
+        return Crop(self.x0, self.y0, self.side, size)
+
     @property
     def scale(self) -> float:
         """Crop pixels per full-frame pixel."""

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from ..mesh.landmarks import edge_faces
 from ..mesh.types import face_areas_normals
 from ..shapes import check_shape
 from .intrinsics import check_intrinsics
@@ -250,12 +251,7 @@ class MovingSurface:
         places = np.asarray(vertices, np.float64)
         normals = np.stack([face_areas_normals(frame, faces)[1] for frame in places])
         offsets = np.einsum("ftx,ftx->ft", normals, places[:, faces[:, 0]])
-        ends = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-        owner = np.tile(np.arange(len(faces)), 3)
-        edges, first, which = np.unique(ends, axis=0, return_index=True, return_inverse=True)
-        sides = np.stack([owner[first], owner[first]], axis=1)
-        other = np.flatnonzero(owner != owner[first][which.ravel()])
-        sides[which.ravel()[other], 1] = owner[other]
+        edges, sides, _ = edge_faces(faces)
         return cls(places, normals, offsets, edges, sides)
 
     def rim(self, frame: int, pose: np.ndarray) -> Rim:

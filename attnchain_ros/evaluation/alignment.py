@@ -13,11 +13,12 @@ _SETTLED = 1e-4
 """Share of the distance that a step must still gain."""
 
 
-def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def fit_similarity(source: np.ndarray, target: np.ndarray, rigid: bool = False) -> np.ndarray:
     """The similarity that best carries paired points: Umeyama's closed form, proper rotations only.
 
     Args:
         source, target: [n, 3] pairs, n >= 3, not all on one line.
+        rigid: keep the scale at 1.
     Returns:
         [4, 4] float64 target_from_source: scale times rotation, and shift.
     Raises:
@@ -36,7 +37,7 @@ def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     left, values, right = np.linalg.svd(b.T @ a)
     flip = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     rotation = (left * flip) @ right
-    scale = float((values * flip).sum()) / spread
+    scale = 1.0 if rigid else float((values * flip).sum()) / spread
     similarity = np.eye(4)
     similarity[:3, :3] = scale * rotation
     similarity[:3, 3] = mean_b - scale * rotation @ mean_a
@@ -49,15 +50,27 @@ def apply_similarity(similarity: np.ndarray, points: np.ndarray) -> np.ndarray:
     return moved
 
 
-def align_surfaces(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Iterated closest points with scale, from the identity.
+def align_surfaces(
+    source: np.ndarray,
+    target: np.ndarray,
+    *,
+    start: np.ndarray | None = None,
+    rigid: bool = False,
+    steps: int = _STEPS,
+    settled: float = _SETTLED,
+) -> np.ndarray:
+    """Iterated closest points, with scale unless ``rigid``.
 
     Pairs are taken in both directions (every source point with its nearest target point and the other way round):
-    with one direction alone, a shrinking source would have ever smaller distances. It starts from the identity because
-    both surfaces are meant to be in the canonical frame, so an object that was generated turned around stays an error.
+    with one direction alone, a shrinking source would have ever smaller distances. Without a start it begins
+    with the identity: where both surfaces are meant to be in the canonical frame, an object that was generated turned
+    around stays an error.
 
     Args:
         source: [n, 3], target: [m, 3] samples of two surfaces.
+        start: [4, 4] target_from_source to begin with.
+        rigid: keep the scale at 1.
+        steps: at most so many.   settled: share of the distance that a step must still gain.
     Returns:
         [4, 4] float64 target_from_source, of the least symmetric Chamfer distance met on the way.
     """
@@ -65,19 +78,19 @@ def align_surfaces(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     check_shape("target", target, "m 3")
     a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
     tree_b = cKDTree(b)
-    similarity = best = np.eye(4)
+    similarity = best = np.eye(4) if start is None else start
     least = np.inf
-    for _ in range(_STEPS):
+    for _ in range(steps):
         moved = apply_similarity(similarity, a)
         to_b, pair_b = tree_b.query(moved)
         to_a, pair_a = cKDTree(moved).query(b)
         distance = float(to_b.mean() + to_a.mean())
-        settled = distance >= least * (1 - _SETTLED)
+        done = distance >= least * (1 - settled)
         if distance < least:
             least, best = distance, similarity
-        if settled:
+        if done:
             break
-        similarity = fit_similarity(np.concatenate([a, a[pair_a]]), np.concatenate([b[pair_b], b]))
+        similarity = fit_similarity(np.concatenate([a, a[pair_a]]), np.concatenate([b[pair_b], b]), rigid)
     return best
 
 

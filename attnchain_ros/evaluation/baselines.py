@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ..errors import InputError
 from ..shapes import check_shape
-from .alignment import apply_similarity
+from .alignment import align_surfaces, apply_similarity
 from .nearest import nearest_on_surface
 
 _ICP_STEPS = 30
@@ -62,39 +61,6 @@ def rigid_vertices(vertices: np.ndarray, clouds: Sequence[np.ndarray]) -> np.nda
     rest = np.asarray(vertices, np.float64)
     moved = []
     for cloud in clouds:
-        motion = fit_rigid_surface(rest, cloud, motion)
+        motion = align_surfaces(rest, cloud, start=motion, rigid=True, steps=_ICP_STEPS, settled=_SETTLED)
         moved.append(apply_similarity(motion, rest))
     return np.stack(moved).astype(np.float32)
-
-
-def fit_rigid_surface(source: np.ndarray, target: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Rigid ICP of points [n, 3] to points [m, 3] from a start [4, 4]; the motion [4, 4] of least mean distance."""
-    check_shape("target", target, "m 3")
-    true = np.asarray(target, np.float64)
-    tree = cKDTree(true)
-    motion = best = start
-    least = np.inf
-    for _ in range(_ICP_STEPS):
-        moved = apply_similarity(motion, source)
-        there, to_target = tree.query(moved)
-        back, to_source = cKDTree(moved).query(true)
-        distance = float(there.mean() + back.mean())
-        settled = distance >= least * (1 - _SETTLED)
-        if distance < least:
-            least, best = distance, motion
-        if settled:
-            break
-        motion = fit_rigid(np.concatenate([source, source[to_source]]), np.concatenate([true[to_target], true]))
-    return best
-
-
-def fit_rigid(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """[4, 4] proper rotation and shift that best carry pairs [n, 3] onto [n, 3] (Kabsch)."""
-    count = check_shape("source", source, "n 3")["n"]
-    check_shape("target", target, "n 3", n=count)
-    mean_a, mean_b = source.mean(axis=0), target.mean(axis=0)
-    left, _, right = np.linalg.svd((target - mean_b).T @ (source - mean_a))
-    rotation = (left * [1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right
-    motion = np.eye(4)
-    motion[:3, :3], motion[:3, 3] = rotation, mean_b - rotation @ mean_a
-    return motion

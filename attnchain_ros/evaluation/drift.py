@@ -10,23 +10,6 @@ from ..errors import InputError
 from ..shapes import check_shape
 
 
-def ping_pong(count: int, length: int) -> np.ndarray:
-    """[length] int64 frame numbers 0, 1, ..., count - 1, count - 2, ..., 1, 0, 1, ... (App. C).
-
-    Raises:
-        InputError: fewer than one frame.
-
-    >>> ping_pong(4, 9).tolist()
-    [0, 1, 2, 3, 2, 1, 0, 1, 2]
-    """
-    if count < 1 or length < 0:
-        raise InputError(f"{count} frames cannot be played for {length} frames: give at least one")
-    if count == 1:
-        return np.zeros(length, np.int64)
-    place = np.arange(length) % (2 * (count - 1))
-    return np.where(place < count, place, 2 * (count - 1) - place)
-
-
 def window_means(values: np.ndarray, windows: Sequence[range]) -> list[float]:
     """Mean of a figure over the frames of each window: the drift curve.
 

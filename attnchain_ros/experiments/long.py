@@ -12,12 +12,13 @@ from ..camera.tracks3d import carry_points, to_camera
 from ..config import RolloutConfig
 from ..errors import InputError
 from ..evaluation.actionbench import cloud_distance, motion_distance
-from ..evaluation.drift import ping_pong, window_means
+from ..evaluation.drift import window_means
 from ..evaluation.errors import point_errors
 from ..evaluation.sequences import Rolled, roll
 from ..evaluation.synthetic_records import baseline_meshes
 from ..mesh.sampling import sample_surface
 from ..rollout.windows import split_frames
+from ..synthetic.motion import ping_pong
 from .bench import BASELINE_TABLE, Bench, Experiment, Scene, Section, Task
 from .charts import draw_curves, picture
 from .rows import (

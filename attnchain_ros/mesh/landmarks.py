@@ -104,13 +104,14 @@ def pick_landmarks(vertices: np.ndarray, faces: np.ndarray, count: int, curvatur
     return usable[np.array(chosen, np.int64)].astype(np.int64)
 
 
-def shared_edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Edges with exactly two faces.
+def edge_faces(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every edge once, whatever its direction, with its faces.
 
     Args:
         faces: [T, 3].
     Returns:
-        four int64 arrays [E]: the lower vertex, the higher vertex, the two faces.
+        int64 arrays: the edge's lower and higher vertex [E, 2]; its first two faces [E, 2], the same one twice where it
+        has only one; the number of its faces [E].
     """
     wide = faces.astype(np.int64)
     ends = np.sort(np.stack([wide.ravel(), np.roll(wide, -1, axis=1).ravel()], axis=1), axis=1)
@@ -119,8 +120,18 @@ def shared_edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     key = ends[:, 0] * size + ends[:, 1]
     order = np.argsort(key, kind="stable")
     _, first, times = np.unique(key[order], return_index=True, return_counts=True)
-    pair = first[times == 2]
-    a, b = order[pair], order[pair + 1]
-    proper = ends[a, 0] != ends[a, 1]
-    a, b = a[proper], b[proper]
-    return ends[a, 0], ends[a, 1], owner[a], owner[b]
+    a, b = order[first], order[first + np.minimum(times - 1, 1)]
+    return ends[a], np.stack([owner[a], owner[b]], axis=1), times
+
+
+def shared_edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Edges with exactly two faces.
+
+    Args:
+        faces: [T, 3].
+    Returns:
+        four int64 arrays [E]: the lower vertex, the higher vertex, the two faces.
+    """
+    ends, sides, times = edge_faces(faces)
+    proper = (times == 2) & (ends[:, 0] != ends[:, 1])
+    return ends[proper, 0], ends[proper, 1], sides[proper, 0], sides[proper, 1]

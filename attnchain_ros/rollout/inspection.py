@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..backbone import Backbone, DecodedLatents, StageOne
-from ..camera.crop import Crop, prepare_images, union_crop
+from ..camera.crop import prepare_images, union_crop
 from ..config import RolloutConfig
 from ..errors import ConfigError, MaskError
 from ..mesh.types import Mesh
@@ -71,7 +71,7 @@ def start_window(
     if mesh is None:
         _check_mask(window)
         square = union_crop(window.masks, config.crop_padding, backbone.encoder_one.input_size)
-        first = Crop(square.x0, square.y0, square.side, backbone.encoder_zero.input_size)
+        first = square.at_size(backbone.encoder_zero.input_size)
         image = prepare_images(window.images[:1], window.masks[:1], first)[0]
         return Start(*image_anchor(backbone, image, config, lambda stage, done, total: None))
     anchor = (canonical_anchor if canonical else given_anchor)(mesh, config)

@@ -27,10 +27,10 @@ from .matching import LandmarkMatches, match_landmarks, trace_window_pairs
 from .painting import PLAIN_COLOR, paint_vertices
 from .state import Anchor, RolloutState
 from .tracking import (
+    RASTER_SIZE,
     WindowView,
     draw_frames,
     estimate_cameras,
-    raster_crop,
     sample_crop,
     start_tracks,
     track_points,
@@ -224,7 +224,7 @@ class Rollout:
             state.pose = camera.camera_from_object[np.flatnonzero(camera.valid)[-1]]
         overlap = float("nan")
         if camera.valid[ANCHOR_FRAME]:
-            overlap = silhouette_iou(sample_crop(window.masks[0], raster_crop(latents.view.crop)), buffers[0])
+            overlap = silhouette_iou(sample_crop(window.masks[0], latents.view.crop.at_size(RASTER_SIZE)), buffers[0])
         if state.anchor.colors is None and camera.valid[ANCHOR_FRAME]:
             colors = paint_vertices(vertices[0], faces, camera, window, buffers, latents.view.crop)
             state.anchor = replace(state.anchor, colors=colors[state.anchor.expand])
@@ -249,7 +249,7 @@ class Rollout:
             anchor, latent = self._given, None
         else:
             encoder = self.backbone.encoder_zero
-            first = Crop(square.x0, square.y0, square.side, encoder.input_size)
+            first = square.at_size(encoder.input_size)
             image = prepare_images(window.images[:1], window.masks[:1], first)[0]
             anchor, latent = image_anchor(self.backbone, image, self.config, report)
             clock.lap("image to 3D")
@@ -319,7 +319,7 @@ class Rollout:
             side = float(np.ptp(state.anchor.mesh.vertices, axis=0).max())
             state.scale, state.metric = self.config.camera.object_size_m / side, True
         elif not state.metric and window.depth_m is not None and camera.valid[ANCHOR_FRAME]:
-            small = raster_crop(crop)
+            small = crop.at_size(RASTER_SIZE)
             mask = sample_crop(window.masks[0], small)
             found = metric_scale(sample_crop(window.depth_m[0], small), mask, buffers[0].depth)
             if found is not None:

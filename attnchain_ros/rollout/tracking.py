@@ -105,7 +105,7 @@ def estimate_cameras(
     if config.refine == "outline" and accepted.any():
         first = int(accepted.argmax())
         starts = poses if before is not None else np.concatenate([poses[[first] * first], poses[first:]])
-        small = Crop(view.crop.x0, view.crop.y0, view.crop.side, OUTLINE_SIZE)
+        small = view.crop.at_size(OUTLINE_SIZE)
         masks = np.stack([sample_crop(mask, small) for mask in view.window.masks])
         poses = fit_to_outlines(
             starts, vertices, faces, small.intrinsics(view.intrinsics), masks, config.turn_deg, before
@@ -119,14 +119,9 @@ def estimate_cameras(
 
 def draw_frames(vertices: np.ndarray, faces: np.ndarray, camera: CameraTrack, crop: Crop) -> list[RasterBuffer]:
     """Small z-buffers [RASTER_SIZE, RASTER_SIZE] of the posed mesh, seen through the crop."""
-    intrinsics = raster_crop(crop).intrinsics(camera.intrinsics)
+    intrinsics = crop.at_size(RASTER_SIZE).intrinsics(camera.intrinsics)
     posed = to_camera(vertices, camera.camera_from_object)
     return [rasterize(points, faces, intrinsics, RASTER_SIZE, RASTER_SIZE) for points in posed]
-
-
-def raster_crop(crop: Crop) -> Crop:
-    """The crop at the size of ``draw_frames``' buffers."""
-    return Crop(crop.x0, crop.y0, crop.side, RASTER_SIZE)
 
 
 def sample_crop(image: np.ndarray, crop: Crop) -> np.ndarray:
@@ -242,7 +237,7 @@ def track_points(
     frames, count = points.shape[:2]
     pixels = np.full((frames, count, 2), np.nan, np.float32)
     visible = np.zeros((frames, count), bool)
-    small = raster_crop(view.crop)
+    small = view.crop.at_size(RASTER_SIZE)
     by_mesh = seen if options.route in ("auto", "mesh") else np.zeros(frames, bool)
     if by_mesh.any():
         pixels[by_mesh] = project(camera.intrinsics, in_camera[by_mesh])

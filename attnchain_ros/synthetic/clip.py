@@ -16,7 +16,7 @@ from ..shapes import check_shape
 from .cameras import crop_intrinsics, fitting_distance, orbit_cameras, pinhole_intrinsics
 from .families import find_family
 from .model import Model
-from .motion import FIT_RADIUS, PERIOD_FRAMES, Motion, Pose, fit_unit_sphere, take_frames
+from .motion import FIT_RADIUS, PERIOD_FRAMES, Motion, Pose, fit_unit_sphere, ping_pong, take_frames
 from .rays import hidden_points
 from .render import Pictures, render_pictures
 from .solids import nearest_surface, solid_distances, union_distance
@@ -324,11 +324,9 @@ def make_clip(seed: int, config: ClipConfig | None = None) -> Clip:
 
 def _frame_times(config: ClipConfig) -> np.ndarray:
     """[F] times of the frames, ascending or to and fro."""
-    frames = np.arange(config.frames)
     if config.ping_pong_frames:
-        last = config.ping_pong_frames - 1
-        return last - np.abs(last - frames % (2 * last))
-    return frames
+        return ping_pong(config.ping_pong_frames, config.frames)
+    return np.arange(config.frames)
 
 
 def _with_drift(motion: Motion, drift: float) -> Motion:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..errors import InputError
 from .model import Model
 from .solids import Solids, axis_ends, corner_points
 
@@ -178,3 +179,20 @@ def take_frames(pose: Pose, frames: np.ndarray) -> Pose:
     return Pose(
         pose.centers[frames], pose.axes[frames], pose.half, pose.radii, pose.rotations[frames], pose.shifts[frames]
     )
+
+
+def ping_pong(count: int, length: int) -> np.ndarray:
+    """[length] int64 frame numbers 0, 1, ..., count - 1, count - 2, ..., 1, 0, 1, ... (App. C).
+
+    Raises:
+        InputError: fewer than one frame.
+
+    >>> ping_pong(4, 9).tolist()
+    [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    """
+    if count < 1 or length < 0:
+        raise InputError(f"{count} frames cannot be played for {length} frames: give at least one")
+    if count == 1:
+        return np.zeros(length, np.int64)
+    place = np.arange(length) % (2 * (count - 1))
+    return np.where(place < count, place, 2 * (count - 1) - place)

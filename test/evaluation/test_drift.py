@@ -9,15 +9,6 @@ from attnchain_ros.reference import drift as slow
 from attnchain_ros.rollout.windows import split_frames
 
 
-def test_ping_pong() -> None:
-    order = fast.ping_pong(16, 240)
-    assert order[:18].tolist() == [*range(16), 14, 13]
-    assert set(np.abs(np.diff(order)).tolist()) == {1} and order.max() == 15
-    assert fast.ping_pong(1, 3).tolist() == [0, 0, 0]
-    with pytest.raises(InputError, match="0 frames"):
-        fast.ping_pong(0, 3)
-
-
 def test_window_means_by_hand_and_against_twin() -> None:
     values = np.arange(8.0)
     windows = split_frames(8, 4)  # 0-3, 3-6, 6-7

@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnchain_ros.evaluation.drift import ping_pong
 from attnchain_ros.experiments import long
 from attnchain_ros.experiments.bench import BASELINE_TABLE, Bench, Task
 from attnchain_ros.experiments.rows import names_of, select
 from attnchain_ros.rollout.windows import split_frames
 from attnchain_ros.synthetic import ClipConfig, split_clip
+from attnchain_ros.synthetic.motion import ping_pong
 
 TASK = Task("long", "test", 2)
 

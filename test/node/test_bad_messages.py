@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,13 +72,6 @@ INFOS = [
     ({"height": 480, "width": 480}, "camera_info is for 480x480 pixels, the image is 32x24"),
     ({"height": 480, "width": 640}, "camera_info is for 640x480 pixels, the image is 32x24: K was scaled"),
 ]
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    found = Client()
-    yield found
-    found.close()
 
 
 def made(stamp_ns: int, encoding: str, height: int, width: int, step: int, size: int) -> Image:

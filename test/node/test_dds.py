@@ -50,13 +50,6 @@ def values(status: list[DiagnosticStatus]) -> dict[str, str]:
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    found = Client()
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def start(tmp_path: Path) -> Iterator:
     running: list[NodeProcess] = []
 

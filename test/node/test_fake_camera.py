@@ -27,13 +27,6 @@ FRAMES = 11
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    found = Client()
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def spawn(tmp_path: Path) -> Iterator:
     running: list[subprocess.Popen] = []
 

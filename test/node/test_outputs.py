@@ -43,13 +43,6 @@ def node() -> Iterator[LifecycleNode]:
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    found = Client()
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the messages that were built."""
     names: list[str] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from attnchain_ros.msg import AnimatedMesh
 from attnchain_ros.node.resume_player import service_type
 
 pytestmark = pytest.mark.ros
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    found = Client()
-    yield found
-    found.close()
 
 
 def resumer(log: Path, *arguments: str) -> subprocess.Popen:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from attnchain_ros.errors import InputError
 from attnchain_ros.synthetic.families import FAMILIES
 from attnchain_ros.synthetic.model import Model, boxes
 from attnchain_ros.synthetic.motion import (
@@ -13,6 +14,7 @@ from attnchain_ros.synthetic.motion import (
     Motion,
     Waves,
     fit_unit_sphere,
+    ping_pong,
     pose_model,
     rotation_matrices,
     take_frames,
@@ -99,3 +101,12 @@ def test_fit_centres_frame_zero_in_the_unit_sphere(family: str) -> None:
         moved = np.einsum("fpij,pj->fpi", period.rotations, scaled.ends) + period.shifts
         np.testing.assert_allclose(moved, period.ends, atol=1e-12)
         assert take_frames(period, np.arange(4)).starts.shape == (4, len(model.parents), 3)
+
+
+def test_ping_pong() -> None:
+    order = ping_pong(16, 240)
+    assert order[:18].tolist() == [*range(16), 14, 13]
+    assert set(np.abs(np.diff(order)).tolist()) == {1} and order.max() == 15
+    assert ping_pong(1, 3).tolist() == [0, 0, 0]
+    with pytest.raises(InputError, match="0 frames"):
+        ping_pong(0, 3)
