@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from .arguments import check_output, describe_settings, parse_settings
+from .arguments import check_output, parse_settings
 from .main import FAILED, OK
 
 if TYPE_CHECKING:
@@ -126,29 +126,6 @@ def run(args: argparse.Namespace) -> int:
     return FAILED if failed else OK
 
 
-def _identity(
-    args: argparse.Namespace, backbone: Backbone, config: RolloutConfig, counts: ActionBenchConfig, what: str
-) -> dict[str, Any]:
-    """What the run is: two runs of one identity give the same figures."""
-    import dataclasses
-
-    from .. import __version__
-    from ..evaluation.runs import code_version
-
-    return {
-        "attnchain_ros": __version__,
-        "commit": code_version(),
-        "checkpoint": backbone.name,
-        "checksum": backbone.checksum,
-        "device": f"{backbone.device}, {str(backbone.dtype).removeprefix('torch.')}",
-        "clips": what,
-        "chamfer counts": counts.describe(),
-        "seed": config.sampling.seed,
-        "changed options": describe_settings(parse_settings(args.settings)) or "none",
-        "config": dataclasses.asdict(config),
-    }
-
-
 def _progress(noun: str) -> Any:
     def show(done: int, total: int) -> None:
         sys.stderr.write(f"\r{done} of {total} {noun}" + ("\n" if done == total else ""))
@@ -164,7 +141,7 @@ def _run_synthetic(
     from typing import cast
 
     from ..evaluation.report import write_report
-    from ..evaluation.runs import RunFile
+    from ..evaluation.runs import RunFile, run_identity
     from ..evaluation.synthetic import ANCHORS, Anchor, SyntheticSet, evaluate_clips, outcome_from_json
     from ..synthetic import ClipConfig
 
@@ -179,7 +156,7 @@ def _run_synthetic(
     what = f"split {args.split}, {args.family or 'all families'}, camera {args.camera}"
     what += f", {args.frames} frames of {args.image_size} px"
     what += f", {args.ping_pong} played forwards and backwards" if args.ping_pong else ""
-    identity = _identity(args, backbone, config, counts, what)
+    identity = run_identity(backbone, config, counts, args.settings) | {"clips": what}
     file = RunFile(args.out, identity, args.resume)
     outcomes = evaluate_clips(
         backbone,
@@ -202,7 +179,7 @@ def _run_benchmark(
     import dataclasses
 
     from ..evaluation.report import write_records
-    from ..evaluation.runs import RunFile
+    from ..evaluation.runs import RunFile, run_identity
     from ..evaluation.synthetic import record_from_json
     from ..evaluation.videos import BENCHMARKS, VideoOptions, evaluate_videos
 
@@ -212,7 +189,7 @@ def _run_benchmark(
     if not items:
         raise ConfigError(f"--first is {args.first} and {args.root} has fewer items: lower it")
     what = f"{args.dataset}, queries {args.query_mode}, foreground {args.foreground}"
-    identity = _identity(args, backbone, config, counts, what)
+    identity = run_identity(backbone, config, counts, args.settings) | {"clips": what}
     file = RunFile(args.out, identity, args.resume)
     options = VideoOptions(backbone, config, counts, args.query_mode, args.foreground == "grabcut")
     records = evaluate_videos(

@@ -7,14 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from .arguments import add_network_arguments, check_output, describe_settings, parse_settings
+from .arguments import add_network_arguments, check_output, parse_settings
 from .main import FAILED, OK
-
-if TYPE_CHECKING:
-    from ..experiments.bench import Bench
 
 SUMMARY = "the paper's experiments in small"
 
@@ -112,20 +108,23 @@ def run(args: argparse.Namespace) -> int:
     """Run them; 0 if every setting succeeded on every clip, 1 if one failed."""
     # Here, because torch takes seconds to load and wrong arguments should be told at once.
     from ..evaluation.actionbench_config import PUBLISHED, REDUCED
-    from ..evaluation.runs import RunFile
+    from ..evaluation.runs import RunFile, run_identity
     from ..experiments.report import write_results
     from ..experiments.running import Setup, open_bench, run_experiment
+    from ..experiments.summary import given_baselines
 
     clips = parse_clips(args.clips, parse_names(args.only))
     counts = PUBLISHED if args.counts == "published" else REDUCED
     changes = tuple(parse_settings(args.settings).items())
     setup = Setup(args.weights, args.device, args.dtype, changes, counts, args.image_size)
     bench = open_bench(setup)
-    identity = _identity(args, bench)
+    identity = run_identity(bench.backbone, bench.config, bench.counts, args.settings)
+    identity["pictures"] = f"{bench.config.frames} frames of {bench.image_size} px"
     rows = {}
     for name, count in clips.items():
         file = RunFile(args.out / name, {"experiment": name, **identity}, args.resume)
-        rows[name] = run_experiment(name, setup, count, file, args.processes, _progress())
+        known = given_baselines(rows.get("summary", ()))
+        rows[name] = run_experiment(name, setup, count, file, args.processes, _progress(), known)
     told = {key: value for key, value in identity.items() if key != "config"}
     told["clips of each split"] = ", ".join(f"{name} {count}" for name, count in clips.items())
     path = args.report if args.report is not None else args.out / "results.md"
@@ -134,28 +133,6 @@ def run(args: argparse.Namespace) -> int:
     total = sum(len(own) for own in rows.values())
     sys.stdout.write(f"{total - failed} of {total} measurements succeeded; wrote {path}\n")
     return FAILED if failed else OK
-
-
-def _identity(args: argparse.Namespace, bench: Bench) -> dict[str, Any]:
-    """What the run is: two runs of one identity give the same figures, up to times."""
-    import dataclasses
-
-    from .. import __version__
-    from ..evaluation.runs import code_version
-
-    backbone, config = bench.backbone, bench.config
-    return {
-        "attnchain_ros": __version__,
-        "commit": code_version(),
-        "checkpoint": backbone.name,
-        "checksum": backbone.checksum,
-        "device": f"{backbone.device}, {str(backbone.dtype).removeprefix('torch.')}",
-        "pictures": f"{config.frames} frames of {bench.image_size} px",
-        "chamfer counts": bench.counts.describe(),
-        "seed": config.sampling.seed,
-        "changed options": describe_settings(parse_settings(args.settings)) or "none",
-        "config": dataclasses.asdict(config),
-    }
 
 
 def _progress() -> Callable[[str, int, int], None]:

@@ -14,9 +14,12 @@ from ..errors import InputError
 from ..mesh.sampling import sample_surface
 from ..shapes import check_shape
 from .actionbench_config import ActionBenchConfig
-from .adam_alignment import align_clouds
+from .adam_alignment import align_frames
 from .alignment import apply_similarity
 from .normals import carry_normals, choose_rows, face_normal_consistency, nearest_normal_consistency
+
+_ALIGNED_TOGETHER = 500_000
+"""Most points, over frames and starts, that are aligned in one go (a few hundred MB while they are)."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,19 @@ class CloudScores:
     frames_raw: tuple[float, ...]
 
 
-def cloud_distance(found: np.ndarray, truth: np.ndarray, queries: int, seed: int) -> float:
+def cloud_distance(found: np.ndarray, truth: np.ndarray, queries: int, seed: int, tree: cKDTree | None = None) -> float:
     """Mean distance to the nearest point of the whole other cloud, both directions summed.
 
     Args:
         found: [n, 3]; truth: [m, 3].
         queries: random points of each side that ask; all of them where there are not more.
         seed: of the choice in ``found``; that in ``truth`` takes seed + 1.
+        tree: of ``truth``, where it is there already.
     Twin: ``reference.actionbench.cloud_distance``.
     """
     check_shape("found", found, "n 3")
     check_shape("truth", truth, "m 3")
-    there = cKDTree(truth).query(found[choose_rows(len(found), queries, seed)])[0]
+    there = (cKDTree(truth) if tree is None else tree).query(found[choose_rows(len(found), queries, seed)])[0]
     back = cKDTree(found).query(truth[choose_rows(len(truth), queries, seed + 1)])[0]
     return float(there.mean() + back.mean())
 
@@ -118,25 +122,34 @@ def score_clouds(
     """
     frames = check_shape("vertices", vertices, "F V 3", "compare the same frames", F=len(truth.points))["F"]
     true_points = np.asarray(truth.points, np.float64)
+    trees = [cKDTree(cloud) for cloud in true_points]
+    chosen = choose_rows(true_points.shape[1], config.align_points, config.seed)
     first = np.eye(4)
     distances = np.empty((frames, 3))
     cosines: list[float] = []
-    for frame in range(frames):
-        rng = np.random.default_rng(config.seed + frame)
-        cloud, normals, _, _ = sample_surface(vertices[frame], faces, config.points, rng)
-        # The cloud is drawn in random order: its first points are a sample of it.
-        small = true_points[frame][choose_rows(true_points.shape[1], config.align_points, config.seed)]
-        own = align_clouds(cloud[: config.align_points], small, config, device)
-        first = own if frame == 0 else first
-        aligned = apply_similarity(own, cloud)
-        for column, points in enumerate((aligned, apply_similarity(first, cloud), cloud.astype(np.float64))):
-            distances[frame, column] = cloud_distance(points, true_points[frame], config.queries, config.seed)
-        if truth.normals is not None:
-            ours = (aligned, carry_normals(own, normals))
-            true = (true_points[frame], np.asarray(truth.normals[frame], np.float64))
-            cosines.append(nearest_normal_consistency(ours, true, config.queries, config.seed))
-        if progress is not None:
-            progress(frame + 1, frames)
+    together = max(1, _ALIGNED_TOGETHER // (config.starts * config.align_points))
+    for begin in range(0, frames, together):
+        group = range(begin, min(begin + together, frames))
+        samples = [
+            sample_surface(vertices[frame], faces, config.points, np.random.default_rng(config.seed + frame))[:2]
+            for frame in group
+        ]
+        # A cloud is drawn in random order: its first points are a sample of it.
+        small = np.stack([cloud[: config.align_points] for cloud, _ in samples])
+        alignments = align_frames(small, true_points[group.start : group.stop, chosen], config, device)
+        first = alignments[0] if begin == 0 else first
+        for frame, own, (cloud, normals) in zip(group, alignments, samples, strict=True):
+            aligned = apply_similarity(own, cloud)
+            for column, points in enumerate((aligned, apply_similarity(first, cloud), cloud.astype(np.float64))):
+                distances[frame, column] = cloud_distance(
+                    points, true_points[frame], config.queries, config.seed, trees[frame]
+                )
+            if truth.normals is not None:
+                ours = (aligned, carry_normals(own, normals))
+                true = (true_points[frame], np.asarray(truth.normals[frame], np.float64))
+                cosines.append(nearest_normal_consistency(ours, true, config.queries, config.seed))
+            if progress is not None:
+                progress(frame + 1, frames)
     _, _, face, weights = sample_surface(vertices[0], faces, config.points, np.random.default_rng(config.seed))
     carried = carry_points(np.asarray(vertices), faces, face, weights).astype(np.float64)
     means = distances.mean(axis=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -55,19 +55,23 @@ def rotation_from_6d(values: Tensor) -> Tensor:
     return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-2)
 
 
-def nearest_indices(source: Tensor, target: Tensor) -> Tensor:
+def nearest_indices(source: Tensor, target: Tensor, trees: Sequence[cKDTree] | None = None) -> Tensor:
     """[S, n] int64: for every point of S clouds [S, n, 3] the nearest of the target clouds [S, m, 3].
 
-    On a GPU by comparing all pairs, tile by tile; on the processor by a k-d tree. Equal distances may go either way.
+    On a GPU by comparing all pairs, tile by tile; on the processor by k-d trees, S of them, which are built here unless
+    given. Equal distances may go either way.
     Twin: ``reference.adam_alignment.nearest_indices``.
     """
-    if source.device.type == "cpu":
-        found = [
-            cKDTree(cloud, balanced_tree=False, compact_nodes=False).query(points)[1]
-            for points, cloud in zip(source.detach().numpy(), target.detach().numpy(), strict=True)
-        ]
-        return torch.from_numpy(np.stack(found).astype(np.int64))
-    return _all_pairs(source.detach(), target.detach())
+    if source.device.type != "cpu":
+        return _all_pairs(source.detach(), target.detach())
+    trees = cloud_trees(target) if trees is None else trees
+    found = [tree.query(points)[1] for points, tree in zip(source.detach().numpy(), trees, strict=True)]
+    return torch.from_numpy(np.stack(found).astype(np.int64))
+
+
+def cloud_trees(clouds: Tensor) -> list[cKDTree]:
+    """A k-d tree for each of the clouds [S, m, 3]; quickly built, since most are asked only once."""
+    return [cKDTree(cloud, balanced_tree=False, compact_nodes=False) for cloud in clouds.detach().numpy()]
 
 
 def _all_pairs(source: Tensor, target: Tensor) -> Tensor:
@@ -78,20 +82,20 @@ def _all_pairs(source: Tensor, target: Tensor) -> Tensor:
     return torch.cat([torch.cdist(part, target, compute_mode=exact).argmin(dim=2) for part in parts], dim=1)
 
 
-def squared_chamfer(source: Tensor, target: Tensor) -> Tensor:
+def squared_chamfer(source: Tensor, target: Tensor, trees: Sequence[cKDTree] | None = None) -> Tensor:
     """[S] symmetric squared Chamfer distances of clouds [S, n, 3] and [S, m, 3]: two means, summed.
 
+    ``trees`` are those of the target's clouds, where they are there already.
     The gradient goes through the pairs as they are, which is that of the minimum over all pairs.
     Twin: ``reference.adam_alignment.squared_chamfer``.
     """
-    there = nearest_indices(source, target).unsqueeze(-1).expand(-1, -1, 3)
+    there = nearest_indices(source, target, trees).unsqueeze(-1).expand(-1, -1, 3)
     back = nearest_indices(target, source).unsqueeze(-1).expand(-1, -1, 3)
     to_target = (source - target.gather(1, there)).square().sum(dim=2).mean(dim=1)
     to_source = (target - source.gather(1, back)).square().sum(dim=2).mean(dim=1)
     return to_target + to_source
 
 
-@torch.enable_grad()  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
 def align_clouds(
     source: np.ndarray,
     target: np.ndarray,
@@ -99,47 +103,76 @@ def align_clouds(
     device: str | torch.device = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """The transform (scale of each axis, then rotation, then shift) that best lays one cloud on another.
+    """[4, 4] ``align_frames`` of one pair of clouds: source [n, 3], target [m, 3].
+
+    Twin: ``reference.adam_alignment.align_clouds``.
+    """
+    check_shape("source", source, "n 3")
+    check_shape("target", target, "m 3")
+    return align_frames(source[None], target[None], config, device, progress)[0]
+
+
+@torch.enable_grad()  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
+def align_frames(
+    sources: np.ndarray,
+    targets: np.ndarray,
+    config: ActionBenchConfig,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """The transforms (scale of each axis, then rotation, then shift) that best lay one cloud of each frame on another.
 
     Adam on translation, 6D rotation and three scales from each start; the transform of the least squared symmetric
     Chamfer distance met anywhere on the way is kept. (The published code keeps shift and scale of one step later.)
+    Frames do not know of one another: that all take their steps together only saves calls.
 
     Args:
-        source: [n, 3], target: [m, 3] clouds, taken whole: draw ``config.align_points`` before.
+        sources: [F, n, 3], targets: [F, m, 3] clouds, taken whole: draw ``config.align_points`` before.
         config: starts, iterations and learning rate.
         device: where to compute, in float32.
         progress: called with (iterations done, iterations in all).
     Returns:
-        [4, 4] float64 target_from_source, affine; apply it with ``alignment.apply_similarity``.
+        [F, 4, 4] float64 target_from_source, affine; apply one with ``alignment.apply_similarity``.
     Raises:
         ShapeError: not clouds.   InputError: an empty cloud, or points that are not finite.
-    Twin: ``reference.adam_alignment.align_clouds``.
     """
-    for name, cloud in (("source", source), ("target", target)):
-        count = check_shape(name, cloud, "n 3")["n"]
-        if not count or not np.isfinite(cloud).all():
-            raise InputError(f"the {name} cloud has {count} points, or some that are not finite: nothing to align")
-    starts = torch.from_numpy(start_rotations()[: config.starts]).to(device, torch.float32)
+    frames = check_shape("sources", sources, "F n 3")["F"]
+    check_shape("targets", targets, "F m 3", F=frames)
+    for name, clouds in (("source", sources), ("target", targets)):
+        if not clouds.size or not np.isfinite(clouds).all():
+            raise InputError(f"the {name} cloud has {clouds.size // 3} points, or some that are not finite: nothing to "
+                             "align")  # fmt: skip
+    starts = torch.from_numpy(start_rotations()[: config.starts]).to(device, torch.float32).repeat(frames, 1, 1)
+    source, target = (
+        torch.from_numpy(np.asarray(clouds, np.float32)).to(device).repeat_interleave(config.starts, dim=0)
+        for clouds in (sources, targets)
+    )
+    trees = None
+    if target.device.type == "cpu":
+        trees = [tree for tree in cloud_trees(target[:: config.starts]) for _ in range(config.starts)]
     count = len(starts)
-    clouds = [torch.from_numpy(np.asarray(c, np.float32)).to(device).expand(count, -1, -1) for c in (source, target)]
     shift = torch.zeros(count, 3, device=device, requires_grad=True)
     turn = torch.tensor([1.0, 0, 0, 0, 1, 0], device=device).repeat(count, 1).requires_grad_()
     scale = torch.ones(count, 3, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([shift, turn, scale], lr=config.learning_rate)
-    least, best = math.inf, np.eye(4)
+    least = torch.full((frames,), math.inf, device=device)
+    best = torch.zeros(frames, 4, 3, device=device)
+    first = torch.arange(0, count, config.starts, device=device)
     for step in range(config.iterations):
-        rotation = starts @ rotation_from_6d(turn)
-        losses = squared_chamfer(scale[:, None] * clouds[0] @ rotation + shift[:, None], clouds[1])
-        loss, which = losses.detach().min(dim=0)
-        if loss.item() < least:
-            least = loss.item()
-            linear = scale[which].detach()[:, None] * rotation[which].detach()
-            # Rows are points here and columns in a transform.
-            best[:3, :3] = linear.T.double().cpu().numpy()
-            best[:3, 3] = shift[which].detach().double().cpu().numpy()
+        linear = scale[:, :, None] * (starts @ rotation_from_6d(turn))
+        losses = squared_chamfer(source @ linear + shift[:, None], target, trees)
+        loss, which = losses.detach().view(frames, -1).min(dim=1)
+        placed = torch.cat([linear, shift[:, None]], dim=1).detach()[first + which]
+        better = loss < least
+        least = torch.where(better, loss, least)
+        best = torch.where(better[:, None, None], placed, best)
         optimiser.zero_grad()
-        losses.mean().backward()  # type: ignore[no-untyped-call, unused-ignore]
+        # The mean over a frame's starts, as if it were alone.
+        losses.view(frames, -1).mean(dim=1).sum().backward()  # type: ignore[no-untyped-call, unused-ignore]
         optimiser.step()
         if progress is not None:
             progress(step + 1, config.iterations)
-    return best
+    # Rows are points here and columns in a transform.
+    found = np.tile(np.eye(4), (frames, 1, 1))
+    found[:, :3] = best.transpose(1, 2).double().cpu().numpy()
+    return found

@@ -34,8 +34,8 @@ class SurfaceFeet:
 def nearest_on_surface(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> SurfaceFeet:
     """Nearest point of a mesh for every query.
 
-    Exact: the nearest triangle's centre is at most (distance to the nearest vertex + longest reach of a triangle from
-    its centre) away, and all triangles within that are measured.
+    Exact: the nearest triangle's centre is at most (distance to the nearest vertex + the triangle's reach from its
+    centre) away, and all triangles within that are measured, those of similar reach together.
 
     Args:
         points: [n, 3] any frame, finite.
@@ -51,31 +51,49 @@ def nearest_on_surface(points: np.ndarray, vertices: np.ndarray, faces: np.ndarr
     queries = np.asarray(points, np.float64)
     corners = np.asarray(vertices, np.float64)[faces]
     centres = corners.mean(axis=1)
-    reach = np.linalg.norm(corners - centres[:, None], axis=2).max()
+    reach = np.linalg.norm(corners - centres[:, None], axis=2).max(axis=1)
     used = np.asarray(vertices, np.float64)[np.unique(faces)]
-    bound = cKDTree(used).query(queries)[0] + reach
-    # 1 + 1e-9: rounding must not lose the triangle that sits exactly at the bound.
-    near = cKDTree(centres).query_ball_point(queries, bound * (1 + 1e-9), return_sorted=True)
-    counts = np.array([len(row) for row in near], np.int64)
+    to_vertex = cKDTree(used).query(queries)[0]
     feet = SurfaceFeet(
         np.zeros_like(queries), np.zeros(len(queries), np.int64), np.zeros_like(queries), np.full(len(queries), np.inf)
     )
-    start = 0
-    while start < len(queries):
-        stop = start + max(1, int(np.searchsorted(np.cumsum(counts[start:]), _PAIRS, side="right")))
-        owner = np.repeat(np.arange(start, stop), counts[start:stop])
-        face = np.concatenate([np.asarray(row, np.int64) for row in near[start:stop]])
-        weights = _nearest_weights(queries[owner], corners[face])
-        found = np.einsum("nc,ncx->nx", weights, corners[face])
-        distance = np.linalg.norm(found - queries[owner], axis=1)
-        # By query, then distance, then face; the first row of each query is its answer.
-        order = np.lexsort((face, distance, owner))
-        query, first = np.unique(owner[order], return_index=True)
-        best = order[first]
-        feet.points[query], feet.face[query] = found[best], face[best]
-        feet.barycentric[query], feet.distance[query] = weights[best], distance[best]
-        start = stop
+    for group in _groups_by_reach(reach):
+        # 1 + 1e-9: rounding must not lose the triangle that sits exactly at the bound.
+        bound = (np.minimum(to_vertex, feet.distance) + reach[group].max()) * (1 + 1e-9)
+        near = cKDTree(centres[group]).query_ball_point(queries, bound, return_sorted=True)
+        counts = np.array([len(row) for row in near], np.int64)
+        start = 0
+        while start < len(queries):
+            stop = start + max(1, int(np.searchsorted(np.cumsum(counts[start:]), _PAIRS, side="right")))
+            owner = np.repeat(np.arange(start, min(stop, len(queries))), counts[start:stop])
+            listed = [np.asarray(row, np.int64) for row in near[start:stop]]
+            _improve(feet, queries, corners, owner, group[np.concatenate(listed)])
+            start = stop
     return feet
+
+
+def _groups_by_reach(reach: np.ndarray) -> list[np.ndarray]:
+    """Triangles of similar size together, smallest first: a few large ones must not widen the search for all."""
+    size = np.ceil(np.log2(np.maximum(reach, 1e-12))).astype(np.int64)
+    # What is far smaller than most goes with them: every group costs a search for every query.
+    size = np.maximum(size, int(np.median(size)))
+    return [np.flatnonzero(size == value) for value in np.unique(size)]
+
+
+def _improve(feet: SurfaceFeet, queries: np.ndarray, corners: np.ndarray, owner: np.ndarray, face: np.ndarray) -> None:
+    """Take over, for each query in ``owner`` [m], the best of its triangles ``face`` [m] where it beats what it has."""
+    weights = _nearest_weights(queries[owner], corners[face])
+    found = np.einsum("nc,ncx->nx", weights, corners[face])
+    distance = np.linalg.norm(found - queries[owner], axis=1)
+    # By query, then distance, then face; the first row of each query is its answer.
+    order = np.lexsort((face, distance, owner))
+    query, first = np.unique(owner[order], return_index=True)
+    best = order[first]
+    before = feet.distance[query]
+    better = (distance[best] < before) | ((distance[best] == before) & (face[best] < feet.face[query]))
+    query, best = query[better], best[better]
+    feet.points[query], feet.face[query] = found[best], face[best]
+    feet.barycentric[query], feet.distance[query] = weights[best], distance[best]
 
 
 def _nearest_weights(points: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..backbone import Backbone
+from ..config import RolloutConfig
 from ..errors import ConfigError, FileFormatError
 from ..files.atomic import write_bytes
+from .actionbench_config import ActionBenchConfig
 
 _PROGRESS_FILE = "progress.jsonl"
 
@@ -64,12 +69,37 @@ class RunFile:
         return values[0], values[1:]
 
 
+def run_identity(
+    backbone: Backbone, config: RolloutConfig, counts: ActionBenchConfig, settings: Sequence[str]
+) -> dict[str, Any]:
+    """What a run is: two runs of one identity, on the same clips, give the same figures, up to times.
+
+    Args:
+        backbone, config: of the rollout.   counts: points and steps of the Chamfer figures.
+        settings: what the user changed, as "option=value".
+    """
+    return {
+        "attnchain_ros": __version__,
+        "commit": code_version(),
+        "checkpoint": backbone.name,
+        "checksum": backbone.checksum,
+        "device": f"{backbone.device}, {str(backbone.dtype).removeprefix('torch.')}",
+        "chamfer counts": counts.describe(),
+        "seed": config.sampling.seed,
+        "changed options": ", ".join(settings) or "none",
+        "config": dataclasses.asdict(config),
+    }
+
+
 def code_version() -> str:
-    """The git commit that the package runs from, with "+" if files were changed since; its version without git."""
+    """The commit that last changed the package, with "+" if files were changed since; its version without git.
+
+    What is not code, such as a report that this very run makes, does not make another version.
+    """
     where = Path(__file__).resolve().parent
-    commit = _git(where, "rev-parse", "--short=12", "HEAD")
+    commit = _git(where, "log", "-1", "--format=%h", "--abbrev=12", "--", "..")
     # A copy installed below somebody else's repository is not that repository's code.
-    if commit is None or _git(where, "ls-files", "--error-unmatch", "runs.py") is None:
+    if not commit or _git(where, "ls-files", "--error-unmatch", "runs.py") is None:
         return __version__
     changed = _git(where, "status", "--porcelain", "--untracked-files=no", "--", "..")
     return commit + ("+" if changed else "")

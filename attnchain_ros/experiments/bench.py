@@ -55,12 +55,14 @@ class Task:
         experiment: its name.
         split, clip: which clip.
         part: what of it, "" for all at once.
+        baselines: whether to measure ``Scene.baselines``, which may be known from another experiment.
     """
 
     experiment: str
     split: str
     clip: int
     part: str = ""
+    baselines: bool = True
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ class Experiment:
         splits: whose clips it takes.
         run: one task, which is one clip or a part of one.
         describe: all rows as a section of the report.
+        shares_baselines: its tables end with ``Scene.baselines``, which the summary measures as well.
         follow_up: part of the tasks that can be planned only when all clips have been through the first part, from
             the rows so far; "" or None if there is none.
     """
@@ -194,4 +197,5 @@ class Experiment:
     run: Callable[[Bench, Task], list[Row]]
     describe: Callable[[Bench, Sequence[Row]], Section]
     splits: tuple[str, ...] = ("test",)
+    shares_baselines: bool = False
     follow_up: Callable[[Bench, Sequence[Row]], str] | None = None

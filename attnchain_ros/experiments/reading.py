@@ -57,7 +57,7 @@ def run(bench: Bench, task: Task) -> list[Row]:
     if kind == _HEADS:
         ways, rest = head_readings(backbone, layers), []
     else:
-        ways, rest = readings(backbone, config), scene.baselines(clouds=False)
+        ways, rest = readings(backbone, config), scene.baselines(clouds=False) if task.baselines else []
     return [scene.subject.row(way.group, way.name, lambda way=way: measure(way)) for way in ways] + rest
 
 
@@ -206,4 +206,4 @@ def chosen_sentence(rows: Sequence[Row]) -> str:
 
 
 EXPERIMENT = Experiment("reading", "Reading the attention, and a probe without ground truth", run, describe,
-                        follow_up=best_layer)  # fmt: skip
+                        shares_baselines=True, follow_up=best_layer)  # fmt: skip

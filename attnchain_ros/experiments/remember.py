@@ -17,7 +17,7 @@ from ..config import ReadoutConfig, SamplingConfig
 
 @dataclass(frozen=True)
 class RememberingBackbone(Backbone):
-    """The same networks; ``denoise`` and ``decode`` hand out again what they computed for the same inputs.
+    """The same networks; ``denoise``, ``decode`` and its fields hand out again what they computed for the same inputs.
 
     Inputs are the same if every byte of the tensors, every option and the seed are; so results are exactly those of
     the networks. With reinforcement nothing is remembered: it looks at options that are not among the inputs.
@@ -52,9 +52,24 @@ class RememberingBackbone(Backbone):
         compute = super().decode
         key = ("decode", _digest(latents))
         if key not in self.kept:
-            self.kept[key] = compute(latents)
+            plain = compute(latents)
+            self.kept[key] = RememberingField(plain.decoder, plain.keys, plain.values)
         found: DecodedLatents = self.kept[key]
         return found
+
+
+@dataclass(frozen=True)
+class RememberingField(DecodedLatents):
+    """Decoded latents that hand out again what they found at the same points: settings share their surfaces."""
+
+    kept: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, compare=False, repr=False)
+
+    def logits(self, points: Tensor) -> Tensor:
+        """As ``DecodedLatents.logits``."""
+        key = _digest(points)
+        if key not in self.kept:
+            self.kept[key] = super().logits(points)
+        return self.kept[key]
 
 
 def remember(backbone: Backbone) -> RememberingBackbone:

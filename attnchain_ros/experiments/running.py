@@ -77,6 +77,7 @@ def run_experiment(
     file: RunFile,
     processes: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
+    baselines: dict[tuple[str, int], list[Row]] | None = None,
 ) -> list[Row]:
     """Run an experiment on the first clips of its splits.
 
@@ -87,6 +88,7 @@ def run_experiment(
         file: finished tasks; new ones are added as they finish. A task with a failure is tried again.
         processes: how many at once, one thread each; 1 computes here.
         progress: called with name, tasks done and tasks planned so far.
+        baselines: by split and clip, rows of ``Scene.baselines`` that need not be measured again.
     Returns:
         all rows, in the order of the clips.
     Raises:
@@ -97,8 +99,14 @@ def run_experiment(
     if clips < 1 or processes < 1:
         raise ConfigError(f"{clips} clips in {processes} processes: both must be at least 1")
     experiment = EXPERIMENTS[name]
-    first = [Task(name, split, clip) for split in experiment.splits for clip in range(clips)]
+    known = baselines if baselines is not None and experiment.shares_baselines else {}
+    first = [
+        Task(name, split, clip, baselines=(split, clip) not in known)
+        for split in experiment.splits
+        for clip in range(clips)
+    ]
     rows = _run_tasks(setup, first, file, processes, progress, 0)
+    rows += [row for task in first for row in known.get((task.split, task.clip), [])]
     if experiment.follow_up is not None:
         part = experiment.follow_up(open_bench(setup), rows)
         if part:
@@ -119,7 +127,7 @@ def _run_tasks(
     for line in file.lines:
         rows = [row_from_json(row) for row in line["rows"]]
         if not any(row.failure for row in rows):
-            found[Task(line["experiment"], line["split"], line["clip"], line["part"])] = rows
+            found[Task(**{item.name: line[item.name] for item in dataclasses.fields(Task)})] = rows
     waiting = [task for task in tasks if task not in found]
     total = before + len(tasks)
     done = total - len(waiting)

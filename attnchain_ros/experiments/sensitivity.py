@@ -48,7 +48,7 @@ def run(bench: Bench, task: Task) -> list[Row]:
             if is_default and not row.failure:
                 default = row.figures
             rows.append(row)
-    return rows + scene.baselines(clouds=False)
+    return rows + (scene.baselines(clouds=False) if task.baselines else [])
 
 
 def describe(bench: Bench, rows: Sequence[Row]) -> Section:
@@ -81,4 +81,4 @@ def describe(bench: Bench, rows: Sequence[Row]) -> Section:
     return Section(EXPERIMENT.title, lines, {"sensitivity": plot})
 
 
-EXPERIMENT = Experiment("sensitivity", "Landmarks, skinning, smoothing, outliers", run, describe)
+EXPERIMENT = Experiment("sensitivity", "Landmarks, skinning, smoothing, outliers", run, describe, shares_baselines=True)

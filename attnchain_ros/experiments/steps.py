@@ -32,7 +32,7 @@ def run(bench: Bench, task: Task) -> list[Row]:
             return {**figures, "seconds": result.timings_s["denoising"]}
 
         rows.append(scene.subject.row(_TABLE, str(steps), measure))
-    return rows + scene.baselines(clouds=True)
+    return rows + (scene.baselines(clouds=True) if task.baselines else [])
 
 
 def describe(bench: Bench, rows: Sequence[Row]) -> Section:
@@ -62,4 +62,4 @@ def describe(bench: Bench, rows: Sequence[Row]) -> Section:
     return Section(EXPERIMENT.title, lines, {"steps": draw_curves(curves, "denoising steps", "object units", STEPS)})
 
 
-EXPERIMENT = Experiment("steps", "Denoising steps (Fig. 8)", run, describe)
+EXPERIMENT = Experiment("steps", "Denoising steps (Fig. 8)", run, describe, shares_baselines=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -10,8 +11,8 @@ import numpy as np
 from ..evaluation.records import OURS, cell, spread
 from ..evaluation.scores import score_motion
 from ..evaluation.sequences import roll
-from ..evaluation.synthetic_records import RIGID, STILL, animated_meshes, clip_records
-from .bench import CLOUDS, POINTS, Bench, Experiment, Section, Task
+from ..evaluation.synthetic_records import NEAREST, RIGID, STILL, animated_meshes, clip_records
+from .bench import BASELINE_TABLE, CLOUDS, POINTS, Bench, Experiment, Section, Task
 from .charts import draw_settings, picture
 from .rows import Figures, Row, failure_lines, mean_of, names_of, pooled_ratio, select, table_lines, values_of
 
@@ -67,6 +68,15 @@ def run(bench: Bench, task: Task) -> list[Row]:
             others = [name for name in measure_all() if name != OURS]
             rows += [scene.subject.row(table, name, lambda m=measure_all, n=name: m()[n]) for name in others]
     return rows
+
+
+def given_baselines(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
+    """By split and clip, what ``Scene.baselines`` would measure with clouds; clips that lack one are left out."""
+    found: dict[tuple[str, int], list[Row]] = {}
+    for row in select(rows, table=GIVEN):
+        if row.setting in (STILL, NEAREST, RIGID) and not row.failure:
+            found.setdefault((row.split, row.clip), []).append(dataclasses.replace(row, table=BASELINE_TABLE))
+    return {clip: own for clip, own in found.items() if len(own) == 3}
 
 
 def describe(bench: Bench, rows: Sequence[Row]) -> Section:

@@ -21,7 +21,7 @@ from ..rollout.inspection import inspect_window, start_window
 from ..rollout.pipeline import ANCHOR_FRAME
 from ..rollout.tracking import grid_queries, patch_visibility
 from ..synthetic import CAMERAS, Camera
-from .bench import Bench, Experiment, Section, Task
+from .bench import Bench, Experiment, Scene, Section, Task
 from .charts import draw_settings, picture
 from .remember import remember
 from .rows import Figures, Row, compare_settings, failure_lines, family_lines, names_of, select, table_lines
@@ -45,11 +45,14 @@ _WORLD_FIGURES = {
 
 def run(bench: Bench, task: Task) -> list[Row]:
     """One clip under every kind of camera motion, one after another."""
-    return [row for camera in CAMERAS for row in _run_camera(bench, task, camera)]
+    scenes = {camera: bench.scene(task, camera) for camera in CAMERAS}
+    # A seed's object moves alike under every camera: the baselines animate it once.
+    truth = scenes[CAMERAS[0]].truth
+    animated = {name: functools.cache(make) for name, make in baseline_meshes(truth.vertices[0], truth).items()}
+    return [row for camera, scene in scenes.items() for row in _run_camera(bench, scene, camera, animated)]
 
 
-def _run_camera(bench: Bench, task: Task, camera: Camera) -> list[Row]:
-    scene = bench.scene(task, camera)
+def _run_camera(bench: Bench, scene: Scene, camera: Camera, animated: dict[str, Callable[[], np.ndarray]]) -> list[Row]:
     clip, truth = scene.clip, scene.truth
     backbone = remember(bench.backbone)
     config = bench.changed({"tracks.route": "mesh", "reinforce.mode": "off"})
@@ -93,7 +96,7 @@ def _run_camera(bench: Bench, task: Task, camera: Camera) -> list[Row]:
         rows.append(flow_row(name, lambda m=motion: Tracks(m().points_px, m().points_visible)))
         rows.append(world_row(name, lambda m=motion: m().points_world))
     rows += [flow_row(name, follow) for name, follow in baseline_followers(clip.images, queries).items()]
-    for name, animate in baseline_meshes(truth.vertices[0], truth).items():
+    for name, animate in animated.items():
         rows.append(world_row(name, lambda animate=animate: world_tracks(animate(), truth.faces, truth, queries)))
     return rows
 

@@ -54,13 +54,27 @@ def test_figures_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
 def test_version_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert code_version() == __version__ or re.fullmatch(r"[0-9a-f]{12}\+?", code_version())
     # A copy that lies inside somebody else's repository is not of that repository's commit.
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
-    assert code_version() == __version__
-    (tmp_path / "runs.py").write_text("")
+    place = tmp_path / "package" / "evaluation"
+    place.mkdir(parents=True)
     who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", "-C", str(tmp_path), "add", "runs.py"], check=True)
-    subprocess.run(["git", "-C", str(tmp_path), *who, "commit", "-qm", "a"], check=True)
-    assert re.fullmatch(r"[0-9a-f]{12}", code_version())
+
+    def commit(path: Path, text: str) -> None:
+        path.write_text(text)
+        subprocess.run(["git", "-C", str(tmp_path), "add", str(path)], check=True)
+        subprocess.run(["git", "-C", str(tmp_path), *who, "commit", "-qm", "a"], check=True)
+
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    monkeypatch.setattr(runs, "__file__", str(place / "runs.py"))
+    assert code_version() == __version__
+    commit(place / "runs.py", "1")
+    first = code_version()
+    assert re.fullmatch(r"[0-9a-f]{12}", first)
+    # A report beside the package is not another version of the code; a change of the package is.
+    commit(tmp_path / "results.md", "1")
+    assert code_version() == first
+    commit(tmp_path / "package" / "other.py", "1")
+    assert code_version() != first
+    (place / "runs.py").write_text("2")
+    assert code_version().endswith("+")
     monkeypatch.setenv("PATH", "")
     assert code_version() == __version__

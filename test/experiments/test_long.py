@@ -60,6 +60,7 @@ def test_every_variant_is_measured_in_both_frames(bench: Bench, monkeypatch: pyt
     rows = long.run(bench, TASK)
     assert names_of(select(rows, table=long.OBJECT), "setting") == list(long.VARIANTS)
     assert [row.failure for row in select(rows, table=long.OBJECT)] == [""] * len(long.VARIANTS)
+    assert names_of(select(rows, table=long.CAMERA), "setting") == list(long.SEEN)
     assert len(select(rows, table=BASELINE_TABLE)) == 3
     off = select(rows, table=long.OBJECT, setting="off, re-encoded")[0]
     assert len(off.curves["correlation"]) == len(off.curves["all"]) == 2

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from attnchain_ros.backbone import Reinforcement, TokenPairs, backbone
+from attnchain_ros.backbone import DecodedLatents, Reinforcement, TokenPairs, backbone
 from attnchain_ros.config import ReadoutConfig, ReinforceConfig, SamplingConfig
 from attnchain_ros.experiments.bench import Bench
 from attnchain_ros.experiments.remember import _digest, remember
@@ -52,6 +52,31 @@ def test_nothing_is_computed_twice_and_everything_is_the_same(bench: Bench, call
     # Another memory knows nothing of it.
     remember(networks).denoise(latent, context, 0, sampling, readout, 5)
     assert len(calls) == 7
+
+
+def test_a_field_is_asked_once_for_the_same_points(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = bench.backbone
+    asked: list[int] = []
+    real = type(networks.decode(torch.zeros(1, networks.tokens, networks.channels))).logits
+
+    def counted(self: Any, points: torch.Tensor) -> torch.Tensor:
+        asked.append(points.shape[1])
+        return real(self, points)
+
+    generator = torch.Generator().manual_seed(1)
+    latents = torch.randn(2, networks.tokens, networks.channels, generator=generator)
+    points = torch.rand(2, 9, 3, generator=generator)
+    plain = networks.decode(latents).logits(points)
+    monkeypatch.setattr(DecodedLatents, "logits", counted)
+    kept = remember(networks)
+    field = kept.decode(latents)
+    assert torch.equal(field.logits(points), plain) and torch.equal(field.logits(points.clone()), plain)
+    assert asked == [9] and kept.decode(latents.clone()) is field
+    field.logits(points[:, :4])
+    field.logits(points + 1e-6)
+    assert asked == [9, 4, 9]
+    # Other latents, other values.
+    assert not torch.equal(kept.decode(latents + 1).logits(points), plain)
 
 
 def test_reinforcement_is_never_remembered(bench: Bench, calls: list[int]) -> None:

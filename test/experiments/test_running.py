@@ -11,8 +11,8 @@ from small_bench import COUNTS, SMALL
 from attnchain_ros.errors import ConfigError
 from attnchain_ros.evaluation.runs import RunFile
 from attnchain_ros.experiments import report, running
-from attnchain_ros.experiments.bench import Task
-from attnchain_ros.experiments.rows import Row, names_of
+from attnchain_ros.experiments.bench import BASELINE_TABLE, Task
+from attnchain_ros.experiments.rows import Row, names_of, select
 from attnchain_ros.experiments.running import EXPERIMENTS, Setup, open_bench, run_experiment
 
 
@@ -36,6 +36,17 @@ def test_a_stopped_run_goes_on_and_failures_are_tried_again(setup: Setup, tmp_pa
     file = RunFile(tmp_path, {}, True)
     assert run_experiment("reading", setup, 1, file) == rows
     assert len(file.lines) == 3 and not any(row["failure"] for row in file.lines[-1]["rows"])
+
+
+def test_known_baselines_are_not_measured_again(setup: Setup, tmp_path: Path) -> None:
+    known = {("test", 0): [Row("test", 0, "door", BASELINE_TABLE, "made up", {"last_all": 1.0})]}
+    rows = run_experiment("steps", setup, 2, RunFile(tmp_path, {}, False), baselines=known)
+    named = [(row.clip, row.setting) for row in select(rows, table=BASELINE_TABLE)]
+    assert named[-1] == (0, "made up") and {clip for clip, _ in named[:-1]} == {1} and len(named) == 4
+    assert run_experiment("steps", setup, 2, RunFile(tmp_path, {}, True), baselines=known) == rows
+    # Without them the first clip is computed again, now with its baselines.
+    rows = run_experiment("steps", setup, 2, RunFile(tmp_path, {}, True))
+    assert [row.clip for row in select(rows, table=BASELINE_TABLE)] == [0, 0, 0, 1, 1, 1]
 
 
 @pytest.fixture

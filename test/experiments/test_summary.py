@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from attnchain_ros.evaluation.records import OURS
@@ -20,6 +22,23 @@ def test_both_anchors_and_all_methods(bench: Bench) -> None:
     assert select(rows, table=summary.GIVEN)[0].family == "lamp"
     text = "\n".join(summary.describe(bench, rows).lines)
     assert "| unseen | 1 of 1 |" in text and "split unseen" in text
+
+
+def test_baselines_for_other_experiments_are_those_they_would_measure(bench: Bench) -> None:
+    task = Task("summary", "test", 2)
+    rows = summary.run(bench, task)
+    known = summary.given_baselines(rows)
+    assert list(known) == [("test", 2)]
+    measured = bench.scene(task).baselines(clouds=True)
+    assert [(row.table, row.setting) for row in known["test", 2]] == [(row.table, row.setting) for row in measured]
+    for row, wanted in zip(known["test", 2], measured, strict=True):
+        known_figures = {name: value for name, value in wanted.figures.items() if value is not None}
+        # The same mesh: the anchor's vertices in frame 0 are the true ones.
+        assert {name: row.figures[name] for name in known_figures} == pytest.approx(known_figures, rel=1e-6)
+        assert all(row.figures[name] is None for name in wanted.figures if name not in known_figures)
+    # A baseline that failed is measured again by those who need it.
+    failed = [dataclasses.replace(row, failure="MaskError: made up") if row.setting == RIGID else row for row in rows]
+    assert summary.given_baselines(failed) == {}
 
 
 def test_ratios_are_by_family_and_pooled() -> None:
