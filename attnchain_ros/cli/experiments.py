@@ -15,7 +15,7 @@ from .main import FAILED, OK
 SUMMARY = "the paper's experiments in small"
 
 # The same names as experiments.running.EXPERIMENTS, which a test compares: help must not load torch.
-NAMES = ("summary", "steps", "reading", "tracks", "camera", "sensitivity", "long")
+NAMES = ("summary", "networks", "steps", "reading", "tracks", "camera", "sensitivity", "long")
 _DEFAULT_CLIPS = 30
 _COUNTS = ("published", "reduced")
 

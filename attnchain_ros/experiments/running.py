@@ -21,12 +21,13 @@ from ..errors import ConfigError
 from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.runs import RunFile
 from ..rollout.pipeline import config_for
-from . import camera, long, reading, sensitivity, steps, summary, tracks
+from . import camera, long, networks, reading, sensitivity, steps, summary, tracks
 from .bench import Bench, Experiment, Task
 from .rows import Row, row_from_json
 
 EXPERIMENTS: dict[str, Experiment] = {
-    module.EXPERIMENT.name: module.EXPERIMENT for module in (summary, steps, reading, tracks, camera, sensitivity, long)
+    module.EXPERIMENT.name: module.EXPERIMENT
+    for module in (summary, networks, steps, reading, tracks, camera, sensitivity, long)
 }
 """All experiments in the order in which they run and are reported; the longest is the last."""
 

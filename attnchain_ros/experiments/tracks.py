@@ -18,7 +18,7 @@ from ..evaluation.tracks import TrueTracks, true_tracks
 from ..evaluation.worldtrack import score_worldtrack
 from ..mesh.types import Mesh
 from ..rollout.inspection import inspect_window, start_window
-from ..rollout.pipeline import ANCHOR_FRAME
+from ..rollout.pictures import ANCHOR_FRAME
 from ..rollout.tracking import grid_queries, patch_visibility
 from ..synthetic import CAMERAS, Camera
 from .bench import Bench, Experiment, Scene, Section, Task

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..backbone import Backbone, DecodedLatents, StageOne
-from ..camera.crop import prepare_images, union_crop
+from ..camera.crop import union_crop
 from ..config import RolloutConfig
-from ..errors import ConfigError, MaskError
+from ..errors import ConfigError
 from ..mesh.types import Mesh
 from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor
 from .animating import Animation, animate
 from .matching import LandmarkMatches, match_landmarks
-from .pipeline import ANCHOR_FRAME, patch_crop
+from .pictures import ANCHOR_FRAME, check_window, first_picture, look_at
 from .state import Anchor, RolloutState
 from .tracking import WindowView, window_intrinsics
 from .window import Window
@@ -69,11 +68,10 @@ def start_window(
         SurfaceError: Stage 0 found no surface.
     """
     if mesh is None:
-        _check_mask(window)
+        check_window(window, config.frames)
         square = union_crop(window.masks, config.crop_padding, backbone.encoder_one.input_size)
-        first = square.at_size(backbone.encoder_zero.input_size)
-        image = prepare_images(window.images[:1], window.masks[:1], first)[0]
-        return Start(*image_anchor(backbone, image, config, lambda stage, done, total: None))
+        picture = first_picture(backbone, window, square)
+        return Start(*image_anchor(backbone, picture, config, lambda stage, done, total: None))
     anchor = (canonical_anchor if canonical else given_anchor)(mesh, config)
     return Start(anchor, encode_mesh(backbone, anchor.mesh.vertices, anchor.mesh.faces, config, 0))
 
@@ -90,19 +88,13 @@ def inspect_window(backbone: Backbone, config: RolloutConfig, window: Window, st
     Raises:
         ConfigError: too many frames, or reinforcement is on.   MaskError: nothing to see.
     """
-    frames = config.frames
-    if window.frames > frames:
-        raise ConfigError(f"the window has {window.frames} frames, at most {frames} go into one: cut it first")
     if config.reinforce.mode != "off":
         raise ConfigError(f"reinforce.mode is {config.reinforce.mode!r}: a window is inspected without: set it to off")
-    _check_mask(window)
-    encoder = backbone.encoder_one
-    square = union_crop(window.masks, config.crop_padding, encoder.input_size)
-    prepared = prepare_images(window.images, window.masks, square)
-    context = encoder.encode(np.concatenate([prepared, np.repeat(prepared[-1:], frames - window.frames, axis=0)]))
+    check_window(window, config.frames)
+    pictures = look_at(backbone, config, window)
     anchor = start.anchor
     seed = config.sampling.seed
-    stage = backbone.denoise(start.latent, context, ANCHOR_FRAME, config.sampling, config.readout, seed)
+    stage = backbone.denoise(start.latent, pictures.context, ANCHOR_FRAME, config.sampling, config.readout, seed)
     field = backbone.decode(start.latent[None])
     pose = torch.from_numpy(anchor.mesh.vertices).to(backbone.device)
     landmarks = pose[torch.from_numpy(anchor.landmark_vertices).to(backbone.device)]
@@ -112,11 +104,5 @@ def inspect_window(backbone: Backbone, config: RolloutConfig, window: Window, st
     )
     state = RolloutState(anchor=anchor, latent=start.latent, vertices=anchor.mesh.vertices)
     moved = animate(state, matches, ANCHOR_FRAME, window.frames, config.animation, diagonal)
-    crop = patch_crop(square, encoder.input_size, encoder.crop_size)
-    view = WindowView(window, crop, encoder.grid, stage.maps, window_intrinsics(window)[0])
+    view = WindowView(window, pictures.patches, pictures.grid, stage.maps, window_intrinsics(window)[0])
     return Inspection(anchor, field, view, stage, landmarks, matches, moved)
-
-
-def _check_mask(window: Window) -> None:
-    if not window.masks[ANCHOR_FRAME].any():
-        raise MaskError("the mask of the window's first frame is empty: the object must be seen where a window starts")

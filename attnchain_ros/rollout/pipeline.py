@@ -14,17 +14,18 @@ import torch
 from .. import config as options
 from ..backbone import Backbone, Reinforcement, StageOne, TokenMaps, TokenPairs
 from ..backbone.readout import check_readout
-from ..camera.crop import Crop, prepare_images, union_crop
+from ..camera.crop import Crop
 from ..camera.raycast import RasterBuffer, silhouette_iou
 from ..camera.scale import metric_scale
 from ..config import RolloutConfig
-from ..errors import Cancelled, ConfigError, MaskError
+from ..errors import Cancelled
 from ..mesh.surface import grid_levels
 from ..mesh.types import Mesh
 from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor, rotation_from_degrees
 from .animating import Animation, animate
 from .matching import LandmarkMatches, match_landmarks, trace_window_pairs
 from .painting import PLAIN_COLOR, paint_vertices
+from .pictures import ANCHOR_FRAME, WindowPictures, check_window, first_picture, look_at
 from .state import Anchor, RolloutState
 from .tracking import (
     RASTER_SIZE,
@@ -42,9 +43,6 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
-
-ANCHOR_FRAME = 0
-"""The last frame of a window is the anchor of the next, so the anchor is always the first frame."""
 
 
 def config_for(backbone: Backbone, changes: dict[str, Any] | None = None) -> RolloutConfig:
@@ -159,21 +157,11 @@ class Rollout:
             if progress is not None:
                 progress(stage, done, total)
 
-        frames = self.config.frames
-        if window.frames > frames:
-            raise ConfigError(f"the window has {window.frames} frames, at most {frames} go into one: cut it first")
-        if not window.masks[ANCHOR_FRAME].any():
-            raise MaskError(
-                "the mask of the window's first frame is empty: the object must be seen where a window starts"
-            )
+        check_window(window, self.config.frames)
         report("images", 0, 1)
-        encoder = self.backbone.encoder_one
-        square = union_crop(window.masks, self.config.crop_padding, encoder.input_size)
-        prepared = prepare_images(window.images, window.masks, square)
-        padded = np.concatenate([prepared, np.repeat(prepared[-1:], frames - window.frames, axis=0)])
-        context = encoder.encode(padded)
+        pictures = look_at(self.backbone, self.config, window)
         clock.lap("images")
-        state = self._start(window, square, report, clock)
+        state = self._start(window, pictures.square, report, clock)
         notes: tuple[str, ...] = ()
         shared = state.last_stamp_ns is not None and int(window.stamps_ns[0]) == state.last_stamp_ns
         if state.last_stamp_ns is not None and not shared:
@@ -181,8 +169,7 @@ class Rollout:
         intrinsics, given = window_intrinsics(window)
         if not given and state.index == 0:
             notes += (f"no camera intrinsics: assuming a focal length of {intrinsics[0, 0]:.1f} px",)
-        maps_view = (patch_crop(square, encoder.input_size, encoder.crop_size), encoder.grid, intrinsics)
-        latents = self._latents(window, state, context, maps_view, report, clock)
+        latents = self._latents(window, state, pictures, intrinsics, report, clock)
         diagonal = state.anchor.mesh.diagonal
         report("animation", 0, 1)
         moved = animate(state, latents.matches, ANCHOR_FRAME, window.frames, self.config.animation, diagonal)
@@ -248,10 +235,8 @@ class Rollout:
         if self._given is not None:
             anchor, latent = self._given, None
         else:
-            encoder = self.backbone.encoder_zero
-            first = square.at_size(encoder.input_size)
-            image = prepare_images(window.images[:1], window.masks[:1], first)[0]
-            anchor, latent = image_anchor(self.backbone, image, self.config, report)
+            picture = first_picture(self.backbone, window, square)
+            anchor, latent = image_anchor(self.backbone, picture, self.config, report)
             clock.lap("image to 3D")
         mesh = anchor.mesh
         if latent is None:
@@ -263,8 +248,8 @@ class Rollout:
         self,
         window: Window,
         state: RolloutState,
-        context: torch.Tensor,
-        view: tuple[Crop, int, np.ndarray],
+        pictures: WindowPictures,
+        intrinsics: np.ndarray,
         report: Progress,
         clock: _Clock,
     ) -> _Latents:
@@ -286,7 +271,7 @@ class Rollout:
         reinforcement = Reinforcement(config.reinforce, trace) if config.reinforce.mode != "off" else None
         stage = backbone.denoise(
             state.latent,
-            context,
+            pictures.context,
             ANCHOR_FRAME,
             config.sampling,
             config.readout,
@@ -299,8 +284,8 @@ class Rollout:
         matches = match(stage.latents, stage.maps)
         rows = anchor_field.attention(pose[None])[0] if state.tracks is None else places.new_zeros((0, backbone.tokens))
         clock.lap("correspondence")
-        crop, grid, intrinsics = view
-        return _Latents(WindowView(window, crop, grid, stage.maps, intrinsics), stage, matches, rows)
+        view = WindowView(window, pictures.patches, pictures.grid, stage.maps, intrinsics)
+        return _Latents(view, stage, matches, rows)
 
     def _match_notes(self, latents: _Latents, moved: Animation) -> tuple[str, ...]:
         notes: tuple[str, ...] = ()
@@ -378,13 +363,6 @@ class _Clock:
         now = time.perf_counter()
         self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
         self._last = now
-
-
-def patch_crop(square: Crop, input_size: int, crop_size: int) -> Crop:
-    """The part of the prepared square that the patch grid covers, after the processor's centre crop."""
-    cut = (input_size - crop_size) // 2
-    step = square.side / input_size
-    return Crop(square.x0 + cut * step, square.y0 + cut * step, crop_size * step, crop_size)
 
 
 def _window_latents(stage: StageOne, frames: int) -> WindowLatents:

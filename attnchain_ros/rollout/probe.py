@@ -13,7 +13,7 @@ from ..chain.cycle import cycle_errors, nearest_neighbours, neighbour_distortion
 from ..config import RolloutConfig, replace
 from ..errors import ConfigError, SurfaceError
 from .inspection import Inspection, Start, inspect_window
-from .pipeline import ANCHOR_FRAME
+from .pictures import ANCHOR_FRAME
 from .window import Window
 
 NEIGHBOURS = 8

@@ -38,15 +38,21 @@ def start_at_rest(network: FlowTransformer) -> FlowTransformer:
     return network
 
 
-def draw_times(count: int, late: float, noise: torch.Generator) -> Tensor:
-    """[count] noise levels: a share ``late`` in 0.9 .. 1, the rest tilted towards the noisy end.
+def draw_times(count: int, config: FlowConfig, noise: torch.Generator) -> Tensor:
+    """[count] noise levels: shares of exactly 1 and of 0.9 .. 1, the rest tilted towards the noisy end.
 
-    With the shifted schedule of four steps, sampling evaluates the velocity at 1, 0.9, 0.75 and 0.5.
+    With the shifted schedule of four steps, sampling evaluates the velocity at 1, 0.9, 0.75 and 0.5. Stage I's noise is
+    the same in all frames: at any level below 1 the differences between the frames' latents are still there, only
+    smaller, and the network learns to read the motion off them instead of off the pictures. At 1, where sampling
+    starts, they are gone: what it then makes of the pictures decides the motion.
     """
     early = torch.rand(count, generator=noise)
     early = torch.where(torch.rand(count, generator=noise) < 0.75, 0.4 + 0.55 * early, early)
     high = 0.9 + 0.1 * torch.rand(count, generator=noise)
-    return torch.where(torch.rand(count, generator=noise) < late, high, early)
+    times = torch.where(torch.rand(count, generator=noise) < config.late_times, high, early)
+    if not config.first_times:
+        return times
+    return torch.where(torch.rand(count, generator=noise) < config.first_times, torch.ones(count), times)
 
 
 def window_surface(windows: Windows, clips: np.ndarray, frames: np.ndarray) -> Tensor:
@@ -171,7 +177,7 @@ class TemporalTask(FlowTask):
             varied = vary_pictures(images.reshape(batch, count * side, side, 3), noise)
             context = encode_images(self.encoder, varied.reshape(batch * count, side, side, 3))
         source = tied_noise(again, self.config.anchor_noise, noise)[:, None]
-        level = draw_times(batch, self.config.late_times, noise)[:, None]
+        level = draw_times(batch, self.config, noise)[:, None]
         known = F.one_hot(anchor, count).bool()
         mixed = torch.lerp(latents, source.expand_as(latents), level[..., None, None])
         mixed = torch.where(known[..., None, None], again[:, None], mixed)
@@ -266,7 +272,7 @@ class ImageTo3DTask(FlowTask):
         if not dropped:
             keys = self.network.project_context(encode_images(self.encoder, vary_pictures(images, noise)))
         source = pair_noise(torch.randn(latents.shape, generator=noise), latents)
-        level = draw_times(count, self.config.late_times, noise)
+        level = draw_times(count, self.config, noise)
         mixed = torch.lerp(latents, source, level[:, None, None])
         velocity = self.network(mixed[:, None], TRAIN_STEPS * level[:, None], keys)[:, 0].float()
         loss = (velocity - (latents - source)).square().mean()

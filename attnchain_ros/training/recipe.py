@@ -114,6 +114,7 @@ class FlowConfig(Checked):
     )
     drop_context: float = option(0.1, "share of steps without pictures, for guidance", low=0.0, high=1.0)
     late_times: float = option(0.4, "share of diffusion times drawn between 0.9 and 1", low=0.0, high=1.0)
+    first_times: float = option(0.0, "share of diffusion times at 1, where sampling starts", low=0.0, high=1.0)
     anchor_noise: float = option(0.8, "share of the anchor in the source noise (temporal only)", low=0.0, high=1.0)
     short_frames: int = option(8, "frames of a sample while training starts (temporal only)", low=2)
     short_share: float = option(0.6, "share of the steps on short samples (temporal only)", low=0.0, high=1.0)

@@ -43,7 +43,7 @@ def test_a_run_its_report_and_going_on(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--only", "step"], "--only names 'step'; there are summary, steps"),
+        (["--only", "step"], "--only names 'step'; there are summary, networks, steps"),
         (["--clips", "0"], "--clips 0: wanted a number of at least 1"),
         (["--clips", "long=x"], "--clips long=x: wanted a number"),
         (["--only", "steps", "--clips", "long=3"], "'long' is not among the experiments that run (steps)"),

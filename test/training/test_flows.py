@@ -17,16 +17,25 @@ from attnchain_ros.training.flows import (
     tied_noise,
     window_surface,
 )
-from attnchain_ros.training.recipe import Recipe
+from attnchain_ros.training.recipe import FlowConfig, Recipe
 from attnchain_ros.training.stages import data_folder, load_flow, load_vae, make_task
 
 
 def test_times_favour_the_noisy_end() -> None:
-    times = draw_times(20000, 0.4, torch.Generator().manual_seed(0))
+    times = draw_times(20000, FlowConfig(late_times=0.4), torch.Generator().manual_seed(0))
     assert 0.0 <= times.min() and times.max() <= 1.0
     # 0.4 late ones, and of the others a quarter uniform (10 % late) and the rest 5 of 55 late.
     expected = 0.4 + 0.6 * (0.25 * 0.1 + 0.75 * 0.05 / 0.55)
     assert abs(float((times > 0.9).float().mean()) - expected) < 0.015
+
+
+def test_a_share_of_the_times_is_where_sampling_starts() -> None:
+    config = FlowConfig(first_times=0.3)
+    times = draw_times(20000, config, torch.Generator().manual_seed(0))
+    assert abs(float((times == 1.0).float().mean()) - 0.3) < 0.01
+    rest = times[times < 1.0]
+    others = draw_times(20000, FlowConfig(), torch.Generator().manual_seed(0))
+    assert not (others == 1.0).any() and abs(float(rest.mean() - others.mean())) < 0.01
 
 
 def test_tied_noise_has_unit_variance_and_the_asked_correlation() -> None:
