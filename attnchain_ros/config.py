@@ -140,6 +140,13 @@ class MatchConfig(Checked):
     )
     temperature: float = option(0.05, "tau as a share of the best score", low=1e-6, high=100.0)
     tile: int = option(4096, "surface points scored at once", low=1)
+    self_limit: float = option(
+        0.0,
+        "not in the paper: match landmarks in the anchor frame, too; those found farther off than this share of the "
+        "diagonal are left out, and the others' matches are freed of their offset; 0 = off",
+        low=0.0,
+        high=2.0,
+    )
 
 
 @dataclass(frozen=True)

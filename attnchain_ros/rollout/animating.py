@@ -14,7 +14,7 @@ from ..mesh.geodesic import SkinningWeights
 from ..mesh.skinning import skin_vertices
 from ..mesh.smoothing import keep_landmarks, reject_outliers, smooth_displacements
 from .matching import LandmarkMatches
-from .state import RolloutState
+from .state import Anchor, RolloutState
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def animate(
     frames_used: int,
     config: AnimationConfig,
     diagonal: float,
+    self_limit: float = 0.0,
 ) -> Animation:
     """Lift landmark matches to the whole mesh; updates the counts and histories of ``state``.
 
@@ -53,11 +54,18 @@ def animate(
         anchor: index of the anchor frame.
         frames_used: frames of the window that are real (the rest is padding and must not enter the histories).
         config, diagonal: options and the size of the anchor mesh.
+        self_limit: of ``MatchConfig``; read where the landmarks were matched in the anchor frame, too.
     """
     points = matches.points
     device = points.device
     here = points[anchor]
+    lost = np.zeros(len(here), bool)
+    if matches.own is not None:
+        lost = (torch.linalg.vector_norm(matches.own - here, dim=1) > self_limit * diagonal).cpu().numpy()
+        points = free_of_offsets(points, matches.own, anchor, lost, state.anchor)
     valid = reject_outliers(here, points, anchor, config, diagonal)
+    others = torch.arange(len(points), device=device) != anchor
+    valid &= ~(others[:, None] & torch.from_numpy(lost).to(device))
     for frame in matches.empty_frames:
         valid[frame] = False
     state.valid_counts, state.frames_seen = _count(state, valid[:frames_used])
@@ -68,7 +76,8 @@ def animate(
     component = torch.from_numpy(state.anchor.landmark_component)
     kept = keep_landmarks(torch.from_numpy(state.valid_counts), state.frames_seen, component, config)
     rest = torch.from_numpy(state.anchor.mesh.vertices).to(device)
-    weights = without_dropped(state.anchor.weights, kept.numpy())
+    steady = kept.numpy() & ~lost
+    weights = without_dropped(state.anchor.weights, steady)
     vertices = skin_vertices(rest, rest[torch.from_numpy(state.anchor.landmark_vertices).to(device)], smoothed, weights)
     pose = torch.from_numpy(state.vertices).to(device)
     vertices[anchor] = pose
@@ -82,7 +91,32 @@ def animate(
     last = max(frames_used - 1, 0)
     state.landmark_history = _tail(state.landmark_history, points, valid, last, config.sigma_landmark)
     state.vertex_history = _tail_of(state.vertex_history, vertices[:last], 3.0 * config.sigma_final)
-    return Animation(vertices, smoothed, valid, int((~kept).sum()))
+    return Animation(vertices, smoothed, valid, int((~steady).sum()))
+
+
+def free_of_offsets(points: Tensor, own: Tensor, anchor: int, lost: np.ndarray, mesh: Anchor) -> Tensor:
+    """Matches that say where the landmarks went, out of matches that say where the points went that stand for them.
+
+    The chain is coarse: in the anchor frame itself it finds a landmark somewhere beside it. What it finds in another
+    frame is then that other point. The offset between the two is carried along by the rigid motion of the landmarks
+    around, those of the skinning (App. D.2); under one rigid motion of the whole object this is exact.
+
+    Args:
+        points: [F, K, 3] matches; the anchor frame holds the landmarks themselves.
+        own: [K, 3] matches in the anchor frame.
+        anchor: index of the anchor frame.
+        lost: [K] bool, landmarks whose match is too far off to stand for them.
+        mesh: the anchor, for its landmarks and skinning weights.
+    Returns:
+        [F, K, 3]; the anchor frame is as it was.
+    """
+    weights = mesh.weights
+    around = SkinningWeights(weights.index[mesh.landmark_vertices], weights.weight[mesh.landmark_vertices])
+    around = without_dropped(around, ~lost)
+    here = points[anchor]
+    freed = points + (skin_vertices(here, own, points, around) - skin_vertices(own, own, points, around))
+    freed[anchor] = here
+    return freed
 
 
 def without_dropped(weights: SkinningWeights, kept: np.ndarray) -> SkinningWeights:

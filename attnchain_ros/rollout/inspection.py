@@ -103,6 +103,7 @@ def inspect_window(backbone: Backbone, config: RolloutConfig, window: Window, st
         backbone, field, stage.latents, stage.maps, landmarks, ANCHOR_FRAME, diagonal, config, seed
     )
     state = RolloutState(anchor=anchor, latent=start.latent, vertices=anchor.mesh.vertices)
-    moved = animate(state, matches, ANCHOR_FRAME, window.frames, config.animation, diagonal)
+    limit = config.match.self_limit
+    moved = animate(state, matches, ANCHOR_FRAME, window.frames, config.animation, diagonal, limit)
     view = WindowView(window, pictures.patches, pictures.grid, stage.maps, window_intrinsics(window)[0])
     return Inspection(anchor, field, view, stage, landmarks, matches, moved)

@@ -26,6 +26,8 @@ class LandmarkMatches:
         rows: [F, K, N] float32 attention of each landmark over the frame's tokens (Eq. 2).
         best_tokens: [F, K, N] float32 attention of the best surface point, for pair tracing.
         empty_frames: frames whose field had no surface.
+        own: [K, 3] where the same chain finds the landmarks in the anchor frame itself; None where it was not asked
+            (``MatchConfig.self_limit``) or there is no surface.
     """
 
     points: Tensor
@@ -33,6 +35,7 @@ class LandmarkMatches:
     rows: Tensor
     best_tokens: Tensor
     empty_frames: tuple[int, ...]
+    own: Tensor | None = None
 
 
 def frame_surfaces(fields: DecodedLatents, config: RolloutConfig, seed: int) -> tuple[list[Tensor], tuple[int, ...]]:
@@ -87,14 +90,18 @@ def match_landmarks(
     confidence = torch.zeros((frames, count), device=rows.device)
     best_tokens = torch.zeros((frames, count, tokens), device=rows.device)
     confidence[anchor] = 1.0
+    own = None
     for frame in range(frames):
-        if frame == anchor or frame in empty:
+        if frame in empty or (frame == anchor and not config.match.self_limit):
             continue
         surface_tokens = fields.select(frame, frame + 1).attention(surfaces[frame][None])[0]
         found = match_surface(rows[frame], surface_tokens, surfaces[frame], config.match, diagonal)
+        if frame == anchor:
+            own = found.points
+            continue
         points[frame], confidence[frame] = found.points, found.confidence
         best_tokens[frame] = surface_tokens[found.best]
-    return LandmarkMatches(points, confidence, rows, best_tokens, empty)
+    return LandmarkMatches(points, confidence, rows, best_tokens, empty, own)
 
 
 def trace_window_pairs(

@@ -172,7 +172,10 @@ class Rollout:
         latents = self._latents(window, state, pictures, intrinsics, report, clock)
         diagonal = state.anchor.mesh.diagonal
         report("animation", 0, 1)
-        moved = animate(state, latents.matches, ANCHOR_FRAME, window.frames, self.config.animation, diagonal)
+        moved = animate(
+            state, latents.matches, ANCHOR_FRAME, window.frames, self.config.animation, diagonal,
+            self.config.match.self_limit,
+        )  # fmt: skip
         clock.lap("animation")
         report("camera", 0, 1)
         matches = _trim(latents.matches, window.frames)
@@ -384,6 +387,7 @@ def _trim(matches: LandmarkMatches, frames: int) -> LandmarkMatches:
         rows=matches.rows[:frames],
         best_tokens=matches.best_tokens[:frames],
         empty_frames=empty,
+        own=matches.own,
     )
 
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from transformers import Dinov2Model
 
 from ..backbone.schedule import TRAIN_STEPS, Schedule, stage_one_schedule, stage_zero_schedule
-from ..backbone.transformer import FlowTransformer, Probe
+from ..backbone.transformer import FlowTransformer, Probe, parse_indices
 from ..backbone.vae import ShapeVae
 from .data import Windows
+from .looking import Looks, look_loss, seen_patches
 from .pictures import encode_pictures, vary_pictures
 from .recipe import FlowConfig
 from .shapes import (
@@ -168,7 +169,7 @@ class TemporalTask(FlowTask):
         clips = rng.integers(len(self.windows), size=batch)
         frames, anchor = self.draw_frames(batch, count, rng)
         surface = window_surface(self.windows, clips, frames)
-        latents, again, _ = encode_window(self.vae, surface, anchor, self.tokens, rng)
+        latents, again, rows = encode_window(self.vae, surface, anchor, self.tokens, rng)
         dropped = rng.random() < self.config.drop_context
         context = None
         if not dropped:
@@ -183,13 +184,24 @@ class TemporalTask(FlowTask):
         mixed = torch.where(known[..., None, None], again[:, None], mixed)
         time = torch.where(known, 0.0, TRAIN_STEPS * level)
         keys = None if context is None else self.network.project_context(context)
-        velocity = self.network(mixed, time, keys, torch.from_numpy(frames)).float()
+        looks = None
+        if self.config.look_weight and context is not None:
+            looks = Looks(parse_indices(self.config.look_layers, range(self.config.layers), "look_layers"))
+        velocity = self.network(mixed, time, keys, torch.from_numpy(frames), looks).float()
         error = (velocity - (latents - source)).square().mean((2, 3))
         loss = error[~known].mean()
+        figures = {"unconditioned" if dropped else "conditioned": float(loss.detach())}
+        if looks is not None and context is not None:
+            xyz, parts = (torch.from_numpy(self.windows.take(name, clips, frames)) for name in ("xyz", "parts"))
+            points = take_rows(surface[..., :3].flatten(0, 1), rows.repeat_interleave(count, dim=0))
+            grid = round((context.shape[1] - 1) ** 0.5)
+            patches = seen_patches(points, xyz.float().flatten(0, 1), parts.flatten(0, 1) >= 0, grid)
+            looking = look_loss(list(looks.maps.values()), patches)
+            figures["looking"] = float(looking.detach())
+            loss = loss + self.config.look_weight * looking
         with torch.no_grad():
             still = (again[:, None] - latents).square().mean((2, 3))[~known].mean()
-        figures = {"unconditioned" if dropped else "conditioned": float(loss.detach()), "still": float(still)}
-        return loss, figures
+        return loss, figures | {"still": float(still)}
 
     def evaluate(self) -> dict[str, float]:
         # The first clips have the mixture of families that training has: half of them are creatures.

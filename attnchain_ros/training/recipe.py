@@ -116,6 +116,13 @@ class FlowConfig(Checked):
     late_times: float = option(0.4, "share of diffusion times drawn between 0.9 and 1", low=0.0, high=1.0)
     first_times: float = option(0.0, "share of diffusion times at 1, where sampling starts", low=0.0, high=1.0)
     anchor_noise: float = option(0.8, "share of the anchor in the source noise (temporal only)", low=0.0, high=1.0)
+    look_weight: float = option(
+        0.0,
+        "weight of the loss by which tokens look at the patch where their surface point is seen (temporal only)",
+        low=0.0,
+        high=10.0,
+    )
+    look_layers: str = option("2,3,4", "layers that this loss is on: 'all' or indices (temporal only)")
     short_frames: int = option(8, "frames of a sample while training starts (temporal only)", low=2)
     short_share: float = option(0.6, "share of the steps on short samples (temporal only)", low=0.0, high=1.0)
     short_batch: int = option(16, "samples of a step on short samples (temporal only)", low=1)

@@ -149,6 +149,7 @@ def test_a_gap_between_windows_is_said(backbone: Backbone, clip: Clip) -> None:
         {"reinforce.mode": "literal"},
         {"tracks.route": "patch"},
         {"camera.estimate": False},
+        {"match.self_limit": 0.15},
     ],
     ids=lambda options: "-".join(map(str, next(iter(options.items())))),
 )

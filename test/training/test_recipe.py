@@ -13,11 +13,11 @@ from attnchain_ros.training.recipe import Recipe, load_recipe, recipe_from, reci
 SHIPPED = Path(__file__).parents[2] / "recipes"
 
 
-@pytest.mark.parametrize("name", ["small"])
+@pytest.mark.parametrize("name", ["small", "families"])
 def test_shipped_recipes_are_valid_and_survive_a_round_trip(name: str) -> None:
     recipe = load_recipe(SHIPPED / f"{name}.json")
     assert recipe.name == name
-    assert recipe.data.families == "trained"
+    assert recipe.data.families == ("trained" if name == "families" else "creature")
     assert recipe.temporal.sizes(recipe.vae, 128, 16).inflated_layers == tuple(range(recipe.temporal.layers))
     assert recipe_from(json.loads(json.dumps(recipe_tree(recipe)))) == recipe
 
