@@ -96,22 +96,6 @@ def squared_chamfer(source: Tensor, target: Tensor, trees: Sequence[cKDTree] | N
     return to_target + to_source
 
 
-def align_clouds(
-    source: np.ndarray,
-    target: np.ndarray,
-    config: ActionBenchConfig,
-    device: str | torch.device = "cpu",
-    progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    """[4, 4] ``align_frames`` of one pair of clouds: source [n, 3], target [m, 3].
-
-    Twin: ``reference.adam_alignment.align_clouds``.
-    """
-    check_shape("source", source, "n 3")
-    check_shape("target", target, "m 3")
-    return align_frames(source[None], target[None], config, device, progress)[0]
-
-
 @torch.enable_grad()  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
 def align_frames(
     sources: np.ndarray,
@@ -135,6 +119,7 @@ def align_frames(
         [F, 4, 4] float64 target_from_source, affine; apply one with ``alignment.apply_similarity``.
     Raises:
         ShapeError: not clouds.   InputError: an empty cloud, or points that are not finite.
+    Twin: ``reference.adam_alignment.align_clouds``, one frame at a time.
     """
     frames = check_shape("sources", sources, "F n 3")["F"]
     check_shape("targets", targets, "F m 3", F=frames)

@@ -14,7 +14,7 @@ from transformers import Dinov2Model
 from ..backbone.schedule import TRAIN_STEPS, Schedule, stage_one_schedule, stage_zero_schedule
 from ..backbone.transformer import FlowTransformer, Probe, parse_indices
 from ..backbone.vae import ShapeVae
-from .data import Windows
+from .data import BACKGROUND, Windows
 from .looking import Looks, look_loss, seen_patches
 from .pictures import encode_pictures, vary_pictures
 from .recipe import FlowConfig
@@ -162,6 +162,11 @@ class TemporalTask(FlowTask):
             frames[row], anchor[row] = chosen, int(np.searchsorted(chosen, first))
         return frames, torch.from_numpy(anchor)
 
+    def token_patches(self, points: Tensor, clips: np.ndarray, frames: np.ndarray, grid: int) -> Tensor:
+        """``seen_patches`` of surface points [B * n, N, 3] in the pictures of frames [B, n] of clips [B]."""
+        xyz, parts = (torch.from_numpy(self.windows.take(name, clips, frames)) for name in ("xyz", "parts"))
+        return seen_patches(points, xyz.float().flatten(0, 1), parts.flatten(0, 1) != BACKGROUND, grid)
+
     def loss(self, step: int, rng: np.random.Generator, noise: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         short = step < self.config.short_share * self.settings.steps
         batch = self.config.short_batch if short else self.settings.batch
@@ -192,11 +197,9 @@ class TemporalTask(FlowTask):
         loss = error[~known].mean()
         figures = {"unconditioned" if dropped else "conditioned": float(loss.detach())}
         if looks is not None and context is not None:
-            xyz, parts = (torch.from_numpy(self.windows.take(name, clips, frames)) for name in ("xyz", "parts"))
             points = take_rows(surface[..., :3].flatten(0, 1), rows.repeat_interleave(count, dim=0))
             grid = round((context.shape[1] - 1) ** 0.5)
-            patches = seen_patches(points, xyz.float().flatten(0, 1), parts.flatten(0, 1) >= 0, grid)
-            looking = look_loss(list(looks.maps.values()), patches)
+            looking = look_loss(list(looks.maps.values()), self.token_patches(points, clips, frames, grid))
             figures["looking"] = float(looking.detach())
             loss = loss + self.config.look_weight * looking
         with torch.no_grad():

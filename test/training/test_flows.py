@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from attnchain_ros.backbone.schedule import stage_one_schedule
+from attnchain_ros.training import looking
 from attnchain_ros.training.data import open_windows
 from attnchain_ros.training.flows import (
     draw_times,
@@ -83,6 +86,38 @@ def test_drawn_frames_ascend_and_have_the_anchor(work: Path, recipe: Recipe) -> 
     assert 0.75 < (first == 0).mean() < 0.95
     whole, _ = task.draw_frames(5, 4, np.random.default_rng(1))
     assert (whole == np.arange(4)).all()
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny pictures have 4 x 4 labels, about half a unit apart."""
+    monkeypatch.setattr(looking, "SEEN_WITHIN", 0.3)
+
+
+def test_looking_is_added_to_the_loss(work: Path, recipe: Recipe, coarse: None) -> None:
+    """The same step with and without it: the difference is the weight times what the log calls looking."""
+    weight = 0.3
+    changed = dataclasses.replace(recipe.temporal, look_weight=weight, look_layers="1,2", drop_context=0.0)
+    losses, figures = {}, {}
+    for name, temporal in (("with", changed), ("without", dataclasses.replace(changed, look_weight=0.0))):
+        task = make_task("temporal", dataclasses.replace(recipe, temporal=temporal), work)
+        task.network.load_state_dict(load_flow(recipe, work, "temporal").state_dict())
+        loss, figures[name] = task.loss(0, np.random.default_rng(0), torch.Generator().manual_seed(0))
+        losses[name] = float(loss.detach())
+    assert "looking" not in figures["without"] and figures["with"]["looking"] > 0
+    assert abs(losses["with"] - losses["without"] - weight * figures["with"]["looking"]) < 1e-5
+    assert figures["with"]["conditioned"] == figures["without"]["conditioned"]
+
+
+def test_tokens_in_front_are_seen_and_others_are_not(work: Path, recipe: Recipe, coarse: None) -> None:
+    task = make_task("temporal", recipe, work)
+    clips, frames = np.array([0, 1, 2]), np.array([[0, 3], [1, 2], [0, 1]])
+    points = window_surface(task.windows, clips, frames)[..., :3].flatten(0, 1)
+    grid = recipe.data.image_size // recipe.image_encoder.patch
+    patches = task.token_patches(points, clips, frames, grid)
+    assert patches.shape == points.shape[:2] and -1 <= int(patches.min()) and int(patches.max()) < grid * grid
+    seen = float((patches >= 0).float().mean())
+    assert 0.02 < seen < 0.98
 
 
 def test_sampling_keeps_the_anchor(work: Path, recipe: Recipe) -> None:
