@@ -16,7 +16,7 @@ _STAGES = ("data", "vae", "image-encoder", "temporal", "image-to-3d", "study", "
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument("stage", choices=_STAGES, help="what to run; the order is that of this list")
-    parser.add_argument("--recipe", type=Path, required=True, help="JSON file (recipes/families.json)")
+    parser.add_argument("--recipe", type=Path, required=True, help="JSON file (recipes/small.json)")
     parser.add_argument("--work", type=Path, required=True, help="working folder for data, checkpoints and logs")
     parser.add_argument("--resume", action="store_true", help="go on from the stage's last checkpoint")
     parser.add_argument("--threads", type=int, default=1, help="threads of a process (default 1)")
@@ -37,7 +37,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     if args.minutes is not None and args.minutes <= 0:
         raise ConfigError(f"--minutes is {args.minutes}, must be above 0")
     if not args.recipe.is_file():
-        raise ConfigError(f"--recipe {args.recipe} is no file; recipes/families.json comes with the package")
+        raise ConfigError(f"--recipe {args.recipe} is no file; recipes/small.json comes with the package")
     if args.stage == "export" and args.out is None:
         raise ConfigError("export needs --out, the folder to write the checkpoint to")
 

@@ -94,14 +94,15 @@ def run_identity(
 def code_version() -> str:
     """The commit that last changed the package, with "+" if files were changed since; its version without git.
 
-    What is not code, such as a report that this very run makes, does not make another version.
+    What is not code, such as a report or a checkpoint's card with this very run's figures, makes no other version.
     """
     where = Path(__file__).resolve().parent
-    commit = _git(where, "log", "-1", "--format=%h", "--abbrev=12", "--", "..")
+    code = ("..", ":(exclude)../*.md")
+    commit = _git(where, "log", "-1", "--format=%h", "--abbrev=12", "--", *code)
     # A copy installed below somebody else's repository is not that repository's code.
     if not commit or _git(where, "ls-files", "--error-unmatch", "runs.py") is None:
         return __version__
-    changed = _git(where, "status", "--porcelain", "--untracked-files=no", "--", "..")
+    changed = _git(where, "status", "--porcelain", "--untracked-files=no", "--", *code)
     return commit + ("+" if changed else "")
 
 

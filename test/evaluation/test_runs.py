@@ -69,8 +69,10 @@ def test_version_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     commit(place / "runs.py", "1")
     first = code_version()
     assert re.fullmatch(r"[0-9a-f]{12}", first)
-    # A report beside the package is not another version of the code; a change of the package is.
+    # A report beside the package, or a card inside it, is not another version of the code; a change of the package is.
     commit(tmp_path / "results.md", "1")
+    (tmp_path / "package" / "weights").mkdir()
+    commit(tmp_path / "package" / "weights" / "CARD.md", "1")
     assert code_version() == first
     commit(tmp_path / "package" / "other.py", "1")
     assert code_version() != first
