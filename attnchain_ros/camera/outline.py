@@ -154,10 +154,12 @@ def rim_misfit(
         outline: of the mask.   size: of the object in pixels.   gate: pixels at which a match counts a quarter.
     Returns:
         outline points against the nearest rim places with like normals (distance across the outline), and vertices
-        that project outside the mask (distance to it). Either may be empty.
+        that project outside the mask (distance to it). Either may be empty; what is behind the camera takes no part.
     Twin: ``reference.outline.rim_misfit``.
     """
     edge = over = Misfit(np.zeros(0), np.zeros((0, 6)), np.zeros(0))
+    ahead = rim.points[:, 2] > 0
+    rim = Rim(rim.points[ahead], rim.normals[ahead])
     if len(rim.points) and len(outline.points):
         # The touching plane goes through the camera's centre and meets the picture in a line across (n_x/f_x, n_y/f_y).
         across = rim.normals[:, :2] / np.diag(intrinsics)[:2]
@@ -225,9 +227,9 @@ def fit_to_outlines(
     poses = start
     for number in range(ROUNDS):
         poses = problem.improve(poses, max(_LAST_GATE, _FIRST_GATE * _GATE_SHRINK**number) * size)
-    if not np.isfinite(poses).all() or problem.distance(poses) > _WORSE * problem.distance(start):
-        return start
-    return poses
+        if not np.isfinite(poses).all():
+            return start
+    return poses if problem.distance(poses) <= _WORSE * problem.distance(start) else start
 
 
 @dataclass(frozen=True)
@@ -319,7 +321,9 @@ class _Problem:
             right[frame, :3] += trust * _turn_between(self.start[frame], pose)
         self._hold_neighbours(poses, matrix, right)
         full = matrix.reshape(6 * frames, 6 * frames)
-        step = -np.linalg.solve(full + 1e-3 * np.diag(np.diag(full)), right.ravel()).reshape(frames, 6)
+        # The last term is for a lone frame that nothing is seen of.
+        damped = full + 1e-3 * np.diag(np.diag(full)) + 1e-9 * np.eye(len(full))
+        step = -np.linalg.solve(damped, right.ravel()).reshape(frames, 6)
         return np.stack([self._move(pose, motion) for pose, motion in zip(poses, step, strict=True)])
 
     def _hold_neighbours(self, poses: np.ndarray, matrix: np.ndarray, right: np.ndarray) -> None:

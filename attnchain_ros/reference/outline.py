@@ -39,6 +39,8 @@ def rim_misfit(
     spread = normal_weight * size
     rim = []
     for point, normal in zip(rim_points, rim_normals, strict=True):
+        if point[2] <= 0:
+            continue
         across = np.array([normal[0] / intrinsics[0, 0], normal[1] / intrinsics[1, 1]])
         length = math.sqrt(float(across @ across))
         rim.append((point, _project(point, intrinsics), across / max(length, 1e-12)))
@@ -57,6 +59,8 @@ def rim_misfit(
     over = []
     height, width = outside.shape
     for point in body:
+        if point[2] <= 0:
+            continue
         column, row = (round(float(value)) for value in _project(point, intrinsics))
         if 0 <= column < width and 0 <= row < height and outside[row, column] > 1.0:
             distance = float(outside[row, column])
