@@ -16,7 +16,7 @@ from ..synthetic import CAMERAS, Camera
 from .bench import BASELINE_TABLE, Bench, Experiment, Section, Task
 from .charts import draw_curves, picture
 from .remember import remember
-from .rows import Figures, Row, compare_settings, failure_lines, family_lines, select, table_lines
+from .rows import Figures, Row, compare_settings, failure_lines, family_lines, median_of, select, table_lines
 
 COUNTS = (15, 30, 60, 120, 240)
 """Correspondences tried, and all landmarks."""
@@ -105,6 +105,7 @@ def describe(bench: Bench, rows: Sequence[Row]) -> Section:
         own = select(rows, table=camera)
         others = select(rows, table=f"{BASELINE_TABLE}, {camera}")
         lines += [f"### camera {camera}", "", *table_lines([*own, *others], _COLUMNS, "refinement, correspondences")]
+        lines += [f"- {_median_sentence(own)}"]
         for figure in ("rotation", "translation"):
             lines.append(f"- {compare_settings(own, figure, _COLUMNS[figure], default)}")
         all_of_them = [row for row in own if row.setting.endswith(", all")]
@@ -114,6 +115,13 @@ def describe(bench: Bench, rows: Sequence[Row]) -> Section:
             plots[f"camera_{camera}"] = draw_curves(curves, "correspondences", "rotation, median [deg]", _places(own))
             lines += [picture(f"camera_{camera}", f"Rotation error, camera {camera}"), ""]
     return Section(EXPERIMENT.title, [*lines, *failure_lines(rows)], plots)
+
+
+def _median_sentence(rows: Sequence[Row]) -> str:
+    """Of every refinement with all correspondences; a clip that is taken for its mirror image weighs a lot in means."""
+    medians = {refine: median_of(select(rows, setting=setting_name(refine, None)), "rotation") for refine in REFINES}
+    told = [f"{refine} {value:.1f}" for refine, value in medians.items() if value is not None]
+    return f"Median over clips of the rotation error with all correspondences, degrees: {', '.join(told) or 'none'}."
 
 
 def _places(rows: Sequence[Row]) -> list[int]:

@@ -180,10 +180,14 @@ def moved_means(errors: np.ndarray, moved: np.ndarray, windows: Sequence[range])
     return means
 
 
+def variant_name(config: RolloutConfig) -> str:
+    """What tables call the variant that a configuration runs."""
+    return f"{config.reinforce.mode}, {'re-encoded' if config.anchor_handover == 'reencode' else 'latent handed on'}"
+
+
 def describe(bench: Bench, rows: Sequence[Row]) -> Section:
     """Tables in both frames, the ratios of the last window over the first, and drift curves."""
-    reinforce, handover = bench.config.reinforce.mode, bench.config.anchor_handover
-    default = f"{reinforce}, {'re-encoded' if handover == 'reencode' else 'latent handed on'}"
+    default = variant_name(bench.config)
     size = bench.config.frames
     lines = [
         f"{size} frames, forwards and backwards {WINDOWS} times ({WINDOWS * (size - 1) + 1} frames), from the true "

@@ -12,6 +12,7 @@ from .bench import Bench
 from .charts import PLACE
 from .rows import Row
 from .running import EXPERIMENTS
+from .targets import target_lines
 
 _READING = (
     "Lengths are units of the object frame, in which the whole motion of a clip fits a sphere of radius 1; distances "
@@ -36,6 +37,7 @@ def write_results(path: Path, bench: Bench, rows: dict[str, Sequence[Row]], iden
     path = Path(path)
     folder = path.with_suffix("")
     lines = [*head("The experiments, in small", identity), "", _READING, ""]
+    lines += ["## Targets", "", *target_lines(bench, rows), ""]
     for name, own in rows.items():
         section = EXPERIMENTS[name].describe(bench, own)
         for plot, data in section.plots.items():

@@ -86,6 +86,12 @@ def mean_of(rows: Iterable[Row], figure: str) -> float | None:
     return None if found is None else found.mean
 
 
+def median_of(rows: Iterable[Row], figure: str) -> float | None:
+    """Median of a figure over the rows that have it."""
+    known = [value for value in values_of(rows, figure) if value is not None]
+    return float(np.median(known)) if known else None
+
+
 def pooled_ratio(rows: Iterable[Row], above: str, below: str) -> float | None:
     """Mean of one figure over the mean of another, over the rows that have both.
 
