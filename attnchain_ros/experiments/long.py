@@ -46,6 +46,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 SEEN = ("off, re-encoded", "gain, re-encoded")
 """Variants whose camera is estimated, too: it does not act back on the mesh, and costs as much as the rest."""
 OBJECT, CAMERA = "object frame", "camera frame"
+GROWING = {"moved": "points that moved", "all": "all points", "cd": "CD-3D not aligned"}
+"""Errors whose growth from the first window to the last is told."""
 _FIGURES = {
     "cd_3d": "CD-3D = CD-4D, not aligned",
     "cd_m": "CD-M, not aligned",
@@ -198,12 +200,11 @@ def describe(bench: Bench, rows: Sequence[Row]) -> Section:
     for frame in (OBJECT, CAMERA):
         own = select(rows, table=frame)
         lines += [f"### In the {frame}", "", *table_lines(own, _FIGURES, "variant")]
-        ratios = [(name, pooled_ratio(select(own, setting=name), "moved_last", "moved_first"))
-                  for name in names_of(own, "setting")]  # fmt: skip
-        told = [f"{name} {ratio:.2f}" for name, ratio in ratios if ratio is not None]
-        lines += [
-            "- Error on points that moved, mean of the last window over mean of the first: " + "; ".join(told) + "."
-        ]
+        for figure, title in GROWING.items():
+            ratios = [(name, pooled_ratio(select(own, setting=name), f"{figure}_last", f"{figure}_first"))
+                      for name in names_of(own, "setting")]  # fmt: skip
+            told = [f"{name} {ratio:.2f}" for name, ratio in ratios if ratio is not None]
+            lines.append(f"- Mean of the last window over mean of the first, {title}: {'; '.join(told) or 'none'}.")
         for figure in ("cd_3d", "moved", "moved_last"):
             lines.append(f"- {compare_settings(own, figure, _FIGURES[figure], default)}")
         lines += ["", *family_lines(own, "moved_last", _FIGURES["moved_last"])]

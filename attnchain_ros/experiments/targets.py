@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..evaluation.records import OURS
 from .bench import Bench
 from .camera import setting_name
-from .long import OBJECT, variant_name
+from .long import GROWING, OBJECT, variant_name
 from .rows import Row, mean_of, median_of, names_of, pooled_ratio, select
 from .summary import GIVEN, IMAGE
 from .tracks import FLOWS, MESH_ROUTE, occluded
@@ -79,8 +79,8 @@ def targets(bench: Bench, rows: Found) -> list[Target]:
         Target("all points, last frame, anchor given, over still", AT_MOST, 0.45, everything),
         Target("CD-4D from one image, over the anchor that stays still", AT_MOST, 0.75,
                pooled_ratio(image, "cd_4d", "still_cd_4d")),
-        Target("points that moved, last of 16 windows over the first", AT_MOST, 1.5,
-               pooled_ratio(drift, "moved_last", "moved_first")),
+        *(Target(f"240 frames, {name}, last window over the first", AT_MOST, 1.5,
+                 pooled_ratio(drift, f"{figure}_last", f"{figure}_first")) for figure, name in GROWING.items()),
         Target("camera rotation, median over clips and motions [deg]", AT_MOST, 5.0, median_of(posed, "rotation")),
         Target("delta_avg of the mesh over DIS flow's, windows with occlusion", AT_LEAST, 1.0, over_flow),
     ]  # fmt: skip
