@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "attnchain_ros"
 ROS = ("rclpy", "cv_bridge", "sensor_msgs", "std_msgs", "geometry_msgs", "tf2_ros", "tf2_msgs", "launch")
 # The programs that run on ROS: the node, and the demo that starts it and listens to it. The rest is the core.
 ON_ROS = ("node", "demo")
-BOTTOM = ("config", "conventions", "errors", "shapes")
+BOTTOM = ("config", "conventions", "errors", "shapes", "workers")
 # The layers below the rollout; none of them knows of files on disk, commands, nodes or training.
 PURE = ("backbone", "chain", "mesh", "camera", "reference")
 ABOVE_PURE = ("rollout", "files", "cli", "node", "training", "evaluation", "synthetic", "demo")

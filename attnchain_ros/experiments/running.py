@@ -21,6 +21,7 @@ from ..errors import ConfigError
 from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.runs import RunFile
 from ..rollout.pipeline import config_for
+from ..workers import end_with_parent
 from . import camera, long, networks, reading, sensitivity, steps, summary, tracks
 from .bench import Bench, Experiment, Task
 from .rows import Row, row_from_json
@@ -152,7 +153,7 @@ def _compute(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[tu
     with _one_thread_each():
         # Spawned, since forking a process in which torch runs threads may hang.
         pool = ProcessPoolExecutor(
-            min(processes, len(tasks)), mp_context=get_context("spawn"), initializer=limit_threads
+            min(processes, len(tasks)), mp_context=get_context("spawn"), initializer=start_worker
         )
         try:
             futures = {pool.submit(run_task, setup, task): task for task in tasks}
@@ -162,8 +163,9 @@ def _compute(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[tu
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def limit_threads() -> None:
-    """One thread for torch and OpenCV in this process."""
+def start_worker() -> None:
+    """One thread for torch and OpenCV in this process, which lives no longer than the one that started it."""
+    end_with_parent()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

@@ -28,6 +28,7 @@ from ..synthetic import (
     split_seed,
 )
 from ..synthetic.motion import PERIOD_FRAMES, take_frames
+from ..workers import end_with_parent
 from .recipe import DataConfig
 
 LOG = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def make_data(folder: Path, config: DataConfig, progress: Callable[[int, int], N
             if not place.is_dir():
                 jobs.append((place, split, first, min(config.shard_clips, clips - first)))
     folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         running = [pool.submit(make_shard, *job, config) for job in jobs]
         # In the order in which they end, so that progress does not wait for the first.
         for done, job in enumerate(as_completed(running), start=1):

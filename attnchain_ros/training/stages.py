@@ -17,6 +17,7 @@ from ..backbone.transformer import FlowTransformer
 from ..backbone.vae import ShapeVae
 from ..errors import ConfigError, WeightsError
 from ..files.atomic import write_bytes
+from ..workers import end_with_parent
 from .data import make_data, open_windows
 from .flows import ImageTo3DTask, TemporalTask, start_at_rest
 from .loop import Task, below, read_checkpoint, train, trained_weights
@@ -112,6 +113,7 @@ def run_rank(
     rank: int, processes: int, stage: str, recipe: Recipe, work: Path, resume: bool, minutes: float | None, threads: int
 ) -> None:
     """Train one stage in one of several processes that share their gradients."""
+    end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
     if processes > 1:

@@ -24,6 +24,8 @@ def test_every_target_is_found(bench: Bench) -> None:
                      "cd_4d": 0.06, "still_cd_4d": 0.12}  # fmt: skip
     refined = setting_name(bench.config.camera.refine, None)
     flows = f"{FLOWS}, static"
+    drift: Figures = {"moved_first": 0.1, "moved_last": 0.2, "all_first": 0.1, "all_last": 0.3,
+                      "cd_first": 0.1, "cd_last": 0.1}  # fmt: skip
     rows = {
         "networks": [
             row(0, "networks", "VAE, first frame", {"iou": 0.97}, "creature"),
@@ -45,21 +47,7 @@ def test_every_target_is_found(bench: Bench) -> None:
             row(1, flows, "DIS flow", {"delta_avg": 0.9, "hidden": 0.0}),
         ],
         "camera": [row(clip, "static", refined, {"rotation": value}) for clip, value in enumerate((1.0, 2.0, 90.0))],
-        "long": [
-            row(
-                0,
-                OBJECT,
-                variant_name(bench.config),
-                {
-                    "moved_first": 0.1,
-                    "moved_last": 0.2,
-                    "all_first": 0.1,
-                    "all_last": 0.3,
-                    "cd_first": 0.1,
-                    "cd_last": 0.1,
-                },
-            )
-        ],
+        "long": [row(0, OBJECT, variant_name(bench.config), drift)],
     }
     found = [target.found for target in targets(bench, rows)]
     expected = [0.97, 0.92, 0.54, 0.80, 0.83, 0.76, 0.25, 0.5, 0.5, 0.5, 2.0, 3.0, 1.0, 2.0, 1.2]
