@@ -194,7 +194,8 @@ def describe(bench: Bench, rows: Sequence[Row]) -> Section:
     lines = [
         f"{size} frames, forwards and backwards {WINDOWS} times ({WINDOWS * (size - 1) + 1} frames), from the true "
         "mesh of the first one. Nothing is aligned, so that drift shows. In the camera frame the mesh stands where the "
-        "estimated camera puts it and is compared with the truth under the true camera.",
+        "estimated camera puts it and is compared with the truth under the true camera. The camera is estimated only "
+        f"in: {'; '.join(SEEN)}. Seconds of the other variants lack it.",
         "",
     ]
     for frame in (OBJECT, CAMERA):
