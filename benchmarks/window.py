@@ -20,9 +20,9 @@ import torch
 
 from attnchain_ros.backbone import load_backbone
 from attnchain_ros.cli.arguments import parse_settings
+from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.rollout import Rollout, Window, config_for
-from attnchain_ros.synthetic import ClipConfig, make_clip, split_seed
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ ON_ROS = ("node", "demo")
 BOTTOM = ("config", "conventions", "errors", "shapes", "workers")
 # The layers below the rollout; none of them knows of files on disk, commands, nodes or training.
 PURE = ("backbone", "chain", "mesh", "camera", "reference")
-ABOVE_PURE = ("rollout", "files", "cli", "node", "training", "evaluation", "synthetic", "demo")
+ABOVE_PURE = ("rollout", "files", "cli", "node", "lab", "demo")
 
 
 def module_name(path: Path) -> str:
@@ -114,7 +114,7 @@ def test_arrows_point_down() -> None:
     [
         ("mesh/skinning.py", "from ..rollout.window import Window"),
         ("mesh/skinning.py", "from attnchain_ros.files import meshes"),
-        ("chain/pairs.py", "def f():\n    from .. import training"),
+        ("chain/pairs.py", "def f():\n    from .. import lab"),
         ("backbone/vae.py", "import attnchain_ros.cli.main"),
         ("shapes.py", "from .mesh.types import Mesh"),
         ("rollout/pipeline.py", "from ..node import worker"),

@@ -154,7 +154,7 @@ def with_foreground(source: FrameSource, args: argparse.Namespace) -> FrameSourc
 def synthetic_source(text: str, fps: float | None = None) -> ArraySource:
     """A clip of the test split, never trained on: 61 frames of 256 x 256 pixels with exact masks and intrinsics."""
     from ..files.images import DEFAULT_FPS, stamps_from_fps
-    from ..synthetic import ClipConfig, make_clip, split_seed
+    from ..lab.synthetic import ClipConfig, make_clip, split_seed
 
     if not text.isdigit():
         raise ConfigError(f"{SYNTHETIC}{text}: wanted the number of a clip, such as {SYNTHETIC}3")

@@ -14,17 +14,17 @@ from .. import __version__
 from ..errors import AttnChainError, InputError
 
 VERBS: dict[str, tuple[str, str]] = {
-    "run": ("run", "animate the object of a video, a folder of images or a bag"),
-    "replay": ("replay", "the same for a bag, with the results in a new bag as well; without DDS"),
-    "fake-camera": ("fake_camera", "publish a clip as a camera would (needs ROS 2)"),
-    "demo": ("demo", "the demonstration, end to end"),
-    "evaluate": ("evaluate", "errors against the truth, on synthetic clips or published benchmarks"),
-    "experiments": ("experiments", "the paper's experiments in small, as one report"),
-    "probe": ("probe", "rank the ways to read attention, without ground truth"),
-    "parity": ("parity", "check a checkpoint folder against recorded inputs and outputs"),
-    "train": ("train", "train the small demonstration checkpoint"),
+    "run": ("cli.run", "animate the object of a video, a folder of images or a bag"),
+    "replay": ("cli.replay", "the same for a bag, with the results in a new bag as well; without DDS"),
+    "fake-camera": ("cli.fake_camera", "publish a clip as a camera would (needs ROS 2)"),
+    "demo": ("cli.demo", "the demonstration, end to end"),
+    "evaluate": ("lab.cli.evaluate", "errors against the truth, on synthetic clips or published benchmarks"),
+    "experiments": ("lab.cli.experiments", "the paper's experiments in small, as one report"),
+    "probe": ("cli.probe", "rank the ways to read attention, without ground truth"),
+    "parity": ("cli.parity", "check a checkpoint folder against recorded inputs and outputs"),
+    "train": ("lab.cli.train", "train the small demonstration checkpoint"),
 }
-"""Verb to module (in this folder) and help line. The module is imported only when its verb is called."""
+"""Verb to module (of this package) and help line. The module is imported only when its verb is called."""
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -78,7 +78,7 @@ def _load(verb: str) -> ModuleType:
     Raises:
         AttnChainError: it, or something it needs, cannot be imported.
     """
-    name = f"{__package__}.{VERBS[verb][0]}"
+    name = f"{__package__.rpartition('.')[0]}.{VERBS[verb][0]}"
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..rollout.probe import ProbeScores, Reading
     from ..rollout.window import Window
 
-SUMMARY = "rank the ways to read attention, without ground truth"
-
 # The same names as rollout.probe.GROUPS, which a test compares: help must not load torch.
 GROUPS = ("layers", "heads", "steps", "direction", "renormalise")
 _CLIP_SIDE = 256
@@ -245,9 +243,9 @@ def _windows(args: argparse.Namespace, config: RolloutConfig) -> Iterator[tuple[
     from ..rollout.windows import assemble_windows
 
     if args.clips is not None:
-        from ..evaluation.anchors import clip_mesh
-        from ..evaluation.synthetic import SyntheticSet, clip_windows
-        from ..synthetic import ClipConfig
+        from ..lab.evaluation.anchors import clip_mesh
+        from ..lab.evaluation.synthetic import SyntheticSet, clip_windows
+        from ..lab.synthetic import ClipConfig
 
         clips = SyntheticSet(clip=ClipConfig(frames=config.frames, image_size=_CLIP_SIDE))
         for index in range(args.clips):

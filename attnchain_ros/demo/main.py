@@ -20,8 +20,8 @@ from ..errors import AttnChainError, ConfigError
 from .processes import Child, free_domain, isolated_environment
 
 if TYPE_CHECKING:
-    from ..evaluation.synthetic import Anchor, ClipOutcome
-    from ..synthetic import Clip
+    from ..lab.evaluation.synthetic import Anchor, ClipOutcome
+    from ..lab.synthetic import Clip
     from .recorder import Recorder, Recording
 
 _STRAGGLERS_S = 5.0
@@ -262,8 +262,8 @@ def _wait(recorder: Recorder, windows: int, timeout: float, children: tuple[Chil
 
 def _write_anchor(args: argparse.Namespace) -> Path:
     """The true mesh of the first frame as a file for the node."""
-    from ..evaluation.anchors import clip_mesh
     from ..files.meshes import write_mesh
+    from ..lab.evaluation.anchors import clip_mesh
     from .clip import demo_clip
 
     path: Path = args.out / "given" / "anchor.glb"
@@ -275,7 +275,7 @@ def _measure(args: argparse.Namespace, runs: dict[Anchor, _Heard], lines: _Lines
     """Write the files of every complete run, and the table."""
     from ..backbone import default_weights
     from ..backbone.backbone import checksum
-    from ..evaluation.report import write_report
+    from ..lab.evaluation.report import write_report
     from .clip import demo_clip
 
     if not runs:
@@ -300,11 +300,11 @@ def _measure(args: argparse.Namespace, runs: dict[Anchor, _Heard], lines: _Lines
 
 
 def _write_run(args: argparse.Namespace, anchor: Anchor, heard: _Heard, clip: Clip, checkpoint: str) -> ClipOutcome:
-    from ..evaluation.alignment import apply_similarity, fit_similarity
-    from ..evaluation.motion import clip_motion, join_windows
-    from ..evaluation.scores import score_motion
-    from ..evaluation.synthetic import ClipOutcome
     from ..files.results import ResultOptions, ResultWriter
+    from ..lab.evaluation.alignment import apply_similarity, fit_similarity
+    from ..lab.evaluation.motion import clip_motion, join_windows
+    from ..lab.evaluation.scores import score_motion
+    from ..lab.evaluation.synthetic import ClipOutcome
     from .results import window_results
 
     # The first one's time is the node's start, not a window's.

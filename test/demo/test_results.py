@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2: run the tests with scripts/tes
 
 from attnchain_ros.demo.recorder import Pose, Recording  # noqa: E402
 from attnchain_ros.demo.results import missing_parts, window_results  # noqa: E402
-from attnchain_ros.evaluation.motion import join_windows  # noqa: E402
+from attnchain_ros.lab.evaluation.motion import join_windows  # noqa: E402
 from attnchain_ros.node.messages import time_message  # noqa: E402
 
 SECOND = 10**9

@@ -8,13 +8,13 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from attnchain_ros.config import AnimationConfig, RolloutConfig, replace
-from attnchain_ros.evaluation.anchors import clip_mesh
+from attnchain_ros.lab.evaluation.anchors import clip_mesh
+from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
 from attnchain_ros.reference import animating as slow
 from attnchain_ros.rollout.anchor import canonical_anchor
 from attnchain_ros.rollout.animating import Animation, animate, free_of_offsets
 from attnchain_ros.rollout.matching import LandmarkMatches
 from attnchain_ros.rollout.state import Anchor, RolloutState
-from attnchain_ros.synthetic import ClipConfig, make_clip, split_seed
 
 LIMIT = 0.15
 NO_SMOOTHING = {"animation.sigma_landmark": 0.0, "animation.sigma_final": 0.0, "animation.outlier_limit": 10.0}

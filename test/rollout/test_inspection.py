@@ -10,12 +10,12 @@ import pytest
 from attnchain_ros.backbone import Backbone, load_backbone
 from attnchain_ros.config import RolloutConfig, replace
 from attnchain_ros.errors import ConfigError, MaskError
-from attnchain_ros.evaluation.anchors import clip_mesh
-from attnchain_ros.evaluation.synthetic import clip_windows
+from attnchain_ros.lab.evaluation.anchors import clip_mesh
+from attnchain_ros.lab.evaluation.synthetic import clip_windows
+from attnchain_ros.lab.synthetic import Clip, ClipConfig, make_clip, split_seed
 from attnchain_ros.rollout import Rollout, config_for
 from attnchain_ros.rollout.inspection import inspect_window, start_window
 from attnchain_ros.rollout.window import Window
-from attnchain_ros.synthetic import Clip, ClipConfig, make_clip, split_seed
 
 SMALL = {
     "surface.grid": 16, "surface.coarse_grid": 8, "surface.candidate_grid": 16, "surface.n_surface": 64,

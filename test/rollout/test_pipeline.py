@@ -11,9 +11,9 @@ import pytest
 from attnchain_ros.backbone import Backbone, load_backbone
 from attnchain_ros.camera.tracks3d import project, to_camera
 from attnchain_ros.errors import Cancelled, ConfigError, MaskError
+from attnchain_ros.lab.synthetic import Clip, ClipConfig, make_clip, split_seed
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.rollout import Rollout, Window, WindowResult, config_for
-from attnchain_ros.synthetic import Clip, ClipConfig, make_clip, split_seed
 
 QUICK = {"animation.landmarks": 80, "encode_points": 512, "tracks.max_queries": 60}
 

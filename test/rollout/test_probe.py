@@ -12,8 +12,9 @@ import torch
 from attnchain_ros.backbone import Backbone, load_backbone
 from attnchain_ros.config import RolloutConfig, replace
 from attnchain_ros.errors import ConfigError, SurfaceError
-from attnchain_ros.evaluation.anchors import clip_mesh
-from attnchain_ros.evaluation.synthetic import clip_windows
+from attnchain_ros.lab.evaluation.anchors import clip_mesh
+from attnchain_ros.lab.evaluation.synthetic import clip_windows
+from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
 from attnchain_ros.reference import cycle as twin
 from attnchain_ros.rollout import config_for
 from attnchain_ros.rollout.inspection import Inspection, Start, inspect_window, start_window
@@ -26,7 +27,6 @@ from attnchain_ros.rollout.probe import (
     score_cycle,
 )
 from attnchain_ros.rollout.window import Window
-from attnchain_ros.synthetic import ClipConfig, make_clip, split_seed
 
 SMALL = {
     "surface.grid": 16, "surface.coarse_grid": 8, "surface.candidate_grid": 16, "surface.n_surface": 64,

@@ -1,0 +1,185 @@
+"""Running experiments: clips over processes, every finished piece on disk, and the same run gone on with later."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from ...backbone import load_backbone
+from ...errors import ConfigError
+from ...rollout.pipeline import config_for
+from ...workers import end_with_parent
+from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
+from ..evaluation.runs import RunFile
+from . import camera, long, networks, reading, sensitivity, steps, summary, tracks
+from .bench import Bench, Experiment, Task
+from .rows import Row, row_from_json
+
+EXPERIMENTS: dict[str, Experiment] = {
+    module.EXPERIMENT.name: module.EXPERIMENT
+    for module in (summary, networks, steps, reading, tracks, camera, sensitivity, long)
+}
+"""All experiments in the order in which they run and are reported; the longest is the last."""
+
+DEFAULT_CLIPS = 30
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a process needs to make its own ``Bench``.
+
+    Attributes:
+        weights: checkpoint folder, None = the package's small one.
+        device, dtype: as for ``load_backbone``.
+        settings: (dotted option, value) pairs changed by the user.
+        counts, image_size: as in ``Bench``.
+    """
+
+    weights: Path | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    settings: tuple[tuple[str, Any], ...] = ()
+    counts: ActionBenchConfig = REDUCED
+    image_size: int = 256
+
+
+# One entry in each process: a worker gets task after task and loads the networks once.
+@functools.lru_cache(maxsize=1)
+def open_bench(setup: Setup) -> Bench:
+    """Load the networks of a setup.
+
+    Raises:
+        WeightsError, ConfigError: they cannot be loaded.
+    """
+    backbone = load_backbone(setup.weights, setup.device, setup.dtype)
+    return Bench(backbone, config_for(backbone, dict(setup.settings)), setup.counts, setup.image_size)
+
+
+def run_task(setup: Setup, task: Task) -> dict[str, Any]:
+    """One task, as the line that is kept of it."""
+    rows = EXPERIMENTS[task.experiment].run(open_bench(setup), task)
+    return {**dataclasses.asdict(task), "rows": [dataclasses.asdict(row) for row in rows]}
+
+
+def run_experiment(
+    name: str,
+    setup: Setup,
+    clips: int,
+    file: RunFile,
+    processes: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
+    baselines: dict[tuple[str, int], list[Row]] | None = None,
+) -> list[Row]:
+    """Run an experiment on the first clips of its splits.
+
+    Args:
+        name: of the experiment.
+        setup: networks and options.
+        clips: how many of each split.
+        file: finished tasks; new ones are added as they finish. A task with a failure is tried again.
+        processes: how many at once, one thread each; 1 computes here.
+        progress: called with name, tasks done and tasks planned so far.
+        baselines: by split and clip, rows of ``Scene.baselines`` that need not be measured again.
+    Returns:
+        all rows, in the order of the clips.
+    Raises:
+        ConfigError: unknown experiment or a count below 1.   AttnChainError: the networks cannot be loaded.
+    """
+    if name not in EXPERIMENTS:
+        raise ConfigError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    if clips < 1 or processes < 1:
+        raise ConfigError(f"{clips} clips in {processes} processes: both must be at least 1")
+    experiment = EXPERIMENTS[name]
+    known = baselines if baselines is not None and experiment.shares_baselines else {}
+    first = [
+        Task(name, split, clip, baselines=(split, clip) not in known)
+        for split in experiment.splits
+        for clip in range(clips)
+    ]
+    rows = _run_tasks(setup, first, file, processes, progress, 0)
+    rows += [row for task in first for row in known.get((task.split, task.clip), [])]
+    if experiment.follow_up is not None:
+        part = experiment.follow_up(open_bench(setup), rows)
+        if part:
+            more = [dataclasses.replace(task, part=part) for task in first]
+            rows += _run_tasks(setup, more, file, processes, progress, len(first))
+    return rows
+
+
+def _run_tasks(
+    setup: Setup,
+    tasks: Sequence[Task],
+    file: RunFile,
+    processes: int,
+    progress: Callable[[str, int, int], None] | None,
+    before: int,
+) -> list[Row]:
+    found: dict[Task, list[Row]] = {}
+    for line in file.lines:
+        rows = [row_from_json(row) for row in line["rows"]]
+        if not any(row.failure for row in rows):
+            found[Task(**{item.name: line[item.name] for item in dataclasses.fields(Task)})] = rows
+    waiting = [task for task in tasks if task not in found]
+    total = before + len(tasks)
+    done = total - len(waiting)
+    if progress is not None and tasks:
+        progress(tasks[0].experiment, done, total)
+    for task, line in _compute(setup, waiting, processes):
+        file.add(line)
+        found[task] = [row_from_json(row) for row in line["rows"]]
+        done += 1
+        if progress is not None:
+            progress(task.experiment, done, total)
+    return [row for task in tasks for row in found[task]]
+
+
+def _compute(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Lines of tasks as they finish, in any order."""
+    if processes == 1 or len(tasks) < 2:
+        for task in tasks:
+            yield task, run_task(setup, task)
+        return
+    with _one_thread_each():
+        # Spawned, since forking a process in which torch runs threads may hang.
+        pool = ProcessPoolExecutor(
+            min(processes, len(tasks)), mp_context=get_context("spawn"), initializer=start_worker
+        )
+        try:
+            futures = {pool.submit(run_task, setup, task): task for task in tasks}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def start_worker() -> None:
+    """One thread for torch and OpenCV in this process, which lives no longer than the one that started it."""
+    end_with_parent()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let new processes inherit one thread for numpy's libraries, which read it when they are loaded."""
+    name = "OMP_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,22 @@
+"""A bench with the tiny random checkpoint: its figures mean nothing, but all of them must be there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_bench import COUNTS, SMALL
+
+from attnchain_ros.backbone import load_backbone
+from attnchain_ros.lab.experiments.bench import Bench
+from attnchain_ros.rollout.pipeline import config_for
+
+
+@pytest.fixture(scope="session")
+def bench(tiny_folder: Path) -> Bench:
+    """Windows of 4 frames of 48 x 48 pixels."""
+    backbone = load_backbone(tiny_folder, "cpu")
+    return Bench(backbone, config_for(backbone, SMALL), COUNTS, 48)
