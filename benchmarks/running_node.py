@@ -14,7 +14,7 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from attnchain_ros.demo.processes import free_domain, isolated_environment
+from attnchain_ros.lab.demo.processes import free_domain, isolated_environment
 from attnchain_ros.node.lifecycle import AttnChainNode
 from attnchain_ros.node.main import THREADS, make_engine
 from attnchain_ros.node.parameters import NodeSettings

@@ -13,12 +13,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "attnchain_ros"
 # Everything that comes with ROS 2: what the core must not import, neither directly nor through something else.
 ROS = ("rclpy", "cv_bridge", "sensor_msgs", "std_msgs", "geometry_msgs", "tf2_ros", "tf2_msgs", "launch")
-# The programs that run on ROS: the node, and the demo that starts it and listens to it. The rest is the core.
-ON_ROS = ("node", "demo")
-BOTTOM = ("config", "conventions", "errors", "shapes", "workers")
+# The programs that run on ROS: the node, and the demonstration that starts it and listens to it. The rest is the core.
+ON_ROS = (("node",), ("lab", "demo"))
+BOTTOM = ("config", "conventions", "errors", "notes", "shapes", "workers")
 # The layers below the rollout; none of them knows of files on disk, commands, nodes or training.
 PURE = ("backbone", "chain", "mesh", "camera", "reference")
-ABOVE_PURE = ("rollout", "files", "cli", "node", "lab", "demo")
+ABOVE_PURE = ("rollout", "files", "cli", "node", "lab")
 
 
 def module_name(path: Path) -> str:
@@ -30,7 +30,13 @@ def module_name(path: Path) -> str:
 def core_modules() -> list[str]:
     """Every module but those of the programs on ROS, and the ``__main__`` that would run something."""
     found = (path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__main__.py")
-    return [module_name(path) for path in found if path.relative_to(PACKAGE).parts[0] not in ON_ROS]
+    return [module_name(path) for path in found if not on_ros(path)]
+
+
+def on_ros(path: Path) -> bool:
+    """Whether a module belongs to a program that runs on ROS."""
+    parts = path.relative_to(PACKAGE).parts
+    return any(parts[: len(folder)] == folder for folder in ON_ROS)
 
 
 IMPORT_ALL = """
@@ -91,13 +97,16 @@ def arrows_up(path: Path, source: str) -> list[str]:
         forbidden = (*PURE, *ABOVE_PURE)
     elif top in PURE:
         forbidden = ABOVE_PURE
-    elif top in ("demo", "cli") or path.name == "__main__.py":
-        # The top: a command may start what runs on ROS, but only when called (test_core_imports_no_ros).
+    elif top == "lab":
+        # The top: its demonstration and its verbs may use everything.
         forbidden = ()
+    elif top == "cli":
+        # A command may start what runs on ROS, but only when called (test_core_imports_no_ros).
+        forbidden = ("lab",)
     elif top in ("node", "__init__"):
-        forbidden = ("demo",)
+        forbidden = ("lab",)
     else:
-        forbidden = ("node", "cli", "demo")
+        forbidden = ("node", "cli", "lab")
     roots = {".".join(name.split(".")[:2]) for name in imported_modules(path, source)}
     return [f"{path.relative_to(PACKAGE)}: {top} imports {up}" for up in forbidden if f"attnchain_ros.{up}" in roots]
 
@@ -118,7 +127,8 @@ def test_arrows_point_down() -> None:
         ("backbone/vae.py", "import attnchain_ros.cli.main"),
         ("shapes.py", "from .mesh.types import Mesh"),
         ("rollout/pipeline.py", "from ..node import worker"),
-        ("node/worker.py", "from ..demo import recorder"),
+        ("node/worker.py", "from ..lab.demo import recorder"),
+        ("cli/run.py", "def f():\n    from ..lab import synthetic"),
     ],
 )
 def test_the_arrow_check_can_fail(file: str, source: str) -> None:
@@ -130,7 +140,7 @@ def test_only_the_programs_on_ros_import_it() -> None:
     """Also where the import is inside a function, which the run above would not see."""
     wrong = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.relative_to(PACKAGE).parts[0] not in ON_ROS:
+        if not on_ros(path):
             roots = {name.split(".")[0] for name in imported_modules(path, path.read_text(encoding="utf-8"))}
             wrong += [f"{path.relative_to(PACKAGE)} imports {name}" for name in sorted(roots & set(ROS))]
     assert wrong == []

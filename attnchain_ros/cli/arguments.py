@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,10 @@ from ..config import RolloutConfig, flatten, replace
 from ..errors import ConfigError, FileFormatError
 from ..files import foreground
 from ..files.foreground import GrabCutSource
-from ..files.frames import ArraySource, Frame, FrameSource, StridedSource
+from ..files.frames import FrameSource, StridedSource
 from ..files.images import is_bag, open_frames
 
 SYNTHETIC = "synthetic:"
-_SYNTHETIC_FRAMES = 61
-_SYNTHETIC_SIDE = 256
 
 
 def parse_numbers(text: str, count: int, name: str) -> list[float]:
@@ -151,22 +150,19 @@ def with_foreground(source: FrameSource, args: argparse.Namespace) -> FrameSourc
     return GrabCutSource(thinned, parse_box(args.box)) if args.foreground == "grabcut" else thinned
 
 
-def synthetic_source(text: str, fps: float | None = None) -> ArraySource:
-    """A clip of the test split, never trained on: 61 frames of 256 x 256 pixels with exact masks and intrinsics."""
-    from ..files.images import DEFAULT_FPS, stamps_from_fps
-    from ..lab.synthetic import ClipConfig, make_clip, split_seed
+def synthetic_source(text: str, fps: float | None = None) -> FrameSource:
+    """A clip that the laboratory draws: see ``lab.clips.synthetic_source``.
 
-    if not text.isdigit():
-        raise ConfigError(f"{SYNTHETIC}{text}: wanted the number of a clip, such as {SYNTHETIC}3")
-    clip = make_clip(
-        split_seed("test", int(text)),
-        ClipConfig(frames=_SYNTHETIC_FRAMES, image_size=_SYNTHETIC_SIDE, background=(190, 198, 205)),
-    )
-    stamps = stamps_from_fps(_SYNTHETIC_FRAMES, DEFAULT_FPS if fps is None else fps)
-    pictures = clip.pictures
-    parts = zip(pictures.images, pictures.masks, stamps, strict=True)
-    frames = [Frame(image, mask, int(stamp)) for image, mask, stamp in parts]
-    return ArraySource(frames, f"{SYNTHETIC}{text}", clip.intrinsics)
+    Raises:
+        ConfigError: the laboratory is not installed, or there is no such clip.
+    """
+    try:
+        # By name: the laboratory lies above the command line, which starts it only when asked.
+        clips = importlib.import_module("attnchain_ros.lab.clips")
+    except ImportError as error:
+        raise ConfigError(f"{SYNTHETIC}{text} needs the extra 'lab' of this package: {error}") from error
+    source: FrameSource = clips.synthetic_source(text, fps)
+    return source
 
 
 def check_output(path: Path) -> None:

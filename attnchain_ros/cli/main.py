@@ -17,11 +17,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("cli.run", "animate the object of a video, a folder of images or a bag"),
     "replay": ("cli.replay", "the same for a bag, with the results in a new bag as well; without DDS"),
     "fake-camera": ("cli.fake_camera", "publish a clip as a camera would (needs ROS 2)"),
-    "demo": ("cli.demo", "the demonstration, end to end"),
+    "demo": ("lab.cli.demo", "the demonstration, end to end"),
     "evaluate": ("lab.cli.evaluate", "errors against the truth, on synthetic clips or published benchmarks"),
     "experiments": ("lab.cli.experiments", "the paper's experiments in small, as one report"),
-    "probe": ("cli.probe", "rank the ways to read attention, without ground truth"),
-    "parity": ("cli.parity", "check a checkpoint folder against recorded inputs and outputs"),
+    "probe": ("lab.cli.probe", "rank the ways to read attention, without ground truth"),
+    "parity": ("lab.cli.parity", "check a checkpoint folder against recorded inputs and outputs"),
     "train": ("lab.cli.train", "train the small demonstration checkpoint"),
 }
 """Verb to module (of this package) and help line. The module is imported only when its verb is called."""

@@ -21,6 +21,7 @@ from ..errors import AttnChainError, Cancelled, ConfigError
 from ..files.frames import FrameSource
 from ..files.meshes import read_mesh
 from ..files.results import ResultOptions, ResultWriter, counted
+from ..notes import Note
 from .arguments import add_network_arguments, check_output, describe_settings, parse_intrinsics, parse_settings
 from .main import INTERRUPTED, OK
 
@@ -155,9 +156,9 @@ def _roll_chain(
         pass
     except AttnChainError as error:
         failure = error
-        writer.add_note(f"window {writer.windows} failed: {failure}")
+        writer.add_note(Note("window_failed", f"window {writer.windows} failed: {failure}"))
     if stop.is_set():
-        writer.add_note(f"stopped by Ctrl-C after {counted(writer.windows, 'window')}")
+        writer.add_note(Note("interrupted", f"stopped by Ctrl-C after {counted(writer.windows, 'window')}"))
     return Outcome(stop.is_set(), failure)
 
 

@@ -17,6 +17,7 @@ from rosbags.interfaces import Connection
 
 from ..camera.intrinsics import Undistorter, camera_info_matrix
 from ..errors import AttnChainError, FileFormatError, InputError, MaskError
+from ..notes import Notes
 from .bag_types import bag_types
 from .decode import DecodedImage, decode_compressed, decode_image, depth_metres, instance_mask
 from .frames import Frame, FrameSource, ImageKind, break_cause
@@ -117,7 +118,7 @@ class BagSource(FrameSource):
         """Find the topics and read the first CameraInfo and the first image."""
         self.path = path
         self.name = str(path)
-        self.notes = []
+        self.notes = Notes()
         self.mask_instance = mask_instance
         self.max_gap_s = max_gap_s
         with _open(path) as reader:
@@ -165,7 +166,7 @@ class BagSource(FrameSource):
                     if cause is not None:
                         chain += 1
                         self.cameras[chain:] = [self._make_camera(message, decoded, info)]
-                        self._tell(f"image {number} starts a new chain ({cause})")
+                        self._tell("new_chain", f"image {number} starts a new chain ({cause})")
                     last = now
                     frame = self._frame(decoded, number, stamp, chain, masks, depths)
                     unmatched += frame.mask is None
@@ -174,9 +175,11 @@ class BagSource(FrameSource):
             for companion in companions:
                 companion.close()
         if repeated:
-            self._tell(f"{repeated} images of {self.path.name} with the stamp of the one before were left out")
+            text = f"{repeated} images of {self.path.name} with the stamp of the one before were left out"
+            self._tell("repeated_stamp", text)
         if self.topics.mask is not None and unmatched:
-            self._tell(f"{unmatched} images have no mask on {self.topics.mask} within {TOLERANCE_NS / 1e6:g} ms")
+            text = f"{unmatched} images have no mask on {self.topics.mask} within {TOLERANCE_NS / 1e6:g} ms"
+            self._tell("no_mask", text)
 
     def intrinsics_of(self, chain: int) -> np.ndarray | None:
         """K of a chain's images."""
@@ -225,13 +228,14 @@ class BagSource(FrameSource):
         """A CameraInfo (None = there is none) fitted to a chain's first image."""
         frame_id = message.header.frame_id
         if numbers is None:
-            self._tell(f"{self.path.name} has no camera_info: the focal length is assumed")
+            self._tell("camera_info_missing", f"{self.path.name} has no camera_info: the focal length is assumed")
             return BagCamera(frame_id)
         roi, binning = numbers.roi, (int(numbers.binning_x), int(numbers.binning_y))
         with _naming(str(self.topics.camera_info)):
             matrix = camera_info_matrix(np.asarray(numbers.k), None, (int(roi.x_offset), int(roi.y_offset)), binning)
         if matrix is None:
-            self._tell(f"the camera_info of {self.path.name} is not calibrated (K[0] = 0): the focal length is assumed")
+            text = f"the camera_info of {self.path.name} is not calibrated (K[0] = 0): the focal length is assumed"
+            self._tell("camera_uncalibrated", text)
             return BagCamera(frame_id)
         size = decoded.raw.shape[:2] if decoded.rgb is None else decoded.rgb.shape[:2]
         told = (
@@ -249,9 +253,8 @@ class BagSource(FrameSource):
             return BagCamera(frame_id, matrix)
         return BagCamera(frame_id, undistorter.K, undistorter)
 
-    def _tell(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
+    def _tell(self, code: str, text: str) -> None:
+        if self.notes.tell(code, text):
             _LOG.info(text)
 
 

@@ -102,9 +102,10 @@ class GrabCutSource(FrameSource):
         if wide < 2 or high < 2 or x < 0 or y < 0 or x + wide > width or y + high > height:
             raise ConfigError(f"the box {x},{y},{wide},{high} does not lie inside the {width}x{height} image")
         self._tell(
+            "masks_by_grabcut",
             f"no masks were given: the object is cut out by GrabCut, starting from the box {x},{y},{wide},{high} in "
             f"frame {number}. It goes by colours: it fails where object and background look alike, on fast motion, and "
-            "when the object leaves the picture; look at the outline, and give masks if it is wrong"
+            "when the object leaves the picture; look at the outline, and give masks if it is wrong",
         )
         small, factor = _shrink(image)
         trimap = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
@@ -132,15 +133,18 @@ class GrabCutSource(FrameSource):
         mask = _largest(_cut(small, trimap, _ITERATIONS))
         ratio = float(mask.sum()) / float(old.sum())
         if mask.mean() < _LEAST_SHARE:
-            self._tell(f"GrabCut lost the object in frame {number}: the mask of the frame before is kept")
+            self._tell(
+                "grabcut_lost", f"GrabCut lost the object in frame {number}: the mask of the frame before is kept"
+            )
             return before
         if not 1 / _JUMP <= ratio <= _JUMP:
-            self._tell(f"the GrabCut mask changed its area by a factor of {ratio:.2f} in frame {number}")
+            self._tell(
+                "grabcut_jump", f"the GrabCut mask changed its area by a factor of {ratio:.2f} in frame {number}"
+            )
         return _grow(mask, image.shape[:2])
 
-    def _tell(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
+    def _tell(self, code: str, text: str) -> None:
+        if self.notes.tell(code, text):
             _LOG.debug(text)  # whoever reads the frames shows the notes
 
 

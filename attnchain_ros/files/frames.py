@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ConfigError
+from ..notes import Notes
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,12 @@ class FrameSource(ABC):
     Attributes:
         name: what the clip is called in messages.
         intrinsics: [3, 3] float64 K in pixels, or None if unknown.
-        notes: sentences for the user about what was assumed; may grow while frames are read.
+        notes: what was assumed, for the user; may grow while frames are read.
     """
 
     name: str
     intrinsics: np.ndarray | None
-    notes: list[str]
+    notes: Notes
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -121,7 +122,7 @@ class ArraySource(FrameSource):
         self.frames = frames
         self.name = name
         self.intrinsics = intrinsics
-        self.notes = []
+        self.notes = Notes()
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames as given."""

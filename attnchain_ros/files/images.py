@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ..errors import ConfigError, FileFormatError, MaskError
+from ..notes import Notes
 from .decode import from_opencv
 from .frames import Frame, FrameSource
 
@@ -140,7 +141,7 @@ class ImageFolder(FrameSource):
             raise FileFormatError(f"{folder} holds no images: wanted files ending in {', '.join(IMAGE_ENDINGS)}")
         self.name = str(folder)
         self.intrinsics = None
-        self.notes = []
+        self.notes = Notes()
         self._stamps = stamps_from_fps(len(self.files), fps)
         self._masks = self._mask_files(folder, masks)
 
@@ -202,7 +203,7 @@ class VideoFile(FrameSource):
         """
         self.name = str(path)
         self.intrinsics = None
-        self.notes = []
+        self.notes = Notes()
         self._path = path
         capture = self._open()
         try:
@@ -217,7 +218,9 @@ class VideoFile(FrameSource):
             )
         self._frames = frames if frames > 0 else None
         if fps is None and not 0 < own < 1000:
-            self.notes.append(f"{path.name} does not say its frame rate: {DEFAULT_FPS:g} frames per second assumed")
+            self.notes.tell(
+                "rate_assumed", f"{path.name} does not say its frame rate: {DEFAULT_FPS:g} frames per second assumed"
+            )
             own = DEFAULT_FPS
         self.fps = own if fps is None else fps
 
@@ -241,8 +244,7 @@ class VideoFile(FrameSource):
             capture.release()
         if self._frames is not None and number < self._frames:
             text = f"{self._path.name}: {number} of the {self._frames} frames that the file promises could be decoded"
-            if text not in self.notes:
-                self.notes.append(text)
+            if self.notes.tell("video_short", text):
                 _LOG.info(text)
 
     def _open(self) -> cv2.VideoCapture:

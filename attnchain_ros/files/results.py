@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..mesh.types import Mesh
+from ..notes import Note, Notes, texts
 from ..shapes import check_shape
 from .animation import keyframe_numbers, write_animated_glb
 from .atomic import make_folder, remove_empty, write_bytes, write_then_rename
@@ -131,7 +132,7 @@ class ResultWriter:
         self._windows = 0
         self._stride = 1
         self._pictures: dict[int, tuple[np.ndarray, np.ndarray | None, float]] = {}
-        self._notes: dict[str, None] = {}
+        self._notes = Notes()
         self._timings: dict[str, list[float]] = {}
         self._totals: list[float] = []
         self._iou: list[float] = []
@@ -159,9 +160,9 @@ class ResultWriter:
         """Number of frames added so far, shared ones counted once."""
         return self._frames
 
-    def add_note(self, note: str) -> None:
-        """Add a sentence to the summary's notes (once)."""
-        self._notes.setdefault(note)
+    def add_note(self, note: Note) -> None:
+        """Add to the summary's notes (each sentence once)."""
+        self._notes.tell(*note)
 
     def add(self, result: WindowResult, images: np.ndarray, masks: np.ndarray | None = None) -> None:
         """Add the next window; its shared first frame is left out.
@@ -299,7 +300,7 @@ class ResultWriter:
             "confidence_least": _number(np.min(confidence)),
             "seconds_per_window": float(np.mean(self._totals)) if self._totals else None,
             "seconds_by_stage": {stage: float(np.mean(values)) for stage, values in self._timings.items()},
-            "notes": list(self._notes),
+            "notes": texts(self._notes),
             "config": dataclasses.asdict(self.options.config) if self.options.config is not None else None,
             "versions": _versions(),
         }

@@ -10,6 +10,7 @@ import numpy as np
 from ..files.foreground import GrabCutSource
 from ..files.frames import ArraySource
 from ..files.frames import Frame as ClipFrame
+from ..notes import Note, Notes
 from ..rollout.window import Window
 from .camera import CameraBook, CameraModel
 from .frame_buffer import Batch
@@ -56,7 +57,7 @@ class WindowAssembler:
         self._depths = depths
         self._box = box
         self.camera = CameraModel()
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[Note, ...] = ()
 
     def assemble(self, batch: Batch) -> Window:
         """Build the window of a batch.
@@ -69,7 +70,7 @@ class WindowAssembler:
             InputError: masks, sizes or stamps cannot be used.
         """
         frames = batch.frames
-        notes: list[str] = []
+        notes = Notes()
         if any(frame.mask is None for frame in frames):
             source = GrabCutSource(
                 ArraySource([ClipFrame(frame.image, frame.mask, frame.stamp_ns) for frame in frames], "camera"),
@@ -91,16 +92,17 @@ class WindowAssembler:
         for frame in frames:
             depth = self._depths.find(frame.stamp_ns)
             if depth is not None and depth.shape != (height, width):
-                notes.append(
+                notes.tell(
+                    "depth_size",
                     f"depth is {depth.shape[1]}x{depth.shape[0]}, the image is {width}x{height}: "
-                    "publish depth registered to the image; it is ignored"
+                    "publish depth registered to the image; it is ignored",
                 )
                 depth = None
             any_depth = any_depth or depth is not None
             if depth is None:
                 depth = np.zeros((height, width), np.float32)
             depths.append(depth if lens is None else lens.depth(depth))
-        self.notes = tuple(dict.fromkeys(notes))
+        self.notes = tuple(notes)
         return Window(
             images=np.stack(images),
             masks=np.stack(masks),

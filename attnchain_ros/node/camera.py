@@ -10,6 +10,7 @@ import numpy as np
 
 from ..camera.intrinsics import Undistorter, camera_info_matrix
 from ..errors import InputError
+from ..notes import Note, Notes
 
 _MOST_CHANGES = 64
 
@@ -49,7 +50,7 @@ class CameraModel:
 
     intrinsics: np.ndarray | None = None
     undistorter: Undistorter | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
     def distort_points(self, points_px: np.ndarray) -> np.ndarray:
         """Pixels of the undistorted image as pixels of the image as published: [..., 2], NaN stays NaN."""
@@ -69,15 +70,14 @@ def camera_model(numbers: CameraNumbers | None, height: int, width: int, *, rect
         InputError: the numbers cannot be used or belong to an image of another shape.
     """
     if numbers is None:
-        return CameraModel(notes=("no camera_info came: the focal length is assumed",))
+        return CameraModel(notes=(Note("camera_info_missing", "no camera_info came: the focal length is assumed"),))
     intrinsics = camera_info_matrix(
         np.asarray(numbers.k), np.asarray(numbers.p) if rectified else None, numbers.roi[:2], numbers.binning
     )
     if intrinsics is None:
-        return CameraModel(
-            notes=("camera_info says that the camera is not calibrated (K[0] = 0): the focal length is assumed",)
-        )
-    notes: list[str] = []
+        text = "camera_info says that the camera is not calibrated (K[0] = 0): the focal length is assumed"
+        return CameraModel(notes=(Note("camera_uncalibrated", text),))
+    notes = Notes()
     across, down = (max(1, step) for step in numbers.binning)
     info_width = (numbers.roi[2] or numbers.width) // across
     info_height = (numbers.roi[3] or numbers.height) // down
@@ -92,8 +92,9 @@ def camera_model(numbers: CameraNumbers | None, height: int, width: int, *, rect
         for axis, factor in enumerate((factor_x, factor_y)):
             intrinsics[axis, 2] = (intrinsics[axis, 2] + 0.5) * factor - 0.5
             intrinsics[axis, :2] *= factor
-        notes.append(
-            f"camera_info is for {info_width}x{info_height} pixels, the image is {width}x{height}: K was scaled"
+        notes.tell(
+            "camera_scaled",
+            f"camera_info is for {info_width}x{info_height} pixels, the image is {width}x{height}: K was scaled",
         )
     if rectified:
         return CameraModel(intrinsics, notes=tuple(notes))
@@ -137,7 +138,7 @@ class CameraBook:
         try:
             found = camera_model(numbers, height, width, rectified=self._rectified)
         except InputError as error:
-            found = CameraModel(notes=(f"{error}; the focal length is assumed",))
+            found = CameraModel(notes=(Note("camera_info_unusable", f"{error}; the focal length is assumed"),))
         with self._lock:
             self._cached = (numbers, height, width, found)
         return found

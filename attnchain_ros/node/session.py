@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from .parameters import NodeSettings
 from .statistics import Statistics
 from .worker import Engine, Worker
 
-_NUMBERS = re.compile(r"\d+(\.\d+)?(, \d+)*")
 STOP_TIMEOUT_S = 3.0
 """How long a window under way may take to notice that it is cancelled."""
 
@@ -178,19 +176,14 @@ class Session:
     def _assemble(self, batch: Batch) -> Window:
         window = self._assembler.assemble(batch)
         for note in self._assembler.notes:
-            self._complain(_cause_of(note), note)
+            self._complain(note.code, note.text)
         return window
 
     def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
         self.latest = result
         for note in result.notes:
-            self._complain(_cause_of(note), note)
+            self._complain(note.code, note.text)
         self._outputs.publish(result, self._assembler.camera, batch.frames[0].frame_id, self._settings)
-
-
-def _cause_of(note: str) -> str:
-    """A note without its numbers, which may differ from window to window."""
-    return _NUMBERS.sub("#", note)
 
 
 def describe_accounts(accounts: Accounts) -> str:

@@ -21,6 +21,7 @@ from ..config import RolloutConfig
 from ..errors import Cancelled
 from ..mesh.surface import grid_levels
 from ..mesh.types import Mesh
+from ..notes import Note
 from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor, rotation_from_degrees
 from .animating import Animation, animate
 from .matching import LandmarkMatches, match_landmarks, trace_window_pairs
@@ -162,13 +163,15 @@ class Rollout:
         pictures = look_at(self.backbone, self.config, window)
         clock.lap("images")
         state = self._start(window, pictures.square, report, clock)
-        notes: tuple[str, ...] = ()
+        notes: tuple[Note, ...] = ()
         shared = state.last_stamp_ns is not None and int(window.stamps_ns[0]) == state.last_stamp_ns
         if state.last_stamp_ns is not None and not shared:
-            notes += ("the window does not start with the last frame of the one before: motion between them is lost",)
+            text = "the window does not start with the last frame of the one before: motion between them is lost"
+            notes += (Note("motion_lost", text),)
         intrinsics, given = window_intrinsics(window)
         if not given and state.index == 0:
-            notes += (f"no camera intrinsics: assuming a focal length of {intrinsics[0, 0]:.1f} px",)
+            text = f"no camera intrinsics: assuming a focal length of {intrinsics[0, 0]:.1f} px"
+            notes += (Note("focal_assumed", text),)
         latents = self._latents(window, state, pictures, intrinsics, report, clock)
         diagonal = state.anchor.mesh.diagonal
         report("animation", 0, 1)
@@ -290,13 +293,15 @@ class Rollout:
         view = WindowView(window, pictures.patches, pictures.grid, stage.maps, intrinsics)
         return _Latents(view, stage, matches, rows)
 
-    def _match_notes(self, latents: _Latents, moved: Animation) -> tuple[str, ...]:
-        notes: tuple[str, ...] = ()
+    def _match_notes(self, latents: _Latents, moved: Animation) -> tuple[Note, ...]:
+        notes: tuple[Note, ...] = ()
         if latents.matches.empty_frames:
             where = list(latents.matches.empty_frames)
-            notes += (f"no surface was generated for frames {where}: their motion is interpolated",)
+            text = f"no surface was generated for frames {where}: their motion is interpolated"
+            notes += (Note("frames_without_surface", text),)
         if moved.dropped:
-            notes += (f"{moved.dropped} landmarks were too unreliable so far and do not move the mesh",)
+            text = f"{moved.dropped} landmarks were too unreliable so far and do not move the mesh"
+            notes += (Note("landmarks_dropped", text),)
         return notes
 
     def _fix_scale(

@@ -19,6 +19,7 @@ from ..chain.bridge import patch_to_vertex, vertex_to_patch
 from ..chain.tracks2d import PatchTracks, first_hop, track_patches
 from ..config import CameraConfig, RolloutConfig
 from ..errors import MaskError
+from ..notes import Note
 from .matching import LandmarkMatches
 from .state import TrackState
 from .window import CameraTrack, PointTracks, Window
@@ -59,7 +60,7 @@ def window_intrinsics(window: Window) -> tuple[np.ndarray, bool]:
 def estimate_cameras(
     view: WindowView, matches: LandmarkMatches, landmarks: np.ndarray, valid: np.ndarray, vertices: np.ndarray,
     faces: np.ndarray, last: np.ndarray | None, joined: bool, config: CameraConfig, seed: int,
-) -> tuple[CameraTrack, tuple[str, ...]]:  # fmt: skip
+) -> tuple[CameraTrack, tuple[Note, ...]]:  # fmt: skip
     """A pose for every frame from the patches that its landmarks look at (Eq. 7, 8).
 
     Args:
@@ -111,7 +112,8 @@ def estimate_cameras(
             starts, vertices, faces, small.intrinsics(view.intrinsics), masks, config.turn_deg, before
         )
     notes = tuple(
-        f"camera pose refused in frames {', '.join(map(str, where))}: {reason}" for reason, where in refusals.items()
+        Note("camera_refused", f"camera pose refused in frames {', '.join(map(str, where))}: {reason}")
+        for reason, where in refusals.items()
     )
     track = CameraTrack(view.intrinsics, given, poses, accepted, inliers, error)
     return track, notes
@@ -216,7 +218,7 @@ def track_points(
     view: WindowView, camera: CameraTrack, vertices: np.ndarray, faces: np.ndarray, state: TrackState,
     buffers: list[RasterBuffer], matches: LandmarkMatches, config: RolloutConfig, anchor: int, diagonal: float,
     earlier_pose: bool,
-) -> tuple[PointTracks, tuple[str, ...]]:  # fmt: skip
+) -> tuple[PointTracks, tuple[Note, ...]]:  # fmt: skip
     """Follow the tracked points through a window, in 3D on the mesh and in 2D by the chosen route.
 
     Args:
@@ -248,7 +250,7 @@ def track_points(
         inside = ((pixels >= low) & (pixels < high)).all(-1)
         visible[by_mesh] = (drawn & inside)[by_mesh]
     confidence = frame_confidence(matches, anchor, count)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     rest = ~by_mesh if options.route != "mesh" else np.zeros(frames, bool)
     if rest.any():
         found = track_patches(state.last_px, view.maps.token_tokens, view.maps.token_patches, view.crop, anchor)
@@ -259,9 +261,8 @@ def track_points(
         best = np.maximum(found.score.max(axis=1, keepdims=True), 1e-20)
         confidence[rest] = (found.score / best)[rest]
         if options.route == "auto":
-            notes = (
-                f"2D tracks follow image patches in {int(rest.sum())} of {frames} frames, which have no camera pose",
-            )
+            text = f"2D tracks follow image patches in {int(rest.sum())} of {frames} frames, which have no camera pose"
+            notes = (Note("tracks_by_patches", text),)
     tracks = PointTracks(
         state.ids, pixels, points, in_camera, visible, confidence, state.colors, state.face, state.barycentric
     )

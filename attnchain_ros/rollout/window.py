@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InputError
+from ..notes import Note
 from ..shapes import check_shape
 
 
@@ -146,7 +147,7 @@ class WindowResult:
             identity otherwise.
         silhouette_iou: overlap of the posed anchor's silhouette with the first mask, NaN without a pose.
         timings_s: seconds by stage.
-        notes: sentences about what was assumed or went wrong, for the user.
+        notes: what was assumed or went wrong, for the user.
         latents: only if the rollout was asked to keep them.
     """
 
@@ -168,7 +169,7 @@ class WindowResult:
     silhouette_iou: float
     user_from_object: np.ndarray = field(default_factory=lambda: np.eye(4))
     timings_s: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     latents: WindowLatents | None = None
 
     @property

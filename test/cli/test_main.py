@@ -88,7 +88,7 @@ def test_help_lists_every_verb_and_wrong_words_are_refused(capsys: pytest.Captur
 def test_a_verb_that_cannot_be_imported_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(VERBS, "demo", ("cli.no_such_module", "x"))
+    monkeypatch.setitem(VERBS, "demo", ("lab.cli.no_such_module", "x"))
     assert main(["demo"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("attnchain: error: 'attnchain demo' cannot start: No module named") and err.count("\n") == 1

@@ -11,6 +11,7 @@ import pytest
 import trimesh
 
 from attnchain_ros.camera.raycast import rasterize
+from attnchain_ros.notes import Note
 from attnchain_ros.rollout.window import CameraTrack, PointTracks, WindowResult
 
 SIZE = (120, 160)
@@ -108,7 +109,10 @@ def build_scene(frames: int = 10, size: int = 4, scale: float = 1.0, subdivision
                     metric=scale != 1.0,
                     silhouette_iou=0.9,
                     timings_s={"denoising": 1.5 + index, "camera": 0.5},
-                    notes=("the focal length was assumed", f"window {index} was fine"),
+                    notes=(
+                        Note("focal_assumed", "the focal length was assumed"),
+                        Note("fine", f"window {index} was fine"),
+                    ),
                 ),
             )
         )

@@ -120,7 +120,7 @@ def test_missing_masks_stay_missing_and_are_counted(tmp_path: Path) -> None:
     messages = [item for item in _clip() if not (item[0] == "/cam/mask" and item[1] > START + STEP)]
     source = open_bag(_record(tmp_path / "bag", messages))
     assert [frame.mask is not None for frame in source] == [True, False, False, False]
-    assert any("3 images have no mask on /cam/mask" in note for note in source.notes)
+    assert any("3 images have no mask on /cam/mask" in note.text for note in source.notes)
 
 
 def test_a_mask_without_stamp_belongs_to_every_image(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_instance_depth_compressed_and_uncalibrated(tmp_path: Path) -> None:
     np.testing.assert_allclose(frame.image, _colours(3), atol=4)
     np.testing.assert_array_equal(frame.mask, _mask(0) == 3)
     np.testing.assert_allclose(frame.depth_m, 1.5)
-    assert source.intrinsics is None and any("not calibrated" in note for note in source.notes)
+    assert source.intrinsics is None and any("not calibrated" in note.text for note in source.notes)
 
 
 def test_distortion_is_removed_and_points_go_back(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_chains_end_where_the_node_ends_them(tmp_path: Path) -> None:
             wanted = np.repeat(np.repeat(_mask(int(frame.image[0, 0, 0]) // 10) > 0, size, 0), size, 1)
             np.testing.assert_array_equal(frame.mask, wanted)
         assert [source.intrinsics_of(chain)[0, 0] for chain in range(4)] == [20.0, 20.0, 20.0, 40.0]
-    notes = " ".join(source.notes)
+    notes = " ".join(note.text for note in source.notes)
     for text in ("image 4 starts a new chain (stamp_back)", "image 8 starts a new chain (gap)", "(image_size)"):
         assert text in notes
     assert "1 images of bag with the stamp of the one before were left out" in notes

@@ -177,7 +177,7 @@ def test_grabcut_follows_a_moving_disc_and_says_what_it_did() -> None:
     for mask, disc in zip(found, truth, strict=True):
         assert mask is not None
         assert (mask & disc).sum() / (mask | disc).sum() > 0.9  # seen: 0.96 to 1.0
-    assert "GrabCut" in source.notes[0] and "box 18,14,84,63" in source.notes[0]
+    assert "GrabCut" in source.notes[0].text and "box 18,14,84,63" in source.notes[0].text
     again = [frame.mask for frame in GrabCutSource(ArraySource(frames, "disc"))]
     assert all((one == two).all() for one, two in zip(found, again, strict=True)), "the same clip, the same masks"
 
@@ -202,7 +202,7 @@ def test_grabcut_starts_from_the_box_in_every_chain() -> None:
     for frame, disc in zip(source, [*truth, *big_truth], strict=True):
         assert frame.mask is not None and (frame.mask & disc).sum() / (frame.mask | disc).sum() > 0.9
     assert [frame.chain for frame in source] == [0, 0, 1, 1]
-    assert any("frame 0" in note for note in source.notes) and any("frame 2" in note for note in source.notes)
+    assert any("frame 0" in note.text for note in source.notes) and any("frame 2" in note.text for note in source.notes)
 
 
 def test_grabcut_never_gives_an_empty_mask_after_a_good_one() -> None:

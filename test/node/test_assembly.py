@@ -68,7 +68,7 @@ def test_depth_of_another_size_is_ignored_and_told():
     depths.add(STEP_NS, np.ones((6, 8), np.float32))
     assembler = WindowAssembler(CameraBook(), depths)
     assert assembler.assemble(batch_of(2, masks=2)).depth_m is None
-    assert any("depth is 8x6, the image is 80x60" in note for note in assembler.notes)
+    assert any("depth is 8x6, the image is 80x60" in note.text for note in assembler.notes)
 
 
 def test_distortion_is_removed_from_image_and_mask():
@@ -92,10 +92,12 @@ def test_without_any_mask_the_object_is_cut_out_from_the_box_and_followed_into_t
     assembler = WindowAssembler(CameraBook(), DepthBook(10**7), box=(8, 12, 40, 36))
     batch = buffer.take()
     first = assembler.assemble(batch)
-    assert any("cut out by GrabCut, starting from the box 8,12,40,36" in note for note in assembler.notes)
+    assert any("cut out by GrabCut, starting from the box 8,12,40,36" in note.text for note in assembler.notes)
     buffer.finish(batch)
     second = assembler.assemble(buffer.take())
-    assert not any("box" in note for note in assembler.notes), "the second window goes on from the first one's mask"
+    assert not any("box" in note.text for note in assembler.notes), (
+        "the second window goes on from the first one's mask"
+    )
     masks = [*first.masks, *second.masks[1:]]
     for number, mask in enumerate(masks):
         assert overlap(mask, scene(2 * number)[1]) > 0.85

@@ -25,7 +25,7 @@ def test_plain_camera():
 def test_resized_image_scales_pixel_centres():
     model = camera_model(PLAIN, 240, 320)
     np.testing.assert_allclose(model.intrinsics, [[250, 0, 159.5], [0, 255, 119.5], [0, 0, 1]])
-    assert "K was scaled" in model.notes[0]
+    assert "K was scaled" in model.notes[0].text
 
 
 def test_roi_and_binning_give_the_image_size():
@@ -43,7 +43,7 @@ def test_another_shape_is_refused_with_both_sizes():
 def test_uncalibrated_and_absent():
     assert camera_model(dataclasses.replace(PLAIN, k=(0.0,) * 9), 480, 640).intrinsics is None
     model = camera_model(None, 480, 640)
-    assert model.intrinsics is None and "no camera_info" in model.notes[0]
+    assert model.intrinsics is None and "no camera_info" in model.notes[0].text
 
 
 def test_rectified_uses_p_and_ignores_distortion():
@@ -79,7 +79,7 @@ def test_the_book_keeps_up_and_survives_faults():
     assert book.known and book.model(480, 640) is first
     book.update(dataclasses.replace(PLAIN, d=(1.0, 2.0), model="brown"))
     faulty = book.model(480, 640)
-    assert faulty.intrinsics is None and "distortion model is 'brown'" in faulty.notes[0]
+    assert faulty.intrinsics is None and "distortion model is 'brown'" in faulty.notes[0].text
 
 
 # The lens models written out, as REP 104 and OpenCV's documentation define them: normalised x, y -> distorted x, y.

@@ -137,7 +137,7 @@ def test_a_gap_between_windows_is_said(backbone: Backbone, clip: Clip) -> None:
     rollout.run(cut(clip, 0, 16))
     result = rollout.run(cut(clip, 18, 30))
     assert not result.shared_first
-    assert any("does not start with the last frame" in note for note in result.notes)
+    assert any("does not start with the last frame" in note.text for note in result.notes)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_options_run_over_two_windows(backbone: Backbone, clip: Clip, options: d
         assert np.isfinite(first.tracks.points_px).any() and first.tracks.visible.any()
     if "camera.estimate" in options:
         assert not first.camera.valid.any() and np.isnan(first.tracks.points_camera).all()
-        assert any("follow image patches" in note for note in first.notes)
+        assert any("follow image patches" in note.text for note in first.notes)
 
 
 def test_given_queries_are_tracked_under_their_order(backbone: Backbone, clip: Clip) -> None:

@@ -12,6 +12,7 @@ from ...backbone import Backbone
 from ...config import RolloutConfig
 from ...errors import MaskError
 from ...mesh.types import Mesh
+from ...notes import texts
 from ...rollout.pipeline import Rollout
 from ...rollout.window import Window, WindowResult
 from ...rollout.windows import split_frames
@@ -87,7 +88,7 @@ def roll(
             correlations.append(token_correlation(ends.anchor, ends.last, ends.match))
         # 240 frames need not keep the latents of all their windows.
         results.append(replace(result, latents=None))
-    notes = tuple(dict.fromkeys(note for result in results for note in result.notes))
+    notes = tuple(texts(note for result in results for note in result.notes))
     return Rolled(join_windows(results), tuple(seconds), tuple(correlations), notes)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from ...config import RolloutConfig
 from ...rollout.inspection import Inspection, inspect_window, start_window
-from ...rollout.probe import Reading, head_readings, readings, score_cycle
 from ..evaluation.records import cell, spread
 from ..evaluation.sequences import cut_windows
+from ..probe import Reading, head_readings, readings, score_cycle
 from .bench import BASELINE_TABLE, MESH_ONLY, POINTS, Bench, Experiment, Scene, Section, Task
 from .charts import draw_points, picture
 from .remember import remember

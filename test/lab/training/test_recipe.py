@@ -10,7 +10,7 @@ import pytest
 from attnchain_ros.errors import ConfigError
 from attnchain_ros.lab.training.recipe import Recipe, load_recipe, recipe_from, recipe_tree
 
-SHIPPED = Path(__file__).parents[2] / "recipes"
+SHIPPED = Path(__file__).parents[3] / "recipes"
 
 
 def test_shipped_recipe_is_valid_and_survives_a_round_trip() -> None:

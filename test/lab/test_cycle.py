@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from attnchain_ros.chain import cycle as fast
 from attnchain_ros.config import MatchConfig
 from attnchain_ros.errors import InputError, ShapeError
-from attnchain_ros.reference import cycle as slow
+from attnchain_ros.lab import cycle as fast
+from attnchain_ros.lab.reference import cycle as slow
 
 CONFIG = MatchConfig(top=4, radius=0.5, temperature=0.2, tile=5)
 

@@ -14,11 +14,7 @@ from attnchain_ros.config import RolloutConfig, replace
 from attnchain_ros.errors import ConfigError, SurfaceError
 from attnchain_ros.lab.evaluation.anchors import clip_mesh
 from attnchain_ros.lab.evaluation.synthetic import clip_windows
-from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
-from attnchain_ros.reference import cycle as twin
-from attnchain_ros.rollout import config_for
-from attnchain_ros.rollout.inspection import Inspection, Start, inspect_window, start_window
-from attnchain_ros.rollout.probe import (
+from attnchain_ros.lab.probe import (
     NEIGHBOURS,
     ProbeScores,
     head_readings,
@@ -26,6 +22,10 @@ from attnchain_ros.rollout.probe import (
     readings,
     score_cycle,
 )
+from attnchain_ros.lab.reference import cycle as twin
+from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
+from attnchain_ros.rollout import config_for
+from attnchain_ros.rollout.inspection import Inspection, Start, inspect_window, start_window
 from attnchain_ros.rollout.window import Window
 
 SMALL = {

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..backbone.parity import check_folder
+from ..parity import check_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

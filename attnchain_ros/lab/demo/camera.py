@@ -1,12 +1,12 @@
-"""The camera's process: ``python -m attnchain_ros.demo.camera INDEX FRAMES RATE NAMESPACE``."""
+"""The camera's process: ``python -m attnchain_ros.lab.demo.camera INDEX FRAMES RATE NAMESPACE``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from ..files.frames import ArraySource, Frame
-from ..node import fake_camera
+from ...files.frames import ArraySource, Frame
+from ...node import fake_camera
 from .clip import demo_clip
 
 FRAME_ID = "camera_optical_frame"

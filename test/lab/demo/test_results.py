@@ -9,8 +9,8 @@ pytestmark = pytest.mark.ros
 
 pytest.importorskip("rclpy", reason="needs ROS 2: run the tests with scripts/test")
 
-from attnchain_ros.demo.recorder import Pose, Recording  # noqa: E402
-from attnchain_ros.demo.results import missing_parts, window_results  # noqa: E402
+from attnchain_ros.lab.demo.recorder import Pose, Recording  # noqa: E402
+from attnchain_ros.lab.demo.results import missing_parts, window_results  # noqa: E402
 from attnchain_ros.lab.evaluation.motion import join_windows  # noqa: E402
 from attnchain_ros.node.messages import time_message  # noqa: E402
 

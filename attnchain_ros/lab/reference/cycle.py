@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from ..config import MatchConfig
-from .correspondence import match_surface
+from ...config import MatchConfig
+from ...reference.correspondence import match_surface
 
 
 def return_points(

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from ..backbone import Backbone
-from ..chain.cycle import cycle_errors, nearest_neighbours, neighbour_distortions, return_points
 from ..config import RolloutConfig, replace
 from ..errors import ConfigError, SurfaceError
-from .inspection import Inspection, Start, inspect_window
-from .pictures import ANCHOR_FRAME
-from .window import Window
+from ..rollout.inspection import Inspection, Start, inspect_window
+from ..rollout.pictures import ANCHOR_FRAME
+from ..rollout.window import Window
+from .cycle import cycle_errors, nearest_neighbours, neighbour_distortions, return_points
 
 NEIGHBOURS = 8
 """Neighbours of a landmark whose distances the distortion compares."""

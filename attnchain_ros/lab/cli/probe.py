@@ -8,9 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AttnChainError, ConfigError, FileFormatError
-from ..files.meshes import read_mesh
-from .arguments import (
+from ...cli.arguments import (
     add_foreground_arguments,
     add_network_arguments,
     check_foreground_arguments,
@@ -19,15 +17,17 @@ from .arguments import (
     parse_settings,
     with_foreground,
 )
-from .main import FAILED, OK
+from ...cli.main import FAILED, OK
+from ...errors import AttnChainError, ConfigError, FileFormatError
+from ...files.meshes import read_mesh
 
 if TYPE_CHECKING:
-    from ..backbone import Backbone
-    from ..config import RolloutConfig
-    from ..mesh.types import Mesh
-    from ..rollout.inspection import Start
-    from ..rollout.probe import ProbeScores, Reading
-    from ..rollout.window import Window
+    from ...backbone import Backbone
+    from ...config import RolloutConfig
+    from ...mesh.types import Mesh
+    from ...rollout.inspection import Start
+    from ...rollout.window import Window
+    from ..probe import ProbeScores, Reading
 
 # The same names as rollout.probe.GROUPS, which a test compares: help must not load torch.
 GROUPS = ("layers", "heads", "steps", "direction", "renormalise")
@@ -110,10 +110,10 @@ def run(args: argparse.Namespace) -> int:
     # Here, because torch takes seconds to load and wrong arguments should be told at once.
     import json
 
-    from ..backbone import load_backbone
-    from ..files.atomic import write_bytes
-    from ..rollout.pipeline import config_for
-    from ..rollout.probe import head_readings, readings
+    from ...backbone import load_backbone
+    from ...files.atomic import write_bytes
+    from ...rollout.pipeline import config_for
+    from ..probe import head_readings, readings
 
     backbone = load_backbone(args.weights, args.device, args.dtype)
     changes = {**parse_settings(args.settings), "reinforce.mode": "off"}
@@ -160,14 +160,14 @@ class _Scores:
         Raises:
             AttnChainError: there is no anchor.
         """
-        from ..rollout.inspection import start_window
+        from ...rollout.inspection import start_window
 
         self.starts.append(start_window(self.backbone, self.config, window, mesh, canonical))
         self.windows.append(window)
 
     def measure(self, ways: Iterable[Reading]) -> None:
         """Score readings; a failure becomes a line."""
-        from ..rollout.probe import probe_window
+        from ..probe import probe_window
 
         ways = list(ways)
         for number, way in enumerate(ways):
@@ -239,13 +239,13 @@ def _windows(args: argparse.Namespace, config: RolloutConfig) -> Iterator[tuple[
     """The windows to probe, with the anchor mesh if there is one and whether it is in the canonical frame."""
     import itertools
 
-    from ..files.images import open_frames
-    from ..rollout.windows import assemble_windows
+    from ...files.images import open_frames
+    from ...rollout.windows import assemble_windows
 
     if args.clips is not None:
-        from ..lab.evaluation.anchors import clip_mesh
-        from ..lab.evaluation.synthetic import SyntheticSet, clip_windows
-        from ..lab.synthetic import ClipConfig
+        from ..evaluation.anchors import clip_mesh
+        from ..evaluation.synthetic import SyntheticSet, clip_windows
+        from ..synthetic import ClipConfig
 
         clips = SyntheticSet(clip=ClipConfig(frames=config.frames, image_size=_CLIP_SIDE))
         for index in range(args.clips):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import AttnChainError
+from ...errors import AttnChainError
 
 _DISCOVERY_PORT, _PORTS_PER_DOMAIN = 7400, 250
 _DOMAINS = range(1, 100)

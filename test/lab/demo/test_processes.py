@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from attnchain_ros.demo.main import main, parse_arguments
-from attnchain_ros.demo.processes import Child, free_domain, isolated_environment
 from attnchain_ros.errors import ConfigError
+from attnchain_ros.lab.demo.main import main, parse_arguments
+from attnchain_ros.lab.demo.processes import Child, free_domain, isolated_environment
 
 
 def test_a_domain_in_use_is_not_chosen() -> None:

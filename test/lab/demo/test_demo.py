@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo")
     words = ["--frames", str(FRAMES), "--out", str(out)]
     done = subprocess.run(
-        [sys.executable, "-m", "attnchain_ros.demo", *words],
+        [sys.executable, "-m", "attnchain_ros.lab.demo", *words],
         env=dict(os.environ),
         capture_output=True,
         text=True,

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .. import __version__
-from ..errors import AttnChainError, ConfigError
+from ... import __version__
+from ...errors import AttnChainError, ConfigError
 from .processes import Child, free_domain, isolated_environment
 
 if TYPE_CHECKING:
-    from ..lab.evaluation.synthetic import Anchor, ClipOutcome
-    from ..lab.synthetic import Clip
+    from ..evaluation.synthetic import Anchor, ClipOutcome
+    from ..synthetic import Clip
     from .recorder import Recorder, Recording
 
 _STRAGGLERS_S = 5.0
@@ -65,7 +65,7 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         ConfigError: an argument cannot be used.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m attnchain_ros.demo",
+        prog="python -m attnchain_ros.lab.demo",
         description="Animate a synthetic clip that was never trained on, over real ROS topics, and measure the result.",
     )
     add_arguments(parser)
@@ -218,7 +218,9 @@ def _listen(args: argparse.Namespace, anchor: Anchor, domain: int, lines: _Lines
         with (
             Recorder(namespace, domain, _OBJECT_FRAME) as recorder,
             # It waits by itself until the node listens.
-            Child("camera", "attnchain_ros.demo.camera", camera_words, environment, folder / "camera.log") as camera,
+            Child(
+                "camera", "attnchain_ros.lab.demo.camera", camera_words, environment, folder / "camera.log"
+            ) as camera,
         ):
             windows = 0
             while not _finished(recorder.recording, args.frames):
@@ -262,8 +264,8 @@ def _wait(recorder: Recorder, windows: int, timeout: float, children: tuple[Chil
 
 def _write_anchor(args: argparse.Namespace) -> Path:
     """The true mesh of the first frame as a file for the node."""
-    from ..files.meshes import write_mesh
-    from ..lab.evaluation.anchors import clip_mesh
+    from ...files.meshes import write_mesh
+    from ..evaluation.anchors import clip_mesh
     from .clip import demo_clip
 
     path: Path = args.out / "given" / "anchor.glb"
@@ -273,9 +275,9 @@ def _write_anchor(args: argparse.Namespace) -> Path:
 
 def _measure(args: argparse.Namespace, runs: dict[Anchor, _Heard], lines: _Lines) -> None:
     """Write the files of every complete run, and the table."""
-    from ..backbone import default_weights
-    from ..backbone.backbone import checksum
-    from ..lab.evaluation.report import write_report
+    from ...backbone import default_weights
+    from ...backbone.backbone import checksum
+    from ..evaluation.report import write_report
     from .clip import demo_clip
 
     if not runs:
@@ -300,11 +302,11 @@ def _measure(args: argparse.Namespace, runs: dict[Anchor, _Heard], lines: _Lines
 
 
 def _write_run(args: argparse.Namespace, anchor: Anchor, heard: _Heard, clip: Clip, checkpoint: str) -> ClipOutcome:
-    from ..files.results import ResultOptions, ResultWriter
-    from ..lab.evaluation.alignment import apply_similarity, fit_similarity
-    from ..lab.evaluation.motion import clip_motion, join_windows
-    from ..lab.evaluation.scores import score_motion
-    from ..lab.evaluation.synthetic import ClipOutcome
+    from ...files.results import ResultOptions, ResultWriter
+    from ..evaluation.alignment import apply_similarity, fit_similarity
+    from ..evaluation.motion import clip_motion, join_windows
+    from ..evaluation.scores import score_motion
+    from ..evaluation.synthetic import ClipOutcome
     from .results import window_results
 
     # The first one's time is the node's start, not a window's.

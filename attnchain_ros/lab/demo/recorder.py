@@ -22,7 +22,7 @@ from tf2_msgs.msg import TFMessage
 
 from attnchain_ros.msg import AnimatedMesh, Tracks
 
-from ..files.published import KEPT_POSE_VARIANCE
+from ...files.published import KEPT_POSE_VARIANCE
 
 _DEPTH = 1000
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..rollout.window import CameraTrack, PointTracks, WindowResult
+from ...rollout.window import CameraTrack, PointTracks, WindowResult
 from .recorder import Recording, stamp_ns
 
 _NAMED = 8

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from attnchain_ros.cli import probe
 from attnchain_ros.cli.main import main
-from attnchain_ros.rollout.probe import GROUPS
+from attnchain_ros.lab.cli import probe
+from attnchain_ros.lab.probe import GROUPS
 
 
 def run(tiny_folder: Path, quick: list[str], *words: str) -> int:
@@ -55,7 +55,7 @@ def test_failures_make_the_exit_status(
     tiny_folder: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from attnchain_ros.errors import SurfaceError
-    from attnchain_ros.rollout import probe as probing
+    from attnchain_ros.lab import probe as probing
 
     def fail(*arguments: object) -> None:
         raise SurfaceError("no frame has one")

@@ -1,4 +1,4 @@
-"""``python -m attnchain_ros.demo``."""
+"""``python -m attnchain_ros.lab.demo``."""
 
 import sys
 

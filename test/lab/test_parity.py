@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attnchain_ros.backbone import weights
-from attnchain_ros.backbone.parity import check_folder
 from attnchain_ros.errors import FileFormatError
+from attnchain_ros.lab.parity import check_folder
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "random-tiny"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="no golden folder beside the checkout (../shared/golden)")

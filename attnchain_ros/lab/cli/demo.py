@@ -1,4 +1,4 @@
-"""``attnchain demo``: the demonstration, the same as ``python -m attnchain_ros.demo``."""
+"""``attnchain demo``: the demonstration, the same as ``python -m attnchain_ros.lab.demo``."""
 
 from __future__ import annotations
 

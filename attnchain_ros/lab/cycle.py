@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..chain.correspondence import match_surface, transport
+from ..chain.tracks2d import first_hop
 from ..config import MatchConfig
 from ..errors import InputError
 from ..shapes import check_shape
-from .correspondence import match_surface, transport
-from .tracks2d import first_hop
 
 
 def return_points(

@@ -12,13 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..backbone.backbone import Backbone, load_backbone
+from ..backbone.layers import attention_rows
+from ..backbone.schedule import stage_one_schedule, stage_zero_schedule
+from ..backbone.stage_one import denoise_window
+from ..backbone.stage_zero import denoise_image
 from ..config import ReadoutConfig, SamplingConfig
 from ..errors import FileFormatError
-from .backbone import Backbone, load_backbone
-from .layers import attention_rows
-from .schedule import stage_one_schedule, stage_zero_schedule
-from .stage_one import denoise_window
-from .stage_zero import denoise_image
 
 SINGLE_TOLERANCE = 1e-4
 """Absolute and relative, one evaluation in float32."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..lab.synthetic import Clip, ClipConfig, make_clip, split_seed
+from ..synthetic import Clip, ClipConfig, make_clip, split_seed
 
 IMAGE_SIDE = 256
 _BACKGROUND = (190, 198, 205)

@@ -1,0 +1,26 @@
+"""The laboratory's clips as a source of frames: ``synthetic:SEED`` on the command line."""
+
+from __future__ import annotations
+
+from ..errors import ConfigError
+from ..files.frames import ArraySource, Frame
+from ..files.images import DEFAULT_FPS, stamps_from_fps
+from .synthetic import ClipConfig, make_clip, split_seed
+
+FRAMES = 61
+SIDE = 256
+
+
+def synthetic_source(text: str, fps: float | None = None) -> ArraySource:
+    """A clip of the test split, never trained on: 61 frames of 256 x 256 pixels with exact masks and intrinsics."""
+    if not text.isdigit():
+        raise ConfigError(f"synthetic:{text}: wanted the number of a clip, such as synthetic:3")
+    clip = make_clip(
+        split_seed("test", int(text)),
+        ClipConfig(frames=FRAMES, image_size=SIDE, background=(190, 198, 205)),
+    )
+    stamps = stamps_from_fps(FRAMES, DEFAULT_FPS if fps is None else fps)
+    pictures = clip.pictures
+    parts = zip(pictures.images, pictures.masks, stamps, strict=True)
+    frames = [Frame(image, mask, int(stamp)) for image, mask, stamp in parts]
+    return ArraySource(frames, f"synthetic:{text}", clip.intrinsics)
