@@ -223,7 +223,8 @@ class ResultWriter:
         times = (stamps - stamps[0]) / 1e9
         placed = _Placed(arrays["vertices"], _file_from_object(first))
         if len(keyframe_numbers(len(stamps), self.options.max_glb_frames)) < len(stamps):
-            self.add_note(f"the animation keeps {self.options.max_glb_frames} of the {len(stamps)} frames")
+            text = f"the animation keeps {self.options.max_glb_frames} of the {len(stamps)} frames"
+            self.add_note(Note("animation_thinned", text))
         write_animated_glb(
             self.out_dir / "animation.glb",
             placed,  # type: ignore[arg-type]

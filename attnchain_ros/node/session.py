@@ -176,7 +176,8 @@ class Session:
     def _assemble(self, batch: Batch) -> Window:
         window = self._assembler.assemble(batch)
         for note in self._assembler.notes:
-            self._complain(note.code, note.text)
+            # What is wrong with a calibration is said anew with each that comes; the rest may differ in every window.
+            self._complain(note.text if note in self._assembler.camera.notes else note.code, note.text)
         return window
 
     def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
