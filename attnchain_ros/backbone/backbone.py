@@ -21,6 +21,7 @@ from .image_encoder import ImageEncoder, load_image_encoder
 from .reinforcement import Reinforcement
 from .stage_one import StageOne, StepProgress, denoise_window, source_noise
 from .stage_zero import denoise_image
+from .tensor_files import TensorFile
 from .transformer import FlowTransformer
 from .vae import DecodedLatents, ShapeVae
 
@@ -35,7 +36,7 @@ class Backbone:
 
     Attributes:
         name: of the checkpoint, for reports.
-        checksum: first 12 hex digits of the SHA-256 of the three network files.
+        checksum: tells one checkpoint's three networks from another's (``checksum``).
         folder: where it was loaded from.
         vae, stage_zero, stage_one: the networks.
         encoder_zero, encoder_one: image encoders of Stage 0 and I (often the same object).
@@ -159,13 +160,16 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """'auto' is bfloat16 on CUDA and float32 on the CPU.
+    """'auto' is bfloat16 on CUDA (float16 on cards that do not have it) and float32 on the CPU.
 
     Raises:
         ConfigError: the name is unknown.
     """
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        if device.type != "cuda":
+            return torch.float32
+        # Since compute capability 8.0; older cards take bfloat16 too, but compute it slowly.
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
     if name not in DTYPES:
         raise ConfigError(f"unknown dtype {name!r}, wanted auto, {', '.join(DTYPES)}")
     return DTYPES[name]
@@ -188,14 +192,13 @@ def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype:
         raise WeightsError(f"no checkpoint folder at {where}: give the folder that holds TripoSG/ and ActionMesh/")
     chosen = choose_device(device)
     kind = choose_dtype(dtype, chosen)
-    vae, stage_zero, stage_one = weights.load_vae(where), weights.load_stage_zero(where), weights.load_stage_one(where)
+    target = weights.Target(chosen, kind)
+    vae = weights.load_vae(where, target)
+    stage_zero, stage_one = weights.load_stage_zero(where, target), weights.load_stage_one(where, target)
     channels = {"VAE": vae.sizes.channels, "Stage 0": stage_zero.sizes.channels, "Stage I": stage_one.sizes.channels}
     if len(set(channels.values())) > 1:
         raise WeightsError(f"{where}: the latent channels of the networks differ: {channels}")
-    processor = where / weights.PREPROCESSOR_ZERO
-    encoder_zero = load_image_encoder(where / weights.IMAGE_ENCODER_ZERO, processor, chosen, kind)
-    own = where / weights.IMAGE_ENCODER_ONE
-    encoder_one = load_image_encoder(own, own, chosen, kind) if own.is_dir() else encoder_zero
+    encoder_zero, encoder_one = load_encoders(where, target)
     for what, encoder, network in (("Stage 0", encoder_zero, stage_zero), ("Stage I", encoder_one, stage_one)):
         if encoder.width != network.sizes.context_width:
             raise WeightsError(
@@ -209,9 +212,9 @@ def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype:
         name=str(extra.get("name", where.resolve().name)),
         checksum=checksum(where),
         folder=where,
-        vae=vae.to(device=chosen, dtype=kind),
-        stage_zero=stage_zero.to(device=chosen, dtype=kind),
-        stage_one=stage_one.to(device=chosen, dtype=kind),
+        vae=vae,
+        stage_zero=stage_zero,
+        stage_one=stage_one,
         encoder_zero=encoder_zero,
         encoder_one=encoder_one,
         stage_zero_shift=shift,
@@ -223,11 +226,38 @@ def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype:
     return backbone
 
 
+def load_encoders(folder: Path, target: weights.Target) -> tuple[ImageEncoder, ImageEncoder]:
+    """The image encoders of Stage 0 and Stage I: one object where both are the same, as in the published weights.
+
+    Raises:
+        WeightsError: one cannot be loaded.
+    """
+    first, own = folder / weights.IMAGE_ENCODER_ZERO, folder / weights.IMAGE_ENCODER_ONE
+    processor = folder / weights.PREPROCESSOR_ZERO
+    encoder = load_image_encoder(first, processor, target)
+    if not own.is_dir():
+        return encoder, encoder
+    if same_encoder(first, processor, own):
+        logger.info("%s holds the same weights as %s: loaded once", own, first)
+        return encoder, encoder
+    return encoder, load_image_encoder(own, own, target)
+
+
+def same_encoder(first: Path, processor: Path, own: Path) -> bool:
+    """Whether Stage I's encoder folder holds the weights and the preparation of Stage 0's."""
+    files = first / "model.safetensors", own / "model.safetensors"
+    if not all(file.is_file() for file in files) or files[0].stat().st_size != files[1].stat().st_size:
+        return False
+    names = "image_mean", "image_std", "size", "crop_size", "do_center_crop"
+    prepared = [weights.read_json(place / "preprocessor_config.json") for place in (processor, own)]
+    if any(prepared[0].get(name) != prepared[1].get(name) for name in names):
+        return False
+    return TensorFile(files[0]).fingerprint() == TensorFile(files[1]).fingerprint()
+
+
 def checksum(folder: Path) -> str:
-    """First 12 hex digits of the SHA-256 over the three network files."""
+    """First 12 hex digits of a SHA-256 over the three network files, of large ones in part (``TensorFile``)."""
     digest = hashlib.sha256()
     for name in (weights.VAE_FILE, weights.STAGE_ZERO_FILE, weights.STAGE_ONE_FILE):
-        with (folder / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        TensorFile(folder / name).add_fingerprint(digest)
     return digest.hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""DINOv2 through transformers: cropped window images to image tokens."""
+"""Cropped window images to image tokens: the published processor before DINOv2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..shapes import check_shape
-from .weights import first_few, read_json
+from .dinov2 import DinoV2
+from .weights import CPU_FLOAT32, Target, load_dino, read_json
 
 
 class ImageEncoder:
@@ -24,20 +25,20 @@ class ImageEncoder:
         width: C of the tokens.
     """
 
-    def __init__(self, model: Any, processor: dict[str, Any], where: Path) -> None:
+    def __init__(self, model: DinoV2, processor: dict[str, Any], where: Path) -> None:
         self.model = model
         self.input_size = edge(processor, "size", where)
         self.crop_size = (
             edge(processor, "crop_size", where) if processor.get("do_center_crop", True) else self.input_size
         )
-        patch = int(model.config.patch_size)
+        patch = model.sizes.patch
         if self.crop_size % patch or self.crop_size > self.input_size:
             raise WeightsError(
                 f"{where}: a crop of {self.crop_size} px out of {self.input_size} px is not a whole number of "
                 f"{patch} px patches"
             )
         self.grid = self.crop_size // patch
-        self.width = int(model.config.hidden_size)
+        self.width = model.sizes.width
         parameter = next(model.parameters())
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(processor["image_mean"], device=parameter.device).view(shape)
@@ -66,8 +67,7 @@ class ImageEncoder:
     @torch.no_grad()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Image tokens of normalised pixels [F, 3, crop_size, crop_size] float32: [F, P + 1, C]."""
-        dtype = next(self.model.parameters()).dtype
-        tokens: Tensor = self.model(pixels.to(dtype)).last_hidden_state
+        tokens: Tensor = self.model(pixels)
         return tokens
 
 
@@ -80,40 +80,15 @@ def edge(processor: dict[str, Any], name: str, where: Path) -> int:
     return int(sizes.pop())
 
 
-def load_image_encoder(folder: Path, processor_folder: Path, device: torch.device, dtype: torch.dtype) -> ImageEncoder:
-    """Load a Dinov2Model folder and its processor config.
+def load_image_encoder(folder: Path, processor_folder: Path, target: Target = CPU_FLOAT32) -> ImageEncoder:
+    """An image encoder's folder and its processor's config.
 
     Raises:
-        WeightsError: a file is missing or keys do not fit; they are named.
+        WeightsError: a file is missing or damaged, or keys do not fit; they are named.
     """
-    from transformers import Dinov2Model
-    from transformers.utils import logging as hub_logging
-
-    hub_logging.disable_progress_bar()
-    if not (folder / "model.safetensors").is_file():
-        raise WeightsError(
-            f"{folder / 'model.safetensors'} is missing: put the published weights there (README, 'Real weights')"
-        )
     processor_path = processor_folder / "preprocessor_config.json"
     processor = read_json(processor_path)
     for name in ("image_mean", "image_std"):
         if name not in processor:
             raise WeightsError(f"{processor_path} has no entry {name!r}")
-    read_json(folder / "config.json")
-    try:
-        loaded: Any = Dinov2Model.from_pretrained(
-            str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(f"{folder} cannot be loaded as a Dinov2Model: {error}") from error
-    model, info = loaded
-    problems = {
-        name: [str(key) for key in info.get(name, ())]
-        for name in ("missing_keys", "unexpected_keys", "mismatched_keys")
-    }
-    if any(problems.values()):
-        text = "; ".join(
-            f"{name.replace('_', ' ')}: {first_few(sorted(keys))}" for name, keys in problems.items() if keys
-        )
-        raise WeightsError(f"{folder / 'model.safetensors'} does not fit its config: {text}")
-    return ImageEncoder(model.eval().requires_grad_(False).to(device=device, dtype=dtype), processor, processor_path)
+    return ImageEncoder(load_dino(folder, target), processor, processor_path)

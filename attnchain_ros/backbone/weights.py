@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config import RolloutConfig, flatten
 from ..errors import WeightsError
+from .dinov2 import DinoSizes, DinoV2
+from .tensor_files import TensorFile
 from .transformer import FlowTransformer, TransformerSizes
 from .vae import ShapeVae, VaeSizes
 
@@ -52,6 +53,22 @@ VAE_RULES: KeyRules = (
     ("attn2", "cross_attention"),
     ("norm3", "norm_feed"),
     *COMMON_RULES,
+)
+DINO_RULES: KeyRules = (
+    ("embeddings.cls_token", "class_token"),
+    ("embeddings.mask_token", "mask_token"),
+    ("embeddings.position_embeddings", "positions"),
+    ("embeddings.patch_embeddings.projection", "patches"),
+    ("encoder.layer", "layers"),
+    ("attention.attention.query", "attention.to_q"),
+    ("attention.attention.key", "attention.to_k"),
+    ("attention.attention.value", "attention.to_v"),
+    ("attention.output.dense", "attention.to_out"),
+    ("layer_scale1.lambda1", "scale1"),
+    ("layer_scale2.lambda1", "scale2"),
+    ("mlp.fc1", "feed_forward.inner"),
+    ("mlp.fc2", "feed_forward.outer"),
+    ("layernorm", "norm"),
 )
 
 VAE_FILE = "TripoSG/vae/diffusion_pytorch_model.safetensors"
@@ -141,8 +158,21 @@ def refuse_unsupported(config: Mapping[str, Any], path: Path, supported: Mapping
             raise WeightsError(f"{path}: {name} is {config[name]!r}; only {wanted!r} is supported")
 
 
-def load_state(module: nn.Module, path: Path, rules: KeyRules) -> None:
+@dataclass(frozen=True)
+class Target:
+    """Where weights go: each tensor is brought there by itself, so that no second copy of a network ever exists."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+CPU_FLOAT32 = Target(torch.device("cpu"), torch.float32)
+
+
+def load_state(module: nn.Module, path: Path, rules: KeyRules, target: Target = CPU_FLOAT32) -> None:
     """Fill a module from a safetensors file with published key names.
+
+    Keys and shapes are compared before the first tensor is read.
 
     Raises:
         WeightsError: the file is missing or damaged, a key is unknown or missing, or a shape differs; keys are named.
@@ -151,27 +181,25 @@ def load_state(module: nn.Module, path: Path, rules: KeyRules) -> None:
         pickles = [other.name for other in sorted(path.parent.glob("*")) if other.suffix in _PICKLES]
         hint = f"; {pickles[0]} beside it is a pickle, which is not read: convert it to safetensors" if pickles else ""
         raise WeightsError(f"{path} is missing: put the published weights there (README, 'Real weights'){hint}")
-    try:
-        published = load_file(str(path))
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is no readable safetensors file: {error}") from error
+    file = TensorFile(path)
     wanted = module.state_dict()
     names = {rename_key(key, rules, publish=True): key for key in wanted}
     problems: list[str] = []
-    unknown = sorted(set(published) - set(names))
-    missing = sorted(set(names) - set(published))
+    unknown = sorted(set(file.shapes) - set(names))
+    missing = sorted(set(names) - set(file.shapes))
     if unknown:
         problems.append("unknown keys: " + first_few(unknown))
     if missing:
         problems.append("missing keys: " + first_few(missing))
-    for name in sorted(set(names) & set(published)):
-        got, want = tuple(published[name].shape), tuple(wanted[names[name]].shape)
+    for name in sorted(set(names) & set(file.shapes)):
+        got, want = file.shapes[name], tuple(wanted[names[name]].shape)
         if got != want:
             problems.append(f"{name} has shape {list(got)}, the config asks for {list(want)}")
             break
     if problems:
         raise WeightsError(f"{path} does not fit its config: {'; '.join(problems)}")
-    module.load_state_dict({names[name]: value.float() for name, value in published.items()}, assign=True)
+    state = {names[name]: value for name, value in file.tensors(target.device, target.dtype)}
+    module.load_state_dict(state, assign=True)
 
 
 def first_few(names: list[str], count: int = 4) -> str:
@@ -231,6 +259,28 @@ def stage_one_sizes(path: Path) -> TransformerSizes:
     )
 
 
+def dino_sizes(path: Path) -> DinoSizes:
+    """Sizes of an image encoder from its config file.
+
+    Raises:
+        WeightsError: an entry is missing or damaged, or it describes another network than DINOv2 up to size large.
+    """
+    config = read_json(path)
+    supported = {"hidden_act": "gelu", "use_swiglu_ffn": False, "qkv_bias": True, "num_channels": 3}
+    refuse_unsupported(config, path, {**supported, "use_mask_token": True, "model_type": "dinov2"})
+    sizes = DinoSizes(
+        width=config_count(config, path, "hidden_size"),
+        heads=config_count(config, path, "num_attention_heads"),
+        layers=config_count(config, path, "num_hidden_layers"),
+        patch=config_count(config, path, "patch_size"),
+        image=config_count(config, path, "image_size"),
+        ratio=config_number(config, path, "mlp_ratio", 4.0),
+        eps=config_number(config, path, "layer_norm_eps", 1e-6),
+    )
+    check_heads(sizes.width, sizes.heads, path)
+    return sizes
+
+
 def transformer_sizes(config: Mapping[str, Any], path: Path) -> TransformerSizes:
     """The sizes that Stage 0 and Stage I name alike."""
     return TransformerSizes(
@@ -250,8 +300,8 @@ def check_heads(width: int, heads: int, path: Path, even: bool = False) -> None:
         )
 
 
-def load_vae(folder: Path) -> ShapeVae:
-    """TripoSG's VAE from ``<weights>``, float32 on the CPU."""
+def load_vae(folder: Path, target: Target = CPU_FLOAT32) -> ShapeVae:
+    """TripoSG's VAE from ``<weights>``."""
     path = folder / VAE_FILE
     config = path.with_name("config.json")
     sizes = vae_sizes(config)
@@ -259,30 +309,39 @@ def load_vae(folder: Path) -> ShapeVae:
     check_heads(sizes.width_decoder, sizes.heads, config)
     with torch.device("meta"):
         vae = ShapeVae(sizes)
-    return finish(vae, path, VAE_RULES)
+    return finish(vae, path, VAE_RULES, target)
 
 
-def load_stage_zero(folder: Path) -> FlowTransformer:
-    """TripoSG's image-to-3D transformer from ``<weights>``, float32 on the CPU."""
+def load_stage_zero(folder: Path, target: Target = CPU_FLOAT32) -> FlowTransformer:
+    """TripoSG's image-to-3D transformer from ``<weights>``."""
     path = folder / STAGE_ZERO_FILE
-    return load_transformer(path, stage_zero_sizes(path.with_name("config.json")), STAGE_ZERO_RULES)
+    return load_transformer(path, stage_zero_sizes(path.with_name("config.json")), STAGE_ZERO_RULES, target)
 
 
-def load_stage_one(folder: Path) -> FlowTransformer:
-    """ActionMesh's temporal denoiser from ``<weights>``, float32 on the CPU."""
+def load_stage_one(folder: Path, target: Target = CPU_FLOAT32) -> FlowTransformer:
+    """ActionMesh's temporal denoiser from ``<weights>``."""
     path = folder / STAGE_ONE_FILE
-    return load_transformer(path, stage_one_sizes(path.with_name("config.json")), STAGE_ONE_RULES)
+    return load_transformer(path, stage_one_sizes(path.with_name("config.json")), STAGE_ONE_RULES, target)
 
 
-def load_transformer(path: Path, sizes: TransformerSizes, rules: KeyRules) -> FlowTransformer:
+def load_transformer(path: Path, sizes: TransformerSizes, rules: KeyRules, target: Target) -> FlowTransformer:
     """A flow transformer of the given sizes from its safetensors file."""
     check_heads(sizes.width, sizes.heads, path.with_name("config.json"), even=True)
     with torch.device("meta"):
         network = FlowTransformer(sizes)
-    return finish(network, path, rules)
+    return finish(network, path, rules, target)
 
 
-def finish(network: Any, path: Path, rules: KeyRules) -> Any:
+def load_dino(folder: Path, target: Target = CPU_FLOAT32) -> DinoV2:
+    """An image encoder from its folder (``config.json``, ``model.safetensors``)."""
+    path = folder / "model.safetensors"
+    sizes = dino_sizes(path.with_name("config.json"))
+    with torch.device("meta"):
+        network = DinoV2(sizes)
+    return finish(network, path, DINO_RULES, target)
+
+
+def finish(network: Any, path: Path, rules: KeyRules, target: Target) -> Any:
     """Fill a network built on the meta device and freeze it."""
-    load_state(network, path, rules)
+    load_state(network, path, rules, target)
     return network.eval().requires_grad_(False)

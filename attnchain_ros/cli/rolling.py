@@ -87,7 +87,7 @@ def roll(
     Returns:
         how it ended; a failure in the first window, with nothing to write, is raised instead.
     """
-    # torch and transformers take seconds to import; arguments are checked before.
+    # torch takes seconds to import; arguments are checked before.
     from ..backbone import load_backbone
     from ..rollout import Rollout, config_for
     from ..rollout.windows import assemble_windows

@@ -36,7 +36,6 @@ _PACKAGES = (
     "attnchain_ros",
     "numpy",
     "torch",
-    "transformers",
     "opencv-python-headless",
     "trimesh",
     "scipy",

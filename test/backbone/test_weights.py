@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,9 +129,19 @@ def test_no_folder(tmp_path: Path) -> None:
         load_backbone(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("capability", "wanted"), [((9, 0), torch.bfloat16), ((8, 0), torch.bfloat16), ((7, 5), torch.float16)]
+)
+def test_a_card_without_bfloat16_takes_float16(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], wanted: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_dtype("auto", torch.device("cuda")) == wanted
+    assert choose_dtype("bfloat16", torch.device("cuda")) == torch.bfloat16
+
+
 def test_devices_and_dtypes() -> None:
     assert choose_dtype("auto", torch.device("cpu")) == torch.float32
-    assert choose_dtype("auto", torch.device("cuda")) == torch.bfloat16
     with pytest.raises(ConfigError, match="unknown dtype 'int8'"):
         choose_dtype("int8", torch.device("cpu"))
     with pytest.raises(ConfigError, match="unknown device 'gpu'"):
@@ -139,3 +151,29 @@ def test_devices_and_dtypes() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="sees no CUDA device"):
             choose_device("cuda")
+
+
+def test_one_encoder_serves_both_stages_where_its_files_are_the_same(tiny_folder: Path, tmp_path: Path) -> None:
+    """As in the published weights, whose dinov2 folder is a copy of TripoSG's encoder."""
+    folder = tmp_path / "weights"
+    shutil.copytree(tiny_folder, folder)
+    own = folder / weights.IMAGE_ENCODER_ONE
+    shutil.copytree(folder / weights.IMAGE_ENCODER_ZERO, own)
+    shutil.copy(folder / weights.PREPROCESSOR_ZERO / "preprocessor_config.json", own)
+    same = load_backbone(folder, "cpu", "float32")
+    assert same.encoder_one is same.encoder_zero
+    state = weights.load_dino(own).state_dict()
+    state["norm.bias"] += 1.0
+    other = weights.load_dino(own)
+    other.load_state_dict(state)
+    weights.save_state(other, own / "model.safetensors", weights.DINO_RULES)
+    apart = load_backbone(folder, "cpu", "float32")
+    assert apart.encoder_one is not apart.encoder_zero
+    assert torch.equal(apart.encoder_one.model.norm.bias, state["norm.bias"])
+
+
+def test_loading_imports_no_transformers() -> None:
+    """It takes seconds, on a robot that is to start."""
+    code = "import sys; from attnchain_ros.backbone import load_backbone; load_backbone(device='cpu'); "
+    code += "sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

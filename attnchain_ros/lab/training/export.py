@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...backbone.weights import (
+    DINO_RULES,
     IMAGE_ENCODER_ZERO,
     PREPROCESSOR_ZERO,
     RECOMMENDED_FILE,
@@ -36,8 +37,8 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def config_files(recipe: Recipe) -> dict[str, dict[str, Any]]:
     """The published layout's config files, by path below the checkpoint folder."""
-    vae, width = recipe.vae, recipe.image_encoder.width
-    zero, one = recipe.image_to_3d, recipe.temporal
+    vae, encoder = recipe.vae, recipe.image_encoder
+    zero, one, width = recipe.image_to_3d, recipe.temporal, encoder.width
     size = recipe.data.image_size
     return {
         str(Path(VAE_FILE).with_name("config.json")): {
@@ -80,6 +81,23 @@ def config_files(recipe: Recipe) -> dict[str, dict[str, Any]]:
             "num_train_timesteps": 1000,
             "shift": 1.0,
             "use_dynamic_shifting": False,
+        },
+        f"{IMAGE_ENCODER_ZERO}/config.json": {
+            "architectures": ["Dinov2Model"],
+            "hidden_act": "gelu",
+            "hidden_size": encoder.width,
+            "image_size": size,
+            "layer_norm_eps": 1e-06,
+            "layerscale_value": 1.0,
+            "mlp_ratio": encoder.ratio,
+            "model_type": "dinov2",
+            "num_attention_heads": encoder.heads,
+            "num_channels": 3,
+            "num_hidden_layers": encoder.layers,
+            "patch_size": encoder.patch,
+            "qkv_bias": True,
+            "use_mask_token": True,
+            "use_swiglu_ffn": False,
         },
         f"{PREPROCESSOR_ZERO}/preprocessor_config.json": {
             "crop_size": {"height": size, "width": size},
@@ -171,11 +189,10 @@ def export_checkpoint(recipe: Recipe, work: Path, out: Path, changes: dict[str, 
         (load_vae(recipe, work), VAE_FILE, VAE_RULES),
         (load_flow(recipe, work, "image-to-3d"), STAGE_ZERO_FILE, STAGE_ZERO_RULES),
         (load_flow(recipe, work, "temporal"), STAGE_ONE_FILE, STAGE_ONE_RULES),
+        (load_encoder(recipe, work), f"{IMAGE_ENCODER_ZERO}/model.safetensors", DINO_RULES),
     )
-    encoder = load_encoder(recipe, work)
     for network, path, rules in networks:
         save_state(network, out / path, rules)
-    encoder.save_pretrained(out / IMAGE_ENCODER_ZERO, safe_serialization=True)
     for path, value in config_files(recipe).items():
         write_json(out / path, value)
     plot_curves(work, out / CURVES_FILE)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from transformers import Dinov2Model
 
+from ...backbone.dinov2 import DinoV2
 from ...backbone.schedule import TRAIN_STEPS, Schedule, stage_one_schedule, stage_zero_schedule
 from ...backbone.transformer import FlowTransformer, Probe, parse_indices
 from ...backbone.vae import ShapeVae
@@ -92,7 +92,7 @@ def encode_window(
 
 
 @torch.no_grad()
-def encode_images(encoder: Dinov2Model, images: Tensor) -> Tensor:
+def encode_images(encoder: DinoV2, images: Tensor) -> Tensor:
     """[B, S, S, 3] -> [B, 1 + P, C], a few at a time so that the intermediate results stay in the cache."""
     return torch.cat([encode_pictures(encoder, part) for part in torch.split(images, 64)])
 
@@ -122,7 +122,7 @@ class FlowTask:
         network: FlowTransformer,
         config: FlowConfig,
         vae: ShapeVae,
-        encoder: Dinov2Model,
+        encoder: DinoV2,
         train: Windows,
         held_out: Windows,
     ) -> None:

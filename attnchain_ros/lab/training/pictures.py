@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Dinov2Config, Dinov2Model
 
+from ...backbone.dinov2 import DinoSizes, DinoV2
 from ..synthetic import MOST_PARTS, TRAINED_PARTS
 from .data import BACKGROUND, Windows
 from .recipe import ImageEncoderConfig
@@ -19,21 +19,21 @@ PIXEL_MEAN = (0.86, 0.84, 0.84)
 PIXEL_DEVIATION = (0.27, 0.30, 0.30)
 """Standard deviation of the training pictures."""
 
+_START_DEVIATION = 0.02
 
-def make_encoder(config: ImageEncoderConfig, image_size: int) -> Dinov2Model:
+
+def make_encoder(config: ImageEncoderConfig, image_size: int) -> DinoV2:
     """An untrained encoder of the recipe's sizes."""
-    return Dinov2Model(
-        Dinov2Config(
-            hidden_size=config.width,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            mlp_ratio=config.ratio,
-            image_size=image_size,
-            patch_size=config.patch,
-            num_channels=3,
-            layerscale_value=1.0,
-        )
+    encoder = DinoV2(
+        DinoSizes(config.width, config.heads, config.layers, config.patch, image_size, ratio=float(config.ratio))
     )
+    for module in encoder.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and module.bias is not None:
+            nn.init.trunc_normal_(module.weight, std=_START_DEVIATION)
+            nn.init.zeros_(module.bias)
+    for tokens in (encoder.class_token, encoder.positions):
+        nn.init.trunc_normal_(tokens, std=_START_DEVIATION)
+    return encoder
 
 
 def normalise_pixels(images: Tensor) -> Tensor:
@@ -42,9 +42,9 @@ def normalise_pixels(images: Tensor) -> Tensor:
     return ((scaled - torch.tensor(PIXEL_MEAN)) / torch.tensor(PIXEL_DEVIATION)).permute(0, 3, 1, 2).contiguous()
 
 
-def encode_pictures(encoder: Dinov2Model, images: Tensor) -> Tensor:
+def encode_pictures(encoder: DinoV2, images: Tensor) -> Tensor:
     """[B, S, S, 3] pictures -> context tokens [B, 1 + P, C], the class token first."""
-    tokens: Tensor = encoder(pixel_values=normalise_pixels(images)).last_hidden_state
+    tokens: Tensor = encoder(normalise_pixels(images))
     return tokens
 
 
@@ -73,11 +73,11 @@ class DenseEncoder(nn.Module):
         cells: labelled pixels along each side of a patch.
     """
 
-    def __init__(self, encoder: Dinov2Model, cells: int) -> None:
+    def __init__(self, encoder: DinoV2, cells: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.cells = cells
-        width = encoder.config.hidden_size
+        width = encoder.sizes.width
         self.head_dense = nn.Linear(width, cells * cells * (TRAINED_PARTS + 1 + 3))
         self.head_limbs = nn.Linear(width, MOST_PARTS * 6)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed
-from transformers import Dinov2Model
 
+from ...backbone.dinov2 import DinoV2
 from ...backbone.transformer import FlowTransformer
 from ...backbone.vae import ShapeVae
 from ...errors import ConfigError, WeightsError
@@ -54,7 +54,7 @@ def load_vae(recipe: Recipe, work: Path) -> ShapeVae:
     return vae.eval().requires_grad_(False)
 
 
-def load_encoder(recipe: Recipe, work: Path) -> Dinov2Model:
+def load_encoder(recipe: Recipe, work: Path) -> DinoV2:
     """The image encoder of a working folder."""
     encoder = make_encoder(recipe.image_encoder, recipe.data.image_size)
     weights = trained_weights(work / "image-encoder")

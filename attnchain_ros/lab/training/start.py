@@ -6,29 +6,22 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ...backbone.image_encoder import load_image_encoder
 from ...backbone.weights import (
     IMAGE_ENCODER_ZERO,
-    PREPROCESSOR_ZERO,
     first_few,
+    load_dino,
     load_stage_one,
     load_stage_zero,
     load_vae,
 )
 from ...errors import ConfigError
 
-_ENCODER_SIZES = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "mlp_ratio",
-    "image_size",
-    "patch_size",
-    "use_swiglu_ffn",
-)
-_LOADERS: dict[str, Any] = {"vae": load_vae, "image-to-3d": load_stage_zero, "temporal": load_stage_one}
+_LOADERS: dict[str, Any] = {
+    "vae": load_vae,
+    "image-encoder": lambda folder: load_dino(folder / IMAGE_ENCODER_ZERO),
+    "image-to-3d": load_stage_zero,
+    "temporal": load_stage_one,
+}
 
 
 def load_start(network: Any, stage: str, folder: Path) -> None:
@@ -41,16 +34,11 @@ def load_start(network: Any, stage: str, folder: Path) -> None:
     Raises:
         WeightsError: a file is missing or damaged.   ConfigError: the recipe's sizes are not those of the weights.
     """
-    if stage == "image-encoder":
-        encoder, processor = folder / IMAGE_ENCODER_ZERO, folder / PREPROCESSOR_ZERO
-        published = load_image_encoder(encoder, processor, torch.device("cpu"), torch.float32).model
-        found, wanted = ({name: getattr(one.config, name) for name in _ENCODER_SIZES} for one in (published, network))
-    else:
-        published = _LOADERS[stage](folder)
-        found, wanted = (dataclasses.asdict(one.sizes) for one in (published, network))
-        if stage == "image-to-3d":
-            # The layout does not say how many tokens Stage 0 was trained on, and no weight depends on it.
-            found["tokens"] = wanted["tokens"]
+    published = _LOADERS[stage](folder)
+    found, wanted = (dataclasses.asdict(one.sizes) for one in (published, network))
+    if stage == "image-to-3d":
+        # The layout does not say how many tokens Stage 0 was trained on, and no weight depends on it.
+        found["tokens"] = wanted["tokens"]
     wrong = [f"{name} is {found[name]}, the recipe has {wanted[name]}" for name in found if found[name] != wanted[name]]
     if wrong:
         raise ConfigError(f"start_weights {folder}, {stage}: {first_few(wrong)}: change the recipe to these sizes")

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import Dinov2Model
 
-from attnchain_ros.backbone import load_backbone
+from attnchain_ros.backbone import load_backbone, weights
 from attnchain_ros.config import RolloutConfig, replace
 from attnchain_ros.errors import ConfigError
 from attnchain_ros.lab.training.data import open_windows
@@ -47,6 +48,16 @@ def test_export_and_load_give_the_same_networks(work: Path, recipe: Recipe, tmp_
             made = network(latents, time, network.project_context(context[:frames]), steps)
             # The pipeline's keys are the same numbers; only the place of the weights in memory differs.
             torch.testing.assert_close(made, wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_transformers_reads_the_image_encoder(work: Path, recipe: Recipe, tmp_path: Path) -> None:
+    export_checkpoint(recipe, work, tmp_path, {})
+    theirs, info = Dinov2Model.from_pretrained(tmp_path / weights.IMAGE_ENCODER_ZERO, output_loading_info=True)
+    assert not any(info[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    pixels = torch.randn((2, 3, recipe.data.image_size, recipe.data.image_size))
+    with torch.no_grad():
+        wanted = load_encoder(recipe, work)(pixels)
+        torch.testing.assert_close(theirs.eval()(pixel_values=pixels).last_hidden_state, wanted, atol=1e-6, rtol=1e-6)
 
 
 def test_unknown_recommendations_are_refused(work: Path, recipe: Recipe, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import write_tiny_checkpoint
-from transformers import Dinov2Model
 
 from attnchain_ros.backbone import weights
 from attnchain_ros.config import replace
@@ -62,7 +61,7 @@ def test_every_stage_starts_from_the_published_weights_and_trains(
 
 def test_the_image_encoder_is_the_published_one(started: Recipe, published: Path, work: Path) -> None:
     encoder = make_task("image-encoder", started, work).network.encoder
-    wanted = Dinov2Model.from_pretrained(published / weights.IMAGE_ENCODER_ZERO).state_dict()
+    wanted = weights.load_dino(published / weights.IMAGE_ENCODER_ZERO).state_dict()
     assert set(wanted) == set(encoder.state_dict())
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, wanted[name]), name
@@ -72,7 +71,7 @@ def test_the_image_encoder_is_the_published_one(started: Recipe, published: Path
     ("stage", "change", "message"),
     [
         ("vae", {"vae.channels": 4}, "vae: channels is 6, the recipe has 4: change the recipe"),
-        ("image-encoder", {"image_encoder.heads": 10}, "image-encoder: num_attention_heads is 2, the recipe has 10"),
+        ("image-encoder", {"image_encoder.heads": 10}, "image-encoder: heads is 2, the recipe has 10"),
     ],
 )
 def test_other_sizes_are_named(stage: str, change: dict[str, int], message: str, started: Recipe, work: Path) -> None:
