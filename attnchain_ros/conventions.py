@@ -16,8 +16,8 @@ Tokens: in the inflated sequence token n of frame f sits at ``f * (N + 1) + 1 + 
 
 from __future__ import annotations
 
-WINDOW_FRAMES = 16
-"""Frames of a window in the published Stage I and the default everywhere."""
+ANCHOR_FRAME = 0
+"""The last frame of a window is the anchor of the next, so the anchor is always a window's first frame."""
 
 NDC_FOCAL = 2.1875
 """Focal length in NDC assumed without camera intrinsics (App. C): 49.13 degrees across the shorter side."""

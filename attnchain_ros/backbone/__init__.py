@@ -2,14 +2,13 @@
 
 from .backbone import Backbone, choose_device, choose_dtype, default_weights, load_backbone
 from .readout import TokenMaps
-from .reinforcement import Reinforcement, TokenPairs
+from .reinforcement import TokenPairs
 from .stage_one import StageOne
 from .vae import DecodedLatents
 
 __all__ = [
     "Backbone",
     "DecodedLatents",
-    "Reinforcement",
     "StageOne",
     "TokenMaps",
     "TokenPairs",

@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import ReadoutConfig, SamplingConfig
+from ..config import RolloutConfig
+from ..conventions import ANCHOR_FRAME
 from ..errors import ConfigError, WeightsError
 from ..mesh.sampling import farthest_points
 from . import weights
+from .flow import StepProgress
 from .image_encoder import ImageEncoder, load_image_encoder
-from .reinforcement import Reinforcement
-from .stage_one import StageOne, StepProgress, denoise_window, source_noise
+from .reinforcement import PairTracer
+from .schedule import stage_zero_schedule
+from .stage_one import StageOne, denoise_window, source_noise
 from .stage_zero import denoise_image
 from .tensor_files import TensorFile
 from .transformer import FlowTransformer
@@ -107,28 +110,26 @@ class Backbone:
         self, image: np.ndarray, steps: int, guidance: float, seed: int, progress: StepProgress | None = None
     ) -> Tensor:
         """Stage 0: the latent [N, c] float32 of the object in one prepared image [S, S, 3] uint8."""
-        context = self.encoder_zero.encode(image[None])[0]
+        context = self.encoder_zero.encode(image[None])
         noise = torch.randn((self.tokens, self.channels), generator=torch.Generator().manual_seed(seed)).to(self.device)
-        return denoise_image(self.stage_zero, noise, context, steps, guidance, self.stage_zero_shift, progress)
+        schedule = stage_zero_schedule(steps, self.stage_zero_shift)
+        return denoise_image(self.stage_zero, noise[None], context, schedule, guidance, progress)[0]
 
     @torch.no_grad()
     def denoise(
         self,
         anchor_latent: Tensor,
         context: Tensor,
-        anchor: int,
-        sampling: SamplingConfig,
-        readout: ReadoutConfig,
+        config: RolloutConfig,
         seed: int,
-        reinforcement: Reinforcement | None = None,
+        trace: PairTracer | None = None,
         progress: StepProgress | None = None,
     ) -> StageOne:
         """Stage I on a window: anchor latent [N, c], image tokens [F, P + 1, C]; see ``denoise_window``."""
         generator = torch.Generator().manual_seed(seed)
-        noise = source_noise(anchor_latent, context.shape[0], sampling.anchor_noise, generator)
-        return denoise_window(
-            self.stage_one, noise, anchor_latent, context, anchor, sampling, readout, reinforcement, progress
-        )
+        start = source_noise(anchor_latent, context.shape[0], config.sampling.anchor_noise, generator)
+        start[ANCHOR_FRAME] = anchor_latent.float()
+        return denoise_window(self.stage_one, start, context, config, trace, progress)
 
 
 def default_weights() -> Path:

@@ -6,6 +6,7 @@ Tensors are [B, S, W]: batch, sequence, width. Heads are H of width D = W / H.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,15 @@ class RmsNorm(nn.Module):
         return (x32 * scale * self.weight.float()).to(x.dtype)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Fused softmax attention, scale 1 / sqrt(D): [B, H, S, D] x [B, H, S', D] -> [B, H, S, D] (Eq. 1)."""
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""A way to compute what ``attend`` computes."""
+
+
 class Attention(nn.Module):
     """Multi-head attention with the published head split.
 
@@ -46,6 +56,8 @@ class Attention(nn.Module):
         context_width: width of the context of a cross-attention; None makes a self-attention.
         qk_norm: RMS-normalise q and k per head (Stage 0 and Stage I).
         context_norm: layer-norm the context first (the VAE's cross-attention).
+    Attributes:
+        attend: how attention is computed; ``use_attention`` changes it.
     """
 
     def __init__(
@@ -57,6 +69,7 @@ class Attention(nn.Module):
         context_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.attend: Attend = attend
         self.heads = heads
         self.is_self = context_width is None
         source = width if context_width is None else context_width
@@ -96,11 +109,6 @@ class Attention(nn.Module):
         return self.to_out(heads.transpose(1, 2).reshape(batch, length, -1))
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Fused softmax attention, scale 1 / sqrt(D): [B, H, S, D] x [B, H, S', D] -> [B, H, S, D] (Eq. 1)."""
-    return F.scaled_dot_product_attention(q, k, v)
-
-
 def attention_rows(q: Tensor, k: Tensor) -> Tensor:
     """Softmaxed attention probabilities of some query rows, float32: [..., R, D] x [..., S', D] -> [..., R, S'] (Eq.
     1).
@@ -109,6 +117,13 @@ def attention_rows(q: Tensor, k: Tensor) -> Tensor:
     """
     scale = 1.0 / math.sqrt(q.shape[-1])
     return torch.softmax((q.float() * scale) @ k.float().transpose(-1, -2), dim=-1)
+
+
+def use_attention(network: nn.Module, way: Attend) -> None:
+    """Let all attention of a network be computed in another way."""
+    for module in network.modules():
+        if isinstance(module, Attention):
+            module.attend = way
 
 
 class FeedForward(nn.Module):

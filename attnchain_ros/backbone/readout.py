@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config import ReadoutConfig
+from ..conventions import ANCHOR_FRAME
 from .layers import attention_rows
 from .transformer import TransformerSizes, parse_indices
 
@@ -37,23 +38,21 @@ class TokenMaps:
 
 
 class MapReader:
-    """A ``Probe`` that accumulates ``TokenMaps`` over the layers and steps it is switched on for.
+    """A ``Probe`` that accumulates ``TokenMaps`` over the layers and steps that it is shown.
 
     Args:
         sizes: of the network read; tells the inflated layers.
         frames, tokens: F and N.
-        anchor: index of the anchor frame.
         config: which layers, heads and direction.
     Twin: ``reference.readout.token_maps``, which softmaxes the full matrix.
     """
 
-    def __init__(self, sizes: TransformerSizes, frames: int, tokens: int, anchor: int, config: ReadoutConfig) -> None:
-        self.frames, self.tokens, self.anchor = frames, tokens, anchor
+    def __init__(self, sizes: TransformerSizes, frames: int, tokens: int, config: ReadoutConfig) -> None:
+        self.frames, self.tokens = frames, tokens
         self.layers = parse_indices(config.layers, sizes.inflated_layers, "readout.layers")
         self.heads = parse_indices(config.heads, range(sizes.heads), "readout.heads")
         self.patch_layers = parse_indices(config.patch_layers, range(sizes.layers), "readout.patch_layers")
         self.config = config
-        self.active = False
         self._forward: Tensor | None = None
         self._backward: Tensor | None = None
         self._patches: Tensor | None = None
@@ -62,7 +61,7 @@ class MapReader:
 
     def self_attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
         """Add one layer's anchor rows; the output is left alone."""
-        if self.active and layer in self.layers:
+        if layer in self.layers:
             if self.config.direction in ("forward", "both"):
                 self._forward = add(self._forward, self._read_forward(q[0], k[0]))
             if self.config.direction in ("backward", "both"):
@@ -72,14 +71,14 @@ class MapReader:
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
         """Add one layer's attention from tokens to patches."""
-        if self.active and layer in self.patch_layers:
+        if layer in self.patch_layers:
             frames = [attention_rows(q[f, :, 1:], k[f])[..., 1:].mean(0) for f in range(self.frames)]
             self._patches = add(self._patches, torch.stack(frames))
             self._cross_reads += 1
 
     def _read_forward(self, q: Tensor, k: Tensor) -> Tensor:
         """[F, N, N] mean over heads of softmax rows of the anchor's tokens, split by frame."""
-        start = self.anchor * (self.tokens + 1) + 1
+        start = ANCHOR_FRAME * (self.tokens + 1) + 1
         total = q.new_zeros((self.frames, self.tokens, self.tokens), dtype=torch.float32)
         for head in self.heads:
             for first in range(0, self.tokens, self.config.row_tile):
@@ -91,7 +90,7 @@ class MapReader:
 
     def _read_backward(self, q: Tensor, k: Tensor) -> Tensor:
         """[F, N, N] mean over heads of how much each frame's tokens look at the anchor's, transposed to anchor rows."""
-        start = self.anchor * (self.tokens + 1) + 1
+        start = ANCHOR_FRAME * (self.tokens + 1) + 1
         total = q.new_zeros((self.frames, self.tokens, self.tokens), dtype=torch.float32)
         for head in self.heads:
             for frame in range(self.frames):
@@ -109,7 +108,7 @@ class MapReader:
             RuntimeError: nothing was read.
         """
         if self._self_reads == 0 or self._patches is None:
-            raise RuntimeError("no attention was read: switch the reader on for at least one denoising step")
+            raise RuntimeError("no attention was read: show the reader at least one denoising step")
         parts, masses = [], []
         for total in (self._forward, self._backward):
             if total is not None:
@@ -119,8 +118,8 @@ class MapReader:
                 masses.append(mass)
         token_tokens = torch.stack(parts).mean(0)
         mass = torch.stack(masses).mean(0)
-        token_tokens[self.anchor] = torch.eye(self.tokens, device=token_tokens.device)
-        mass[self.anchor] = 1.0
+        token_tokens[ANCHOR_FRAME] = torch.eye(self.tokens, device=token_tokens.device)
+        mass[ANCHOR_FRAME] = 1.0
         return TokenMaps(token_tokens, mass, self._patches / self._cross_reads)
 
 
@@ -140,4 +139,4 @@ def check_readout(sizes: TransformerSizes, steps: int, config: ReadoutConfig) ->
         ConfigError: one of them does not exist; it is named.
     """
     parse_indices(config.steps, range(steps), "readout.steps")
-    MapReader(sizes, 1, 1, 0, config)
+    MapReader(sizes, 1, 1, config)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import ReinforceConfig
+from ..conventions import ANCHOR_FRAME
 from .readout import TokenMaps
 
 
@@ -36,38 +36,21 @@ PairTracer = Callable[[Tensor, TokenMaps], TokenPairs]
 """From the current estimate of the clean latents [F, N, c] and the maps read so far to the pairs to reinforce."""
 
 
-@dataclass(frozen=True)
-class Reinforcement:
-    """What to reinforce: the options and the function that traces pairs."""
-
-    config: ReinforceConfig
-    trace: PairTracer
-
-
 def reinforce_output(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    pairs: TokenPairs,
-    anchor: int,
-    frames: int,
-    mode: str,
-    row_tile: int = 256,
+    inputs: tuple[Tensor, Tensor, Tensor], out: Tensor, pairs: TokenPairs, frames: int, mode: str, row_tile: int = 256
 ) -> Tensor:
-    """Attention output with the gains applied to the anchor rows (docs/method.md, "Eq. 5 inside fused attention").
+    """Attention output with the gains applied to the anchor rows (Eq. 5).
 
     With p the plain attention of a row, U_f = sum (g - 1) p v and S_f = sum (g - 1) p over the pairs of frame f, m_f
-    the
-    row's mass in frame f and O_f its output from frame f alone:
+    the row's mass in frame f and O_f its output from frame f alone:
     'gain' keeps every frame's mass: o' = o + sum_f [U_f - (S_f / m_f) O_f] / (1 + S_f / m_f);
     'gain_row' keeps the row's: o' = (o + sum_f U_f) / (1 + sum_f S_f);
     'literal' divides the pairs by m_f and renormalises nothing: o' = o + sum_f U_f with g = 1 / m_f.
 
     Args:
-        q, k, v, out: [1, H, S, D] of one inflated layer, S = F (N + 1); ``out`` is the plain output.
+        inputs: q, k, v [1, H, S, D] of one inflated layer, S = F (N + 1).
+        out: [1, H, S, D], the plain output.
         pairs: what to strengthen.
-        anchor: index of the anchor frame.
         frames: F.
         mode: 'gain', 'gain_row' or 'literal'.
         row_tile: anchor rows computed at once.
@@ -77,6 +60,7 @@ def reinforce_output(
     """
     if pairs.frame.numel() == 0:
         return out
+    q, k, v = inputs
     heads, length, width = q.shape[1:]
     per_frame = length // frames
     result = out.clone()
@@ -88,7 +72,7 @@ def reinforce_output(
         count = len(tile)
         inside = (row_of_pair >= first) & (row_of_pair < first + count)
         row, key, frame = row_of_pair[inside] - first, key_of_pair[inside], pairs.frame[inside]
-        where = anchor * per_frame + 1 + tile
+        where = ANCHOR_FRAME * per_frame + 1 + tile
         logits = (q[0][:, where].float() / math.sqrt(width)) @ keys.transpose(-1, -2)
         weights = torch.softmax(logits, dim=-1)
         mass = weights.view(heads, count, frames, per_frame).sum(-1)

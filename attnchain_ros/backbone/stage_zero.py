@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from .schedule import stage_zero_schedule
-from .stage_one import StepProgress
+from .flow import Flow, StepProgress
+from .schedule import Schedule
 from .transformer import FlowTransformer
 
 
@@ -14,32 +13,26 @@ def denoise_image(
     network: FlowTransformer,
     noise: Tensor,
     context: Tensor,
-    steps: int,
-    guidance: float,
-    shift: float = 1.0,
+    schedule: Schedule,
+    guidance: float = 1.0,
     progress: StepProgress | None = None,
 ) -> Tensor:
-    """Denoise one latent from the tokens of one image (Sec. 3, Stage 0).
+    """Denoise latents from the tokens of one image each (Sec. 3, Stage 0).
 
     Args:
         network: Stage 0's transformer.
-        noise: [N, c] float32 starting latent.
-        context: [P + 1, C] image tokens.
-        steps, guidance, shift: of the flow; guidance 1 leaves the unconditioned pass out.
+        noise: [B, N, c] float32 starting latents.
+        context: [B, P + 1, C] image tokens.
+        schedule: of the flow (``stage_zero_schedule``).
+        guidance: classifier-free guidance; 1 leaves the unconditioned pass out.
         progress: called after every step.
     Returns:
-        [N, c] float32.
+        [B, N, c] float32.
     """
-    schedule = stage_zero_schedule(steps, shift)
-    keys = network.project_context(context[None])
-    latents = noise.float()[None, None]
-    for step in range(steps):
-        time = torch.full((1, 1), float(schedule.times[step]), device=noise.device)
-        velocity = network(latents, time, keys)
-        if guidance != 1.0:
-            free = network(latents, time, None)
-            velocity = free + guidance * (velocity - free)
-        latents = latents + float(schedule.distances[step]) * velocity
+    flow = Flow(network, network.project_context(context), schedule, False, guidance)
+
+    def after(step: int, latents: Tensor, velocity: Tensor) -> None:
         if progress is not None:
-            progress(step + 1, steps)
-    return latents[0, 0]
+            progress(step + 1, schedule.steps)
+
+    return flow.follow(noise.float()[:, None], after=after)[:, 0]

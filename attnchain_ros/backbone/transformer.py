@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .layers import Attention, FeedForward, LayerNorm32, TimeEmbedding, attend, rotary_table, rotate_pairs
+from .layers import Attention, FeedForward, LayerNorm32, TimeEmbedding, rotary_table, rotate_pairs
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class FlowTransformer(nn.Module):
             if table is not None:
                 turn = (table[0].reshape(rows, flat.shape[1], -1), table[1].reshape(rows, flat.shape[1], -1))
                 q, k = rotate_pairs(q, turn), rotate_pairs(k, turn)
-            out = attend(q, k, v)
+            out = block.self_attention.attend(q, k, v)
             if probe is not None and inflate:
                 out = probe.self_attention(index, q, k, v, out)
             hidden = hidden + block.self_attention.join(out).reshape(hidden.shape)
@@ -142,7 +142,7 @@ class FlowTransformer(nn.Module):
                 k, v = context[index]
                 if probe is not None:
                     probe.cross_attention(index, q, k)
-                hidden = hidden + block.cross_attention.join(attend(q, k, v))
+                hidden = hidden + block.cross_attention.join(block.cross_attention.attend(q, k, v))
             hidden = hidden + block.feed_forward(block.norm_feed(hidden))
             if index < self.sizes.layers // 2:
                 lower.append(hidden)

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .layers import Attention, FeedForward, LayerNorm32, PointEmbedding, attend, attention_rows
+from .layers import Attention, FeedForward, LayerNorm32, PointEmbedding, attention_rows
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class SelfBlock(nn.Module):
         self.feed_forward = FeedForward(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attention.join(attend(*self.self_attention.self_projections(self.norm_self(x))))
+        heads = self.self_attention.attend(*self.self_attention.self_projections(self.norm_self(x)))
+        x = x + self.self_attention.join(heads)
         return x + self.feed_forward(self.norm_feed(x))
 
 
@@ -51,7 +52,8 @@ class CrossBlock(nn.Module):
         self.feed_forward = FeedForward(width)
 
     def forward(self, x: Tensor, keys: tuple[Tensor, Tensor]) -> Tensor:
-        x = x + self.cross_attention.join(attend(self.cross_attention.queries(self.norm_query(x)), *keys))
+        heads = self.cross_attention.attend(self.cross_attention.queries(self.norm_query(x)), *keys)
+        x = x + self.cross_attention.join(heads)
         return x + self.feed_forward(self.norm_feed(x))
 
 

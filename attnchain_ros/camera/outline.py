@@ -137,20 +137,26 @@ class Rim:
     normals: np.ndarray
 
 
+@dataclass(frozen=True)
+class PosedMesh:
+    """A mesh as one camera sees it, camera frame.
+
+    Attributes:
+        rim: where the picture's rays touch it.   body: [n, 3] some of its vertices.   centre: [3] of the object.
+    """
+
+    rim: Rim
+    body: np.ndarray
+    centre: np.ndarray
+
+
 def rim_misfit(
-    rim: Rim,
-    body: np.ndarray,
-    centre: np.ndarray,
-    intrinsics: np.ndarray,
-    outline: MaskOutline,
-    size: float,
-    gate: float,
+    posed: PosedMesh, intrinsics: np.ndarray, outline: MaskOutline, size: float, gate: float
 ) -> tuple[Misfit, Misfit]:
     """Compare a posed mesh with a mask.
 
     Args:
-        rim: of the mesh.   body: [V, 3] some of its vertices, camera frame.
-        centre: [3] of the object, camera frame.   intrinsics: [3, 3] of the mask's pixels.
+        posed: the mesh.   intrinsics: [3, 3] of the mask's pixels.
         outline: of the mask.   size: of the object in pixels.   gate: pixels at which a match counts a quarter.
     Returns:
         outline points against the nearest rim places with like normals (distance across the outline), and vertices
@@ -158,8 +164,9 @@ def rim_misfit(
     Twin: ``reference.outline.rim_misfit``.
     """
     edge = over = Misfit(np.zeros(0), np.zeros((0, 6)), np.zeros(0))
-    ahead = rim.points[:, 2] > 0
-    rim = Rim(rim.points[ahead], rim.normals[ahead])
+    body, centre = posed.body, posed.centre
+    ahead = posed.rim.points[:, 2] > 0
+    rim = Rim(posed.rim.points[ahead], posed.rim.normals[ahead])
     if len(rim.points) and len(outline.points):
         # The touching plane goes through the camera's centre and meets the picture in a line across (n_x/f_x, n_y/f_y).
         across = rim.normals[:, :2] / np.diag(intrinsics)[:2]
@@ -189,9 +196,13 @@ def _fall_off(residual: np.ndarray, gate: float) -> np.ndarray:
 
 
 def fit_to_outlines(
-    camera_from_object: np.ndarray, vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray, masks: np.ndarray,
-    turn_deg: float, before: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
+    camera_from_object: np.ndarray,
+    mesh: tuple[np.ndarray, np.ndarray],
+    intrinsics: np.ndarray,
+    masks: np.ndarray,
+    turn_deg: float,
+    before: np.ndarray | None = None,
+) -> np.ndarray:
     """Poses that lay the rim of the animated mesh onto the outlines of the masks.
 
     Gauss-Newton on all frames at once: misfit of every frame (``rim_misfit``) over its own typical size, the poses that
@@ -199,7 +210,7 @@ def fit_to_outlines(
 
     Args:
         camera_from_object: [F, 4, 4] poses to start from; each should be within about 40 degrees.
-        vertices: [F, V, 3] animated mesh, object frame.   faces: [T, 3], counter-clockwise from outside.
+        mesh: vertices [F, V, 3] of the animated mesh, object frame, and faces [T, 3], counter-clockwise from outside.
         intrinsics: [3, 3] K of the masks' pixels.
         masks: [F, H, W] bool, the whole object where it is inside the picture: not occluded.
         turn_deg: standard deviation of the camera's turn about the object from one frame to the next, degrees; the
@@ -211,6 +222,7 @@ def fit_to_outlines(
     Raises:
         ShapeError: wrong shapes.   InputError: K cannot be used.
     """
+    vertices, faces = mesh
     axes = check_shape("vertices", vertices, "F V 3")
     check_shape("camera_from_object", camera_from_object, "F 4 4", F=axes["F"])
     check_shape("masks", masks, "F H W", F=axes["F"])
@@ -293,9 +305,9 @@ class _Problem:
     before: np.ndarray | None
 
     def misfit(self, frame: int, pose: np.ndarray, gate: float) -> tuple[Misfit, Misfit]:
-        rim, body = self.surface.rim(frame, pose), self.surface.body(frame, pose)
         centre = pose[:3, :3] @ self.middle + pose[:3, 3]
-        return rim_misfit(rim, body, centre, self.intrinsics, self.outlines[frame], self.size, gate)
+        posed = PosedMesh(self.surface.rim(frame, pose), self.surface.body(frame, pose), centre)
+        return rim_misfit(posed, self.intrinsics, self.outlines[frame], self.size, gate)
 
     def distance(self, poses: np.ndarray) -> float:
         """Median over all frames' outline points of the distance to the mesh's rim, pixels."""

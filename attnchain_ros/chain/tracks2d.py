@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..camera.crop import Crop
-from ..errors import InputError, ShapeError
+from ..conventions import ANCHOR_FRAME
+from ..errors import ShapeError
 from ..shapes import check_shape
 from .correspondence import transport, widen
 
@@ -130,7 +131,6 @@ def track_patches(
     token_tokens: Tensor,
     token_patches: Tensor,
     crop: Crop,
-    anchor_index: int,
     locate: Callable[[Tensor, int], Tensor] = soft_argmax,
 ) -> PatchTracks:
     """Track pixels of the anchor frame through a window with the attention of Stage I (Eq. 6).
@@ -143,19 +143,16 @@ def track_patches(
         token_tokens: [F, N, N] anchor tokens to each frame's tokens; the anchor's own entry is not read for places.
         token_patches: [F, N, P] cross-attention of each frame's tokens over its patches, class token dropped.
         crop: the crop that all frames were encoded from.
-        anchor_index: the anchor frame.
         locate: from scores [Q, P] to places [Q, 2]: ``soft_argmax`` or ``hard_argmax``.
     Returns:
         places and scores.
     Raises:
-        ShapeError: sizes disagree.   InputError: ``anchor_index`` is no frame.
+        ShapeError: sizes disagree.
     Twin: ``reference.tracks2d.track_patches``.
     """
     check_shape("queries_px", queries_px, "Q 2")
     axes = check_shape("token_tokens", token_tokens, "F N M")
     axes = check_shape("token_patches", token_patches, "F M P", "one cross-attention per frame", **axes)
-    if not 0 <= anchor_index < axes["F"]:
-        raise InputError(f"anchor_index is {anchor_index}, wanted 0 to {axes['F'] - 1}")
     grid = grid_side(axes["P"])
     queries = np.asarray(queries_px, dtype=np.float64)
     patch = crop.patch_of(queries, grid)
@@ -164,7 +161,7 @@ def track_patches(
     score = np.zeros((axes["F"], len(queries)), dtype=np.float32)
 
     home = torch.from_numpy(patch[asked]).to(token_patches.device)
-    rows = first_hop(token_patches[anchor_index])[home]
+    rows = first_hop(token_patches[ANCHOR_FRAME])[home]
     place = crop.patch_coordinates(queries[asked], grid)
     offset = place - np.stack([patch[asked] % grid, patch[asked] // grid], axis=-1)
     # One frame at a time: the scores of all frames together would be F * Q * P numbers.
@@ -173,5 +170,5 @@ def track_patches(
         found = locate(scores, grid).cpu().numpy().astype(np.float64)
         points[frame, asked] = crop.patch_to_full(found + offset, grid)
         score[frame, asked] = scores.amax(dim=-1).cpu().numpy()
-    points[anchor_index, asked] = queries[asked]
+    points[ANCHOR_FRAME, asked] = queries[asked]
     return PatchTracks(points_px=points, score=score)

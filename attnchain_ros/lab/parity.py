@@ -17,7 +17,7 @@ from ..backbone.layers import attention_rows
 from ..backbone.schedule import stage_one_schedule, stage_zero_schedule
 from ..backbone.stage_one import denoise_window
 from ..backbone.stage_zero import denoise_image
-from ..config import ReadoutConfig, SamplingConfig
+from ..config import RolloutConfig, SamplingConfig
 from ..errors import FileFormatError
 
 SINGLE_TOLERANCE = 1e-4
@@ -124,9 +124,8 @@ class _Entries:
         starts = self.io["image_to_3d.sample.init"]
         # The recorded context is the guidance batch: the unconditioned half first.
         contexts = self.io["image_to_3d.context"][-len(starts) :]
-        pairs = zip(starts, contexts, strict=True)
-        found = [denoise_image(self.backbone.stage_zero, s, c, int(steps), float(guidance), shift) for s, c in pairs]
-        return torch.stack(found)
+        schedule = stage_zero_schedule(int(steps), shift)
+        return denoise_image(self.backbone.stage_zero, starts, contexts, schedule, float(guidance))
 
     def _evaluate(self, probe: _Capture | None) -> Tensor:
         network = self.backbone.stage_one
@@ -154,20 +153,10 @@ class _Entries:
         return torch.from_numpy(schedule.sigmas * 1000.0).float()
 
     def flow_final(self, steps: str) -> Tensor:
-        anchor = int(self.io["denoiser.mask"][0].argmax())
-        init = self.io[f"flow.init_{steps}"]
-        sampling = SamplingConfig(steps=int(steps), guidance=STAGE_ONE_GUIDANCE)
-        context = self.io["image_encoder.context"]
-        result = denoise_window(
-            self.backbone.stage_one,
-            init[0],
-            init[0, anchor],
-            context,
-            anchor,
-            sampling,
-            ReadoutConfig(),
-            frame_steps=self.io["denoiser.framestep"][0],
-        )
+        # Frame 0 is the anchor here too; places in time count from the smallest, so that they are 0, 1, 2, ...
+        config = RolloutConfig(sampling=SamplingConfig(steps=int(steps), guidance=STAGE_ONE_GUIDANCE))
+        init, context = self.io[f"flow.init_{steps}"], self.io["image_encoder.context"]
+        result = denoise_window(self.backbone.stage_one, init[0], context, config)
         return result.latents[None]
 
 

@@ -10,9 +10,11 @@ import torch
 
 from ..backbone import Backbone
 from ..config import RolloutConfig, replace
+from ..conventions import ANCHOR_FRAME
 from ..errors import ConfigError, SurfaceError
-from ..rollout.inspection import Inspection, Start, inspect_window
-from ..rollout.pictures import ANCHOR_FRAME
+from ..rollout import Rollout
+from ..rollout.state import RolloutState
+from ..rollout.trace import Trace
 from ..rollout.window import Window
 from .cycle import cycle_errors, nearest_neighbours, neighbour_distortions, return_points
 
@@ -102,7 +104,7 @@ class ProbeScores:
 
 
 @torch.no_grad()
-def score_cycle(backbone: Backbone, config: RolloutConfig, seen: Inspection) -> ProbeScores:
+def score_cycle(backbone: Backbone, config: RolloutConfig, seen: Trace) -> ProbeScores:
     """There and back again: V_a -> Z_a -> Z_f -> V_f as configured, and V_f -> Z_f -> Z_a -> V_a with the same map.
 
     Landmarks go to raw matches, before outliers are rejected; the way back may end on any vertex of the anchor mesh.
@@ -111,15 +113,15 @@ def score_cycle(backbone: Backbone, config: RolloutConfig, seen: Inspection) -> 
     Raises:
         SurfaceError: no frame has a surface.
     """
-    anchor, matches = seen.anchor, seen.matches
+    anchor, matches = seen.state.anchor, seen.matches
     device = backbone.device
     vertices = torch.from_numpy(anchor.mesh.vertices).to(device)
     anchor_tokens = seen.anchor_field.attention(vertices[None])[0]
     fields = backbone.decode(seen.stage.latents)
     near = nearest_neighbours(seen.landmarks, NEIGHBOURS)
-    diagonal = anchor.mesh.diagonal
+    diagonal = seen.diagonal
     cycles, distortions = [], []
-    for frame in range(seen.view.window.frames):
+    for frame in range(seen.frames):
         if frame == ANCHOR_FRAME or frame in matches.empty_frames:
             continue
         found = matches.points[frame]
@@ -134,18 +136,28 @@ def score_cycle(backbone: Backbone, config: RolloutConfig, seen: Inspection) -> 
     return ProbeScores(float(torch.stack(cycles).mean()), float(torch.stack(distortions).mean()))
 
 
-def probe_window(
-    backbone: Backbone, config: RolloutConfig, window: Window, start: Start, ways: Iterable[Reading]
-) -> list[ProbeScores]:
+def probe_window(rollout: Rollout, window: Window, start: RolloutState, ways: Iterable[Reading]) -> list[ProbeScores]:
     """Score every reading of one window; the maps of one reading at a time are held, and the denoiser runs for each.
 
+    Args:
+        rollout: with reinforcement off, which would read on its own account; its options are what readings change.
+        window: to score.
+        start: where the window starts (``Rollout.start``).
+        ways: the readings.
     Raises:
-        AttnChainError: whatever ``inspect_window`` and ``score_cycle`` raise.
+        ConfigError: reinforcement is on.   AttnChainError: whatever ``Rollout.trace`` and ``score_cycle`` raise.
     """
+    config = rollout.config
+    if config.reinforce.mode != "off":
+        raise ConfigError(f"reinforce.mode is {config.reinforce.mode!r}: a window is probed without: set it to off")
     scores = []
-    for way in ways:
-        own = way.apply(config)
-        scores.append(score_cycle(backbone, own, inspect_window(backbone, own, window, start)))
+    try:
+        for way in ways:
+            own = way.apply(config)
+            rollout.configure(own)
+            scores.append(score_cycle(rollout.backbone, own, rollout.trace(window, start)))
+    finally:
+        rollout.configure(config)
     return scores
 
 

@@ -8,12 +8,12 @@ from .skinning import procrustes_rotations
 
 
 def free_of_offsets(
-    points: np.ndarray, own: np.ndarray, anchor: int, lost: np.ndarray, index: np.ndarray, weight: np.ndarray
+    points: np.ndarray, own: np.ndarray, lost: np.ndarray, index: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
     """Matches [F, K, 3] plus each landmark's offset, turned as the landmarks around it turned.
 
     Args:
-        points: [F, K, 3]; own: [K, 3]; anchor: as there.
+        points: [F, K, 3]; own: [K, 3]; frame 0 is the anchor.
         lost: [K] bool, landmarks that are not listened to.
         index, weight: [K, k] the landmarks around each landmark.
     """
@@ -26,7 +26,7 @@ def free_of_offsets(
         around = [own[other] for other in index[landmark]]
         centre = sum(share * place for share, place in zip(shares, around, strict=True))
         for frame in range(len(points)):
-            if frame == anchor:
+            if frame == 0:
                 continue
             there = [points[frame, other] for other in index[landmark]]
             middle = sum(share * place for share, place in zip(shares, there, strict=True))
@@ -34,5 +34,5 @@ def free_of_offsets(
                 share * np.outer(a - centre, b - middle) for share, a, b in zip(shares, around, there, strict=True)
             )
             turn = procrustes_rotations(np.asarray(covariance))
-            freed[frame, landmark] = points[frame, landmark] + turn @ (points[anchor, landmark] - own[landmark])
+            freed[frame, landmark] = points[frame, landmark] + turn @ (points[0, landmark] - own[landmark])
     return freed

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..camera.outline import MaskOutline, PosedMesh
+
 STEP = 1e-6
 
 
@@ -31,21 +33,20 @@ def find_rim(vertices: np.ndarray, faces: np.ndarray, pose: np.ndarray) -> dict[
 
 
 def rim_misfit(
-    rim_points: np.ndarray, rim_normals: np.ndarray, body: np.ndarray, centre: np.ndarray, intrinsics: np.ndarray,
-    edge_points: np.ndarray, edge_normals: np.ndarray, outside: np.ndarray, slope: np.ndarray, size: float,
-    gate: float, normal_weight: float,
-) -> tuple[list[tuple[float, np.ndarray, float]], list[tuple[float, np.ndarray, float]]]:  # fmt: skip
+    posed: PosedMesh, intrinsics: np.ndarray, outline: MaskOutline, size: float, gate: float, normal_weight: float
+) -> tuple[list[tuple[float, np.ndarray, float]], list[tuple[float, np.ndarray, float]]]:
     """Rows of (residual [px], derivative [6], weight) of outline points and of vertices outside the mask."""
+    centre, outside = posed.centre, outline.outside
     spread = normal_weight * size
     rim = []
-    for point, normal in zip(rim_points, rim_normals, strict=True):
+    for point, normal in zip(posed.rim.points, posed.rim.normals, strict=True):
         if point[2] <= 0:
             continue
         across = np.array([normal[0] / intrinsics[0, 0], normal[1] / intrinsics[1, 1]])
         length = math.sqrt(float(across @ across))
         rim.append((point, _project(point, intrinsics), across / max(length, 1e-12)))
     edge = []
-    for place, normal in zip(edge_points, edge_normals, strict=True):
+    for place, normal in zip(outline.points, outline.normals, strict=True):
         best, partner = math.inf, None
         for point, pixel, across in rim:
             apart = math.sqrt(float(((pixel - place) ** 2).sum() + spread**2 * ((across - normal) ** 2).sum()))
@@ -58,14 +59,14 @@ def rim_misfit(
         edge.append((residual, _derivative(partner, normal, centre, intrinsics), weight))
     over = []
     height, width = outside.shape
-    for point in body:
+    for point in posed.body:
         if point[2] <= 0:
             continue
         column, row = (round(float(value)) for value in _project(point, intrinsics))
         if 0 <= column < width and 0 <= row < height and outside[row, column] > 1.0:
             distance = float(outside[row, column])
             weight = 0.5 / (1.0 + (distance / gate) ** 2) ** 2
-            direction = slope[row, column].astype(np.float64)
+            direction = outline.slope[row, column].astype(np.float64)
             over.append((distance, _derivative(point, direction, centre, intrinsics), weight))
     return edge, over
 

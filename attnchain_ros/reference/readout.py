@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def token_maps(
-    queries: list[Tensor], keys: list[Tensor], frames: int, tokens: int, anchor: int, direction: str, renormalise: bool
+    queries: list[Tensor], keys: list[Tensor], frames: int, tokens: int, direction: str, renormalise: bool
 ) -> tuple[Tensor, Tensor]:
     """A_{Za->Zf} and its mass from the q and k of every layer read.
 
     Args:
         queries, keys: one [H, F (N + 1), D] tensor for each layer.
-        frames, tokens, anchor: F, N and the anchor's index.
+        frames, tokens: F and N; frame 0 is the anchor.
         direction: 'forward', 'backward' or 'both'.
         renormalise: divide each row by its mass inside the frame.
     Returns:
@@ -32,7 +32,7 @@ def token_maps(
                 for frame in range(frames):
                     for t in range(tokens):
                         for s in range(tokens):
-                            here = anchor * (tokens + 1) + 1 + t
+                            here = 1 + t
                             there = frame * (tokens + 1) + 1 + s
                             mean[frame, t, s] += full[here, there] if name == "forward" else full[there, here]
         mean /= len(queries) * queries[0].shape[0]
@@ -40,6 +40,6 @@ def token_maps(
         parts.append(mean / mass[..., None] if renormalise else mean)
         masses.append(mass)
     result, mass = torch.stack(parts).mean(0), torch.stack(masses).mean(0)
-    result[anchor] = torch.eye(tokens, dtype=torch.float64)
-    mass[anchor] = 1.0
+    result[0] = torch.eye(tokens, dtype=torch.float64)
+    mass[0] = 1.0
     return result, mass

@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 def reinforce_output(
-    q: Tensor, k: Tensor, v: Tensor, pairs: list[tuple[int, int, int, float]], anchor: int, frames: int, mode: str
+    q: Tensor, k: Tensor, v: Tensor, pairs: list[tuple[int, int, int, float]], frames: int, mode: str
 ) -> Tensor:
     """Attention output [H, S, D] with the anchor rows' traced entries strengthened.
 
     Args:
         q, k, v: [H, S, D], S = F (N + 1).
         pairs: (frame, anchor token, frame token, gain).
-        anchor, frames: the anchor's index and F.
+        frames: F; frame 0 is the anchor.
         mode: 'gain' (each frame's mass is kept), 'gain_row' (the row's is) or 'literal' (entries divided by the
             frame's mass).
     """
@@ -27,7 +27,7 @@ def reinforce_output(
         matrix = torch.softmax(q[head].double() @ k[head].double().T / math.sqrt(width), dim=-1)
         changed = matrix.clone()
         for frame, token, other, gain in pairs:
-            row, column = anchor * per_frame + 1 + token, frame * per_frame + 1 + other
+            row, column = 1 + token, frame * per_frame + 1 + other
             block = slice(frame * per_frame, (frame + 1) * per_frame)
             changed[row, column] *= 1.0 / matrix[row, block].sum() if mode == "literal" else gain
         for row in range(length):

@@ -50,7 +50,7 @@ def hard_argmax(scores: np.ndarray, grid: int) -> np.ndarray:
 
 
 def track_patches(
-    queries_px: np.ndarray, token_tokens: np.ndarray, token_patches: np.ndarray, crop: Crop, anchor_index: int
+    queries_px: np.ndarray, token_tokens: np.ndarray, token_patches: np.ndarray, crop: Crop
 ) -> np.ndarray:
     """Places [F, Q, 2] in full-frame pixels; NaN outside the crop. The crop's map is written out here."""
     frames, tokens, patches = token_patches.shape
@@ -61,11 +61,11 @@ def track_patches(
         column, row = math.floor((x - crop.x0) / step), math.floor((y - crop.y0) / step)
         if not (0 <= column < grid and 0 <= row < grid):
             continue
-        looks = [float(token_patches[anchor_index, t, row * grid + column]) for t in range(tokens)]
+        looks = [float(token_patches[0, t, row * grid + column]) for t in range(tokens)]
         total = sum(looks)
         first = np.array([[look / total if total > 0 else 0.0 for look in looks]])
         for frame in range(frames):
-            if frame == anchor_index:
+            if frame == 0:
                 places[frame, q] = x, y
                 continue
             scores = patch_scores(first, token_tokens[frame], token_patches[frame])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -18,9 +16,7 @@ from ..mesh.sampling import sample_surface
 from ..mesh.surface import extract_mesh
 from ..mesh.types import Mesh
 from .state import Anchor
-
-StageProgress = Callable[[str, int, int], None]
-"""Called with (stage, done, total)."""
+from .watch import Progress
 
 
 def rotation_from_degrees(text: str) -> np.ndarray:
@@ -71,7 +67,7 @@ def canonical_anchor(mesh: Mesh, config: RolloutConfig) -> Anchor:
 
 
 def image_anchor(
-    backbone: Backbone, image: np.ndarray, config: RolloutConfig, progress: StageProgress
+    backbone: Backbone, image: np.ndarray, config: RolloutConfig, progress: Progress
 ) -> tuple[Anchor, torch.Tensor]:
     """Anchor and its latent from one prepared image [S, S, 3] uint8 (Stage 0).
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import AnimationConfig
+from ..config import RolloutConfig
+from ..conventions import ANCHOR_FRAME
 from ..mesh.geodesic import SkinningWeights
 from ..mesh.skinning import skin_vertices
 from ..mesh.smoothing import keep_landmarks, reject_outliers, smooth_displacements
@@ -19,30 +20,22 @@ from .state import Anchor, RolloutState
 
 @dataclass(frozen=True)
 class Animation:
-    """Outcome for a window, for the anchor's welded mesh.
+    """Outcome for the real frames of a window, for the anchor's welded mesh.
 
     Attributes:
         vertices: [F, V, 3] float32.
-        landmarks: [F, K, 3] smoothed landmark positions.
+        landmarks: [F, K, 3] float32 smoothed landmark positions.
         valid: [F, K] bool, match kept.
         dropped: landmarks left out of the skinning because too few of their matches were kept so far.
     """
 
-    vertices: Tensor
-    landmarks: Tensor
-    valid: Tensor
+    vertices: np.ndarray
+    landmarks: np.ndarray
+    valid: np.ndarray
     dropped: int
 
 
-def animate(
-    state: RolloutState,
-    matches: LandmarkMatches,
-    anchor: int,
-    frames_used: int,
-    config: AnimationConfig,
-    diagonal: float,
-    self_limit: float = 0.0,
-) -> Animation:
+def animate(state: RolloutState, matches: LandmarkMatches, frames: int, config: RolloutConfig) -> Animation:
     """Lift landmark matches to the whole mesh; updates the counts and histories of ``state``.
 
     The mesh is always skinned from its rest pose, so that its shape does not wear off over many windows; the anchor
@@ -51,50 +44,51 @@ def animate(
     Args:
         state: the anchor, its pose in this window's anchor frame, histories.
         matches: raw positions of the landmarks.
-        anchor: index of the anchor frame.
-        frames_used: frames of the window that are real (the rest is padding and must not enter the histories).
-        config, diagonal: options and the size of the anchor mesh.
-        self_limit: of ``MatchConfig``; read where the landmarks were matched in the anchor frame, too.
+        frames: frames of the window that are real (the rest is padding and must not enter the histories).
+        config: of animation and matching.
     """
+    options, diagonal = config.animation, state.anchor.mesh.diagonal
     points = matches.points
     device = points.device
-    here = points[anchor]
+    here = points[ANCHOR_FRAME]
     lost = np.zeros(len(here), bool)
     if matches.own is not None:
-        lost = (torch.linalg.vector_norm(matches.own - here, dim=1) > self_limit * diagonal).cpu().numpy()
-        points = free_of_offsets(points, matches.own, anchor, lost, state.anchor)
-    valid = reject_outliers(here, points, anchor, config, diagonal)
-    others = torch.arange(len(points), device=device) != anchor
+        apart = torch.linalg.vector_norm(matches.own - here, dim=1)
+        lost = (apart > config.match.self_limit * diagonal).cpu().numpy()
+        points = free_of_offsets(points, matches.own, lost, state.anchor)
+    valid = reject_outliers(here, points, ANCHOR_FRAME, options, diagonal)
+    others = torch.arange(len(points), device=device) != ANCHOR_FRAME
     valid &= ~(others[:, None] & torch.from_numpy(lost).to(device))
     for frame in matches.empty_frames:
         valid[frame] = False
-    state.valid_counts, state.frames_seen = _count(state, valid[:frames_used])
+    state.valid_counts, state.frames_seen = _count(state, valid[:frames])
     history = None
     if state.landmark_history is not None:
         history = (state.landmark_history[0] - here, state.landmark_history[1])
-    smoothed = smooth_displacements(here, points, valid, anchor, config.sigma_landmark, history)
+    smoothed = smooth_displacements(here, points, valid, ANCHOR_FRAME, options.sigma_landmark, history)
     component = torch.from_numpy(state.anchor.landmark_component)
-    kept = keep_landmarks(torch.from_numpy(state.valid_counts), state.frames_seen, component, config)
+    kept = keep_landmarks(torch.from_numpy(state.valid_counts), state.frames_seen, component, options)
     rest = torch.from_numpy(state.anchor.mesh.vertices).to(device)
     steady = kept.numpy() & ~lost
     weights = without_dropped(state.anchor.weights, steady)
     vertices = skin_vertices(rest, rest[torch.from_numpy(state.anchor.landmark_vertices).to(device)], smoothed, weights)
     pose = torch.from_numpy(state.vertices).to(device)
-    vertices[anchor] = pose
+    vertices[ANCHOR_FRAME] = pose
     every = torch.ones(vertices.shape[:2], dtype=torch.bool, device=device)
     before = None
     if state.vertex_history is not None:
         past = state.vertex_history - pose
         before = (past, torch.ones(past.shape[:2], dtype=torch.bool, device=device))
-    vertices = smooth_displacements(pose, vertices, every, anchor, config.sigma_final, before)
+    vertices = smooth_displacements(pose, vertices, every, ANCHOR_FRAME, options.sigma_final, before)
     # The next window's anchor is this one's last frame: its history ends just before it.
-    last = max(frames_used - 1, 0)
-    state.landmark_history = _tail(state.landmark_history, points, valid, last, config.sigma_landmark)
-    state.vertex_history = _tail_of(state.vertex_history, vertices[:last], 3.0 * config.sigma_final)
-    return Animation(vertices, smoothed, valid, int((~steady).sum()))
+    last = max(frames - 1, 0)
+    state.landmark_history = _tail(state.landmark_history, points, valid, last, options.sigma_landmark)
+    state.vertex_history = _tail_of(state.vertex_history, vertices[:last], 3.0 * options.sigma_final)
+    posed, places, kept_matches = (values[:frames].cpu().numpy() for values in (vertices, smoothed, valid))
+    return Animation(posed, places, kept_matches, int((~steady).sum()))
 
 
-def free_of_offsets(points: Tensor, own: Tensor, anchor: int, lost: np.ndarray, mesh: Anchor) -> Tensor:
+def free_of_offsets(points: Tensor, own: Tensor, lost: np.ndarray, mesh: Anchor) -> Tensor:
     """Matches that say where the landmarks went, out of matches that say where the points went that stand for them.
 
     The chain is coarse: in the anchor frame itself it finds a landmark somewhere beside it. What it finds in another
@@ -104,18 +98,18 @@ def free_of_offsets(points: Tensor, own: Tensor, anchor: int, lost: np.ndarray, 
     Args:
         points: [F, K, 3] matches; the anchor frame holds the landmarks themselves.
         own: [K, 3] matches in the anchor frame.
-        anchor: index of the anchor frame.
         lost: [K] bool, landmarks whose match is too far off to stand for them.
         mesh: the anchor, for its landmarks and skinning weights.
     Returns:
         [F, K, 3]; the anchor frame is as it was.
+    Twin: ``reference.animating.free_of_offsets``.
     """
     weights = mesh.weights
     around = SkinningWeights(weights.index[mesh.landmark_vertices], weights.weight[mesh.landmark_vertices])
     around = without_dropped(around, ~lost)
-    here = points[anchor]
+    here = points[ANCHOR_FRAME]
     freed = points + (skin_vertices(here, own, points, around) - skin_vertices(own, own, points, around))
-    freed[anchor] = here
+    freed[ANCHOR_FRAME] = here
     return freed
 
 

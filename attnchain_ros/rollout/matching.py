@@ -11,9 +11,11 @@ from ..backbone import Backbone, DecodedLatents, TokenMaps, TokenPairs
 from ..chain.correspondence import match_surface, transport
 from ..chain.pairs import trace_pairs
 from ..config import RolloutConfig
+from ..conventions import ANCHOR_FRAME
 from ..errors import SurfaceError
 from ..mesh.smoothing import reject_outliers
 from ..mesh.surface import surface_points
+from .state import RolloutState
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,90 @@ class LandmarkMatches:
     own: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Chain:
+    """V_a -> Z_a -> Z_f -> V_f for every landmark and frame of a window.
+
+    Attributes:
+        backbone: for the decoder.
+        field: decoded latent of the anchor frame.
+        landmarks: [K, 3] their places in the anchor frame, object frame.
+        diagonal: of the anchor mesh's bounding box.
+        config: surface, match and reinforcement options.
+        seed: of the subsampling of candidates.
+    """
+
+    backbone: Backbone
+    field: DecodedLatents
+    landmarks: Tensor
+    diagonal: float
+    config: RolloutConfig
+    seed: int
+
+    @classmethod
+    def of(cls, backbone: Backbone, state: RolloutState, config: RolloutConfig) -> Chain:
+        """The chain from the pose that a window starts with."""
+        places = torch.from_numpy(state.vertices[state.anchor.landmark_vertices]).to(backbone.device)
+        field = backbone.decode(state.latent[None])
+        return cls(backbone, field, places, state.anchor.mesh.diagonal, config, window_seed(config, state))
+
+    def match(self, latents: Tensor, maps: TokenMaps) -> LandmarkMatches:
+        """Where the landmarks went (Eq. 2, 3, 4): latents [F, N, c] of the window and the maps read in Stage I."""
+        rows = transport(self.field.attention(self.landmarks[None])[0], maps.token_tokens)
+        fields = self.backbone.decode(latents)
+        surfaces, empty = frame_surfaces(fields, self.config, self.seed)
+        frames, count, tokens = rows.shape
+        points = self.landmarks.float().expand(frames, count, 3).clone()
+        confidence = torch.zeros((frames, count), device=rows.device)
+        best_tokens = torch.zeros((frames, count, tokens), device=rows.device)
+        confidence[ANCHOR_FRAME] = 1.0
+        own = None
+        for frame in range(frames):
+            if frame in empty or (frame == ANCHOR_FRAME and not self.config.match.self_limit):
+                continue
+            surface_tokens = fields.select(frame, frame + 1).attention(surfaces[frame][None])[0]
+            found = match_surface(rows[frame], surface_tokens, surfaces[frame], self.config.match, self.diagonal)
+            if frame == ANCHOR_FRAME:
+                own = found.points
+                continue
+            points[frame], confidence[frame] = found.points, found.confidence
+            best_tokens[frame] = surface_tokens[found.best]
+        return LandmarkMatches(points, confidence, rows, best_tokens, empty, own)
+
+    def pairs(self, latents: Tensor, maps: TokenMaps) -> TokenPairs:
+        """The token pairs behind the matches with their gains 1 + beta * c_hat (Sec. 4.3, Eq. 5)."""
+        matches, options = self.match(latents, maps), self.config.reinforce
+        here = matches.points[ANCHOR_FRAME]
+        valid = reject_outliers(here, matches.points, ANCHOR_FRAME, self.config.animation, self.diagonal)
+        frames, first, second, gains = [], [], [], []
+        for frame in range(len(matches.points)):
+            if frame == ANCHOR_FRAME or frame in matches.empty_frames:
+                continue
+            found = trace_pairs(
+                matches.rows[ANCHOR_FRAME],
+                maps.token_tokens[frame],
+                matches.best_tokens[frame],
+                matches.confidence[frame],
+                valid[frame],
+                options,
+            )
+            frames.append(torch.full_like(found.anchor_token, frame))
+            first.append(found.anchor_token)
+            second.append(found.frame_token)
+            gains.append(1.0 + options.beta * found.gain)
+        if not frames:
+            none = torch.zeros(0, dtype=torch.int64, device=latents.device)
+            return TokenPairs(none, none, none, none.float())
+        return TokenPairs(torch.cat(frames), torch.cat(first), torch.cat(second), torch.cat(gains))
+
+
+def window_seed(config: RolloutConfig, state: RolloutState) -> int:
+    """The seed of everything random in one window."""
+    return config.sampling.seed + 1000 * state.index
+
+
 def frame_surfaces(fields: DecodedLatents, config: RolloutConfig, seed: int) -> tuple[list[Tensor], tuple[int, ...]]:
-    """Candidate surface points of every frame [U_f, 3], and the frames that have none."""
+    """Candidate surface points S_f of every frame [U_f, 3], and the frames that have none."""
     device = fields.keys.device
     options = replace(config.surface, grid=config.surface.candidate_grid)
     try:
@@ -56,76 +140,3 @@ def frame_surfaces(fields: DecodedLatents, config: RolloutConfig, seed: int) -> 
                 found.append(torch.zeros((0, 3), device=device))
                 empty.append(frame)
         return found, tuple(empty)
-
-
-def match_landmarks(
-    backbone: Backbone,
-    anchor_field: DecodedLatents,
-    latents: Tensor,
-    maps: TokenMaps,
-    landmarks: Tensor,
-    anchor: int,
-    diagonal: float,
-    config: RolloutConfig,
-    seed: int,
-) -> LandmarkMatches:
-    """Run the chain V_a -> Z_a -> Z_f -> V_f for every landmark and frame (Eq. 2, 3, 4).
-
-    Args:
-        backbone: for the decoder.
-        anchor_field: decoded latent of the anchor frame (B = 1).
-        latents: [F, N, c] of the window.
-        maps: attention read in Stage I.
-        landmarks: [K, 3] landmark positions in the anchor frame, object frame.
-        anchor: index of the anchor frame.
-        diagonal: of the anchor mesh's bounding box.
-        config: surface and match options.
-        seed: of the subsampling of candidates.
-    """
-    rows = transport(anchor_field.attention(landmarks[None])[0], maps.token_tokens)
-    fields = backbone.decode(latents)
-    surfaces, empty = frame_surfaces(fields, config, seed)
-    frames, count, tokens = rows.shape
-    points = landmarks.float().expand(frames, count, 3).clone()
-    confidence = torch.zeros((frames, count), device=rows.device)
-    best_tokens = torch.zeros((frames, count, tokens), device=rows.device)
-    confidence[anchor] = 1.0
-    own = None
-    for frame in range(frames):
-        if frame in empty or (frame == anchor and not config.match.self_limit):
-            continue
-        surface_tokens = fields.select(frame, frame + 1).attention(surfaces[frame][None])[0]
-        found = match_surface(rows[frame], surface_tokens, surfaces[frame], config.match, diagonal)
-        if frame == anchor:
-            own = found.points
-            continue
-        points[frame], confidence[frame] = found.points, found.confidence
-        best_tokens[frame] = surface_tokens[found.best]
-    return LandmarkMatches(points, confidence, rows, best_tokens, empty, own)
-
-
-def trace_window_pairs(
-    matches: LandmarkMatches, maps: TokenMaps, anchor_rows: Tensor, anchor: int, diagonal: float, config: RolloutConfig
-) -> TokenPairs:
-    """The token pairs behind the window's matches with their gains 1 + beta * c_hat (Sec. 4.3, Eq. 5)."""
-    valid = reject_outliers(matches.points[anchor], matches.points, anchor, config.animation, diagonal)
-    frames, first, second, gains = [], [], [], []
-    for frame in range(len(matches.points)):
-        if frame == anchor or frame in matches.empty_frames:
-            continue
-        pairs = trace_pairs(
-            anchor_rows,
-            maps.token_tokens[frame],
-            matches.best_tokens[frame],
-            matches.confidence[frame],
-            valid[frame],
-            config.reinforce,
-        )
-        frames.append(torch.full_like(pairs.anchor_token, frame))
-        first.append(pairs.anchor_token)
-        second.append(pairs.frame_token)
-        gains.append(1.0 + config.reinforce.beta * pairs.gain)
-    if not frames:
-        none = torch.zeros(0, dtype=torch.int64, device=anchor_rows.device)
-        return TokenPairs(none, none, none, none.float())
-    return TokenPairs(torch.cat(frames), torch.cat(first), torch.cat(second), torch.cat(gains))

@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from .. import config as options
-from ..backbone import Backbone, Reinforcement, StageOne, TokenMaps, TokenPairs
+from ..backbone import Backbone
 from ..backbone.readout import check_readout
-from ..camera.crop import Crop
 from ..camera.raycast import RasterBuffer, silhouette_iou
 from ..camera.scale import metric_scale
-from ..config import RolloutConfig
-from ..errors import Cancelled
+from ..config import CameraConfig, RolloutConfig
+from ..conventions import ANCHOR_FRAME
 from ..mesh.surface import grid_levels
 from ..mesh.types import Mesh
 from ..notes import Note
 from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor, rotation_from_degrees
 from .animating import Animation, animate
-from .matching import LandmarkMatches, match_landmarks, trace_window_pairs
+from .cameras import RASTER_SIZE, draw_frames, estimate_cameras, sample_crop
+from .matching import Chain, window_seed
 from .painting import PLAIN_COLOR, paint_vertices
-from .pictures import ANCHOR_FRAME, WindowPictures, check_window, first_picture, look_at
 from .state import Anchor, RolloutState
-from .tracking import (
-    RASTER_SIZE,
-    WindowView,
-    draw_frames,
-    estimate_cameras,
-    sample_crop,
-    start_tracks,
-    track_points,
-    window_intrinsics,
-)
+from .trace import Trace, check_window, encode_frames, first_picture, object_square, patch_square
+from .tracking import start_tracks, track_points
+from .watch import Progress, Watch
 from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult
-
-logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total)."""
 
 
 def config_for(backbone: Backbone, changes: dict[str, Any] | None = None) -> RolloutConfig:
@@ -70,16 +55,6 @@ def check_options(backbone: Backbone, config: RolloutConfig) -> None:
     for cells in (config.surface.grid, config.surface.candidate_grid):
         grid_levels(replace(config.surface, grid=cells))
     rotation_from_degrees(config.anchor_rotation_deg)
-
-
-@dataclass(frozen=True)
-class _Latents:
-    """Stage I's outcome with what it was computed from."""
-
-    view: WindowView
-    stage: StageOne
-    matches: LandmarkMatches
-    anchor_vertex_rows: torch.Tensor
 
 
 class Rollout:
@@ -127,14 +102,6 @@ class Rollout:
         """Take other options from the next window on; landmarks and skinning keep theirs until a reset."""
         self.config = config
 
-    def run_windows(
-        self, windows: Iterable[Window], progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
-    ) -> Iterator[WindowResult]:
-        """``run`` for every window in turn."""
-        for window in windows:
-            yield self.run(window, progress, cancelled)
-
-    @torch.no_grad()
     def run(
         self, window: Window, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
     ) -> WindowResult:
@@ -150,178 +117,117 @@ class Rollout:
         Raises:
             Cancelled; ConfigError: too many frames; MaskError: nothing to see; SurfaceError: Stage 0 found no surface.
         """
-        clock = _Clock(self.backbone.device)
+        watch = Watch(self.backbone.device, progress, cancelled)
+        return self.finish(self.trace(window, watch=watch), watch)
 
-        def report(stage: str, done: int, total: int) -> None:
-            if cancelled is not None and cancelled():
-                raise Cancelled(f"stopped in {stage}")
-            if progress is not None:
-                progress(stage, done, total)
+    @torch.no_grad()
+    def trace(self, window: Window, start: RolloutState | None = None, watch: Watch | None = None) -> Trace:
+        """Everything up to the matches: pictures, Stage I with its attention, and the chain (Sec. 3 and 4.1).
 
-        check_window(window, self.config.frames)
-        report("images", 0, 1)
-        pictures = look_at(self.backbone, self.config, window)
-        clock.lap("images")
-        state = self._start(window, pictures.square, report, clock)
-        notes: tuple[Note, ...] = ()
-        shared = state.last_stamp_ns is not None and int(window.stamps_ns[0]) == state.last_stamp_ns
-        if state.last_stamp_ns is not None and not shared:
-            text = "the window does not start with the last frame of the one before: motion between them is lost"
-            notes += (Note("motion_lost", text),)
-        intrinsics, given = window_intrinsics(window)
-        if not given and state.index == 0:
-            text = f"no camera intrinsics: assuming a focal length of {intrinsics[0, 0]:.1f} px"
-            notes += (Note("focal_assumed", text),)
-        latents = self._latents(window, state, pictures, intrinsics, report, clock)
-        diagonal = state.anchor.mesh.diagonal
-        report("animation", 0, 1)
-        moved = animate(
-            state, latents.matches, ANCHOR_FRAME, window.frames, self.config.animation, diagonal,
-            self.config.match.self_limit,
+        Args:
+            window: as for ``run``.
+            start: where it starts; None goes on from the window before, or from the anchor (``start``).
+            watch: progress and times.
+        Raises:
+            As ``run``. Nothing of the rollout changes.
+        """
+        config, backbone = self.config, self.backbone
+        watch = Watch(backbone.device) if watch is None else watch
+        check_window(window, config.frames)
+        watch.report("images")
+        square = object_square(backbone, config, window)
+        context = encode_frames(backbone, config, window, square)  # Sec. 3: the images' tokens
+        watch.lap("images")
+        state = self.start(window, watch) if start is None else start  # Sec. 3, Stage 0, or Sec. 4.3, the last frame
+        chain = Chain.of(backbone, state, config)  # Sec. 4.1 (1): A_{Va->Za}
+        stage = backbone.denoise(  # Stage I, Eq. 1; Sec. 4.1 (2): A_{Za->Zf}; Eq. 5 where it is on
+            state.latent, context, config, chain.seed,
+            chain.pairs, lambda done, total: watch.report("denoising", done, total),
         )  # fmt: skip
-        clock.lap("animation")
-        report("camera", 0, 1)
-        matches = _trim(latents.matches, window.frames)
-        vertices = moved.vertices[: window.frames].cpu().numpy()
-        landmarks = moved.landmarks[: window.frames].cpu().numpy()
-        valid = moved.valid[: window.frames].cpu().numpy()
-        seed = self.config.sampling.seed + 1000 * state.index
-        camera, camera_notes = estimate_cameras(
-            latents.view, matches, landmarks, valid, vertices, state.anchor.mesh.faces, state.pose, shared,
-            self.config.camera, seed,
-        )  # fmt: skip
-        clock.lap("camera")
-        report("tracks", 0, 1)
-        faces = state.anchor.mesh.faces
-        posed_before = state.pose is not None
-        drawable = posed_before or bool(camera.valid.any())
-        buffers = draw_frames(vertices, faces, camera, latents.view.crop) if drawable else []
+        watch.lap("denoising")
+        watch.report("correspondence")
+        matches = chain.match(stage.latents, stage.maps)  # Sec. 4.1 (3): A_{Zf->Vf}; Eq. 2, 3, 4
+        watch.lap("correspondence")
+        crop = patch_square(backbone, square)
+        grid = backbone.encoder_one.grid
+        return Trace(window, state, crop, grid, chain.field, stage, chain.landmarks, matches)
+
+    @torch.no_grad()
+    def finish(self, trace: Trace, watch: Watch | None = None) -> WindowResult:
+        """From matches to a result: animation, cameras, tracks; then the rollout stands at the window's last frame.
+
+        Raises:
+            Cancelled: asked to stop; the rollout stands where it stood.
+        """
+        config = self.config
+        watch = Watch(self.backbone.device) if watch is None else watch
+        state = trace.state.copy()
+        watch.report("animation")
+        moved = animate(state, trace.matches, trace.frames, config)  # Sec. 4.2, App. C, D
+        watch.lap("animation")
+        watch.report("camera")
+        camera, refusals = estimate_cameras(trace, moved, config.camera, window_seed(config, state))  # Eq. 7, 8
+        watch.lap("camera")
+        watch.report("tracks")
+        buffers = self._draw(trace, moved, camera)
         if state.tracks is None:
-            rows = latents.anchor_vertex_rows
-            state.tracks = start_tracks(latents.view, camera, vertices[0], faces, rows, self.config, ANCHOR_FRAME)
-        tracks, track_notes = track_points(
-            latents.view,
-            camera,
-            vertices,
-            faces,
-            state.tracks,
-            buffers,
-            matches,
-            self.config,
-            ANCHOR_FRAME,
-            diagonal,
-            posed_before,
-        )
+            state.tracks = start_tracks(trace, moved, camera, config.tracks)  # Eq. 9, the rays of the queries
+        tracks, routes = track_points(trace, moved, camera, buffers, state.tracks, config.tracks)  # Eq. 6, 9
         state.tracks.last_px = tracks.points_px[-1]
         if camera.valid.any():
             state.pose = camera.camera_from_object[np.flatnonzero(camera.valid)[-1]]
         overlap = float("nan")
         if camera.valid[ANCHOR_FRAME]:
-            overlap = silhouette_iou(sample_crop(window.masks[0], latents.view.crop.at_size(RASTER_SIZE)), buffers[0])
-        if state.anchor.colors is None and camera.valid[ANCHOR_FRAME]:
-            colors = paint_vertices(vertices[0], faces, camera, window, buffers, latents.view.crop)
-            state.anchor = replace(state.anchor, colors=colors[state.anchor.expand])
-        self._fix_scale(state, window, camera, buffers, latents.view.crop)
-        clock.lap("tracks")
-        result = self._result(window, state, shared, vertices, landmarks, valid, tracks, camera, overlap)
-        notes += self._match_notes(latents, moved) + camera_notes + track_notes
-        self._hand_over(window, state, latents.stage, vertices[-1])
-        clock.lap("hand-over")
+            overlap = self._overlap(trace, buffers)
+            if state.anchor.colors is None:
+                colors = paint_vertices(trace, moved, camera, buffers)
+                state.anchor = replace(state.anchor, colors=colors[state.anchor.expand])
+        fix_scale(state, trace, camera, buffers, config.camera)
+        watch.lap("tracks")
+        result = self._result(trace, state, moved, tracks, camera)
+        self._hand_over(trace, state, moved)  # Sec. 4.3, App. C
+        watch.lap("hand-over")
         self._state = state
-        ends = _window_latents(latents.stage, window.frames) if self._keep_latents else None
-        return replace(result, notes=notes, timings_s=clock.laps, latents=ends)
+        return replace(
+            result,
+            silhouette_iou=overlap,
+            notes=(*_assumptions(trace), *_match_notes(trace, moved), *refusals, *routes),
+            timings_s=watch.laps,
+            latents=_window_latents(trace) if self._keep_latents else None,
+        )
 
-    def _start(self, window: Window, square: Crop, report: Progress, clock: _Clock) -> RolloutState:
-        """The state to work on: a copy of the kept one, or a fresh one with its anchor made."""
+    @torch.no_grad()
+    def start(self, window: Window, watch: Watch | None = None) -> RolloutState:
+        """Where the next window starts: a copy of the kept state, or a fresh one with its anchor made (Sec. 3)."""
         if self._state is not None:
-            kept = replace(self._state)
-            if kept.tracks is not None:
-                kept.tracks = replace(kept.tracks)
-            return kept
+            return self._state.copy()
+        watch = Watch(self.backbone.device) if watch is None else watch
         if self._given is not None:
             anchor, latent = self._given, None
         else:
-            picture = first_picture(self.backbone, window, square)
-            anchor, latent = image_anchor(self.backbone, picture, self.config, report)
-            clock.lap("image to 3D")
+            picture = first_picture(self.backbone, window, object_square(self.backbone, self.config, window))
+            anchor, latent = image_anchor(self.backbone, picture, self.config, watch.report)
+            watch.lap("image to 3D")
         mesh = anchor.mesh
         if latent is None:
             latent = encode_mesh(self.backbone, mesh.vertices, mesh.faces, self.config, 0)
-        clock.lap("anchor")
+        watch.lap("anchor")
         return RolloutState(anchor=anchor, latent=latent, vertices=mesh.vertices)
 
-    def _latents(
-        self,
-        window: Window,
-        state: RolloutState,
-        pictures: WindowPictures,
-        intrinsics: np.ndarray,
-        report: Progress,
-        clock: _Clock,
-    ) -> _Latents:
-        """Stage I with its attention, and the chain over all frames."""
-        config, backbone = self.config, self.backbone
-        anchor_field = backbone.decode(state.latent[None])
-        pose = torch.from_numpy(state.vertices).to(backbone.device)
-        places = pose[torch.from_numpy(state.anchor.landmark_vertices).to(backbone.device)]
-        seed = config.sampling.seed + 1000 * state.index
-        diagonal = state.anchor.mesh.diagonal
+    def _draw(self, trace: Trace, moved: Animation, camera: CameraTrack) -> list[RasterBuffer]:
+        """Z-buffers of all frames; none while there never was a pose."""
+        if trace.state.pose is None and not camera.valid.any():
+            return []
+        return draw_frames(moved.vertices, trace.state.anchor.mesh.faces, camera, trace.crop)
 
-        def match(latents: torch.Tensor, maps: TokenMaps) -> LandmarkMatches:
-            return match_landmarks(backbone, anchor_field, latents, maps, places, ANCHOR_FRAME, diagonal, config, seed)
-
-        def trace(latents: torch.Tensor, maps: TokenMaps) -> TokenPairs:
-            matches = match(latents, maps)
-            return trace_window_pairs(matches, maps, matches.rows[ANCHOR_FRAME], ANCHOR_FRAME, diagonal, config)
-
-        reinforcement = Reinforcement(config.reinforce, trace) if config.reinforce.mode != "off" else None
-        stage = backbone.denoise(
-            state.latent,
-            pictures.context,
-            ANCHOR_FRAME,
-            config.sampling,
-            config.readout,
-            seed,
-            reinforcement,
-            lambda done, total: report("denoising", done, total),
-        )
-        clock.lap("denoising")
-        report("correspondence", 0, 1)
-        matches = match(stage.latents, stage.maps)
-        rows = anchor_field.attention(pose[None])[0] if state.tracks is None else places.new_zeros((0, backbone.tokens))
-        clock.lap("correspondence")
-        view = WindowView(window, pictures.patches, pictures.grid, stage.maps, intrinsics)
-        return _Latents(view, stage, matches, rows)
-
-    def _match_notes(self, latents: _Latents, moved: Animation) -> tuple[Note, ...]:
-        notes: tuple[Note, ...] = ()
-        if latents.matches.empty_frames:
-            where = list(latents.matches.empty_frames)
-            text = f"no surface was generated for frames {where}: their motion is interpolated"
-            notes += (Note("frames_without_surface", text),)
-        if moved.dropped:
-            text = f"{moved.dropped} landmarks were too unreliable so far and do not move the mesh"
-            notes += (Note("landmarks_dropped", text),)
-        return notes
-
-    def _fix_scale(
-        self, state: RolloutState, window: Window, camera: CameraTrack, buffers: list[RasterBuffer], crop: Crop
-    ) -> None:
-        """Metres per object unit: from the object's size, else once from depth; unitless without either."""
-        if self.config.camera.object_size_m > 0:
-            side = float(np.ptp(state.anchor.mesh.vertices, axis=0).max())
-            state.scale, state.metric = self.config.camera.object_size_m / side, True
-        elif not state.metric and window.depth_m is not None and camera.valid[ANCHOR_FRAME]:
-            small = crop.at_size(RASTER_SIZE)
-            mask = sample_crop(window.masks[0], small)
-            found = metric_scale(sample_crop(window.depth_m[0], small), mask, buffers[0].depth)
-            if found is not None:
-                state.scale, state.metric = found, True
+    def _overlap(self, trace: Trace, buffers: list[RasterBuffer]) -> float:
+        """Overlap of the posed anchor's silhouette with the first mask."""
+        mask = sample_crop(trace.window.masks[ANCHOR_FRAME], trace.crop.at_size(RASTER_SIZE))
+        return silhouette_iou(mask, buffers[ANCHOR_FRAME])
 
     def _result(
-        self, window: Window, state: RolloutState, shared: bool, vertices: np.ndarray, landmarks: np.ndarray,
-        valid: np.ndarray, tracks: PointTracks, camera: CameraTrack, overlap: float,
-    ) -> WindowResult:  # fmt: skip
+        self, trace: Trace, state: RolloutState, moved: Animation, tracks: PointTracks, camera: CameraTrack
+    ) -> WindowResult:
         anchor = state.anchor
         colors = anchor.colors
         if colors is None:
@@ -329,70 +235,82 @@ class Rollout:
         return WindowResult(
             index=state.index,
             topology_id=self._topology,
-            stamps_ns=window.stamps_ns,
-            shared_first=shared,
-            vertices=np.ascontiguousarray(vertices[:, anchor.expand]),
+            stamps_ns=trace.window.stamps_ns,
+            shared_first=trace.shared_first,
+            vertices=np.ascontiguousarray(moved.vertices[:, anchor.expand]),
             faces=anchor.faces,
             vertex_colors=colors,
-            confidence=valid.mean(axis=1).astype(np.float32),
+            confidence=moved.valid.mean(axis=1).astype(np.float32),
             landmark_vertices=_first_rows(anchor.expand, len(anchor.mesh.vertices))[anchor.landmark_vertices],
-            landmarks=landmarks,
-            landmark_valid=valid,
+            landmarks=moved.landmarks,
+            landmark_valid=moved.valid,
             tracks=tracks,
             camera=camera,
             scale=state.scale,
             metric=state.metric,
-            silhouette_iou=overlap,
+            silhouette_iou=float("nan"),
             user_from_object=anchor.user_from_object,
         )
 
-    def _hand_over(self, window: Window, state: RolloutState, stage: StageOne, pose: np.ndarray) -> None:
+    def _hand_over(self, trace: Trace, state: RolloutState, moved: Animation) -> None:
         """Make the last frame the anchor of the next window (Sec. 4.3, App. C)."""
         state.index += 1
-        state.vertices = pose
-        state.last_stamp_ns = int(window.stamps_ns[-1])
+        state.vertices = moved.vertices[-1]
+        state.last_stamp_ns = int(trace.window.stamps_ns[-1])
         if self.config.anchor_handover == "latent":
-            state.latent = stage.latents[window.frames - 1]
+            state.latent = trace.stage.latents[trace.frames - 1]
         else:
-            state.latent = encode_mesh(self.backbone, pose, state.anchor.mesh.faces, self.config, state.index)
+            faces = state.anchor.mesh.faces
+            state.latent = encode_mesh(self.backbone, state.vertices, faces, self.config, state.index)
 
 
-class _Clock:
-    """Seconds by stage; waits for the device so that a stage pays for its own work."""
+def fix_scale(
+    state: RolloutState, trace: Trace, camera: CameraTrack, buffers: list[RasterBuffer], config: CameraConfig
+) -> None:
+    """Metres per object unit: from the object's size, else once from depth; unitless without either."""
+    depth = trace.window.depth_m
+    if config.object_size_m > 0:
+        side = float(np.ptp(state.anchor.mesh.vertices, axis=0).max())
+        state.scale, state.metric = config.object_size_m / side, True
+    elif not state.metric and depth is not None and camera.valid[ANCHOR_FRAME]:
+        small = trace.crop.at_size(RASTER_SIZE)
+        mask = sample_crop(trace.window.masks[ANCHOR_FRAME], small)
+        found = metric_scale(sample_crop(depth[ANCHOR_FRAME], small), mask, buffers[ANCHOR_FRAME].depth)
+        if found is not None:
+            state.scale, state.metric = found, True
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
 
-    def lap(self, stage: str) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        now = time.perf_counter()
-        self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
-        self._last = now
+def _assumptions(trace: Trace) -> tuple[Note, ...]:
+    """What a window had to do without."""
+    notes: tuple[Note, ...] = ()
+    if trace.state.last_stamp_ns is not None and not trace.shared_first:
+        text = "the window does not start with the last frame of the one before: motion between them is lost"
+        notes += (Note("motion_lost", text),)
+    if trace.window.intrinsics is None and trace.state.index == 0:
+        text = f"no camera intrinsics: assuming a focal length of {trace.intrinsics[0, 0]:.1f} px"
+        notes += (Note("focal_assumed", text),)
+    return notes
 
 
-def _window_latents(stage: StageOne, frames: int) -> WindowLatents:
-    """Both ends of a window of ``frames`` frames, however far it was padded."""
-    last = frames - 1
+def _match_notes(trace: Trace, moved: Animation) -> tuple[Note, ...]:
+    """What the chain did not find."""
+    notes: tuple[Note, ...] = ()
+    if trace.matches.empty_frames:
+        text = f"no surface was generated for frames {list(trace.matches.empty_frames)}: their motion is interpolated"
+        notes += (Note("frames_without_surface", text),)
+    if moved.dropped:
+        text = f"{moved.dropped} landmarks were too unreliable so far and do not move the mesh"
+        notes += (Note("landmarks_dropped", text),)
+    return notes
+
+
+def _window_latents(trace: Trace) -> WindowLatents:
+    """Both ends of a window, however far it was padded."""
+    last, stage = trace.frames - 1, trace.stage
     return WindowLatents(
         anchor=stage.latents[ANCHOR_FRAME].float().cpu().numpy(),
         last=stage.latents[last].float().cpu().numpy(),
         match=stage.maps.token_tokens[last].argmax(dim=1).cpu().numpy(),
-    )
-
-
-def _trim(matches: LandmarkMatches, frames: int) -> LandmarkMatches:
-    """The first frames of a window's matches."""
-    empty = tuple(frame for frame in matches.empty_frames if frame < frames)
-    return LandmarkMatches(
-        points=matches.points[:frames],
-        confidence=matches.confidence[:frames],
-        rows=matches.rows[:frames],
-        best_tokens=matches.best_tokens[:frames],
-        empty_frames=empty,
-        own=matches.own,
     )
 
 

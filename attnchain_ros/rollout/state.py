@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -81,3 +81,8 @@ class RolloutState:
     tracks: TrackState | None = None
     scale: float = 1.0
     metric: bool = False
+
+    def copy(self) -> RolloutState:
+        """A state to work on: what it holds is replaced while a window is computed, never changed in place."""
+        tracks = None if self.tracks is None else replace(self.tracks)
+        return replace(self, tracks=tracks)

@@ -176,14 +176,3 @@ class WindowResult:
     def frames(self) -> int:
         """Number of frames F."""
         return int(self.vertices.shape[0])
-
-    def points_in_anchor_camera(self) -> np.ndarray:
-        """[F, Q, 3] float32 tracks in the camera of the window's anchor frame, object units (Eq. 9); NaN = absent.
-
-        All NaN if that frame has no valid pose.
-        """
-        if not self.camera.valid[0]:
-            return np.full_like(self.tracks.points_object, np.nan)
-        pose = self.camera.camera_from_object[0]
-        moved = self.tracks.points_object.astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
-        return moved.astype(np.float32)

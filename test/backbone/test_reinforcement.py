@@ -30,8 +30,8 @@ def as_pairs(rows: list[tuple[int, int, int, float]]) -> TokenPairs:
 def test_sparse_correction_is_exact(mode: str, row_tile: int) -> None:
     q, k, v = random_heads(torch.float32)
     out = attend(q, k, v)
-    found = reinforce_output(q, k, v, out, as_pairs(PAIRS), 0, FRAMES, mode, row_tile)
-    expected = literal.reinforce_output(q[0], k[0], v[0], PAIRS, 0, FRAMES, mode)
+    found = reinforce_output((q, k, v), out, as_pairs(PAIRS), FRAMES, mode, row_tile)
+    expected = literal.reinforce_output(q[0], k[0], v[0], PAIRS, FRAMES, mode)
     # Worst seen 4e-7 on x86: float32 attention.
     assert torch.allclose(found[0].double(), expected, atol=5e-6)
     assert not torch.allclose(found, out, atol=1e-3)
@@ -41,9 +41,9 @@ def test_sparse_correction_is_exact(mode: str, row_tile: int) -> None:
 def test_unit_gain_is_plain_attention_and_other_rows_are_untouched(mode: str) -> None:
     q, k, v = random_heads(torch.float32)
     out = attend(q, k, v)
-    same = reinforce_output(q, k, v, out, as_pairs([(f, t, o, 1.0) for f, t, o, _ in PAIRS]), 0, FRAMES, mode)
+    same = reinforce_output((q, k, v), out, as_pairs([(f, t, o, 1.0) for f, t, o, _ in PAIRS]), FRAMES, mode)
     assert torch.allclose(same, out, atol=1e-6)
-    changed = reinforce_output(q, k, v, out, as_pairs(PAIRS), 0, FRAMES, mode)
+    changed = reinforce_output((q, k, v), out, as_pairs(PAIRS), FRAMES, mode)
     touched = sorted({1 + token for _, token, _, _ in PAIRS})
     others = [row for row in range(LENGTH) if row not in touched]
     assert changed[:, :, others].equal(out[:, :, others])
@@ -53,21 +53,13 @@ def test_no_pairs_changes_nothing() -> None:
     q, k, v = random_heads(torch.float32)
     out = attend(q, k, v)
     none = torch.zeros(0, dtype=torch.int64)
-    assert reinforce_output(q, k, v, out, TokenPairs(none, none, none, none.float()), 0, FRAMES, "gain") is out
-
-
-def test_an_anchor_in_the_middle() -> None:
-    q, k, v = random_heads(torch.float32)
-    rows = [(0, 1, 2, 2.0), (3, 5, 5, 1.5)]
-    found = reinforce_output(q, k, v, attend(q, k, v), as_pairs(rows), 2, FRAMES, "gain")
-    expected = literal.reinforce_output(q[0], k[0], v[0], rows, 2, FRAMES, "gain")
-    assert torch.allclose(found[0].double(), expected, atol=5e-6)
+    assert reinforce_output((q, k, v), out, TokenPairs(none, none, none, none.float()), FRAMES, "gain") is out
 
 
 def test_half_precision_stays_near() -> None:
     q, k, v = random_heads(torch.bfloat16)
-    found = reinforce_output(q, k, v, attend(q, k, v), as_pairs(PAIRS), 0, FRAMES, "gain")
-    expected = literal.reinforce_output(q[0], k[0], v[0], PAIRS, 0, FRAMES, "gain")
+    found = reinforce_output((q, k, v), attend(q, k, v), as_pairs(PAIRS), FRAMES, "gain")
+    expected = literal.reinforce_output(q[0], k[0], v[0], PAIRS, FRAMES, "gain")
     assert found.dtype == torch.bfloat16
     # bfloat16 holds 8 bits: outputs of size about 1 are good to about 1e-2.
     assert torch.allclose(found[0].double(), expected, atol=3e-2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from attnchain_ros.camera.outline import MovingSurface, fit_to_outlines, mask_outline, rim_misfit
+from attnchain_ros.camera.outline import MovingSurface, PosedMesh, fit_to_outlines, mask_outline, rim_misfit
 from attnchain_ros.camera.raycast import rasterize
 from attnchain_ros.errors import ShapeError
 from attnchain_ros.lab.evaluation.cameras import rotation_errors_deg, translation_errors
@@ -61,7 +61,7 @@ def test_poses_are_recovered_from_masks(seed: int) -> None:
     vertices = np.repeat(np.asarray(mesh.vertices)[None], 4, axis=0)
     masks = draw(truth, vertices, mesh.faces)
     start = disturb(truth, 12.0, seed)
-    found = fit_to_outlines(start, vertices, mesh.faces, K, masks, 5.0)
+    found = fit_to_outlines(start, (vertices, mesh.faces), K, masks, 5.0)
     # Masks of whole pixels, 90 px of object: a fifth of a pixel at its ends is 0.3 degrees.
     assert rotation_errors_deg(found, truth).max() < 0.8
     assert translation_errors(found, truth).max() < 0.01
@@ -78,8 +78,8 @@ def test_frames_hold_each_other() -> None:
     wrong = vertices.copy()
     wrong[2] *= (1.25, 0.8, 0.9)
     start = disturb(truth, 10.0, 7)
-    alone = fit_to_outlines(start, wrong, mesh.faces, K, masks, 90.0)
-    held = fit_to_outlines(start, wrong, mesh.faces, K, masks, 0.2)
+    alone = fit_to_outlines(start, (wrong, mesh.faces), K, masks, 90.0)
+    held = fit_to_outlines(start, (wrong, mesh.faces), K, masks, 0.2)
     assert rotation_errors_deg(alone, truth)[2] > 3.0
     assert rotation_errors_deg(held, truth).max() < 1.0
     assert rotation_errors_deg(alone, truth)[4] > 3.0
@@ -91,8 +91,8 @@ def test_the_window_before_holds_the_first_frame() -> None:
     vertices = np.repeat(np.asarray(mesh.vertices)[None] * (1.08, 0.94, 0.96), 2, axis=0)
     masks = draw(truth, np.repeat(np.asarray(mesh.vertices)[None], 2, axis=0), mesh.faces)
     start = disturb(truth, 8.0, 3)
-    free = fit_to_outlines(start, vertices, mesh.faces, K, masks, 0.3)
-    held = fit_to_outlines(start, vertices, mesh.faces, K, masks, 0.3, before=truth[0])
+    free = fit_to_outlines(start, (vertices, mesh.faces), K, masks, 0.3)
+    held = fit_to_outlines(start, (vertices, mesh.faces), K, masks, 0.3, before=truth[0])
     assert rotation_errors_deg(held, truth)[0] < 0.6 * rotation_errors_deg(free, truth)[0]
 
 
@@ -106,23 +106,10 @@ def test_rim_misfit_equals_its_twin(nearer: float) -> None:
     moved = disturb(pose, 6.0, 1)[0]
     moved[2, 3] -= nearer
     surface = MovingSurface.of(np.asarray(mesh.vertices)[None], mesh.faces)
-    rim, body = surface.rim(0, moved), surface.body(0, moved)
-    centre, size, gate = body.mean(axis=0), 90.0, 9.0
-    fast = rim_misfit(rim, body, centre, K, found, size, gate)
-    slow = twin.rim_misfit(
-        rim.points,
-        rim.normals,
-        body,
-        centre,
-        K,
-        found.points,
-        found.normals,
-        found.outside,
-        found.slope,
-        size,
-        gate,
-        0.1,
-    )
+    body, size, gate = surface.body(0, moved), 90.0, 9.0
+    posed = PosedMesh(surface.rim(0, moved), body, body.mean(axis=0))
+    fast = rim_misfit(posed, K, found, size, gate)
+    slow = twin.rim_misfit(posed, K, found, size, gate, 0.1)
     for part, rows_of_twin in zip(fast, slow, strict=True):
         assert len(part.residual) == len(rows_of_twin)
         assert np.isfinite(part.residual).all()
@@ -175,12 +162,12 @@ def test_objects_around_and_behind_the_camera(depth: float) -> None:
     start = truth.copy()
     start[:, 2, 3] = depth
     masks = draw(truth, vertices, mesh.faces)
-    found = fit_to_outlines(start, vertices, mesh.faces, K, masks, 1.0)
+    found = fit_to_outlines(start, (vertices, mesh.faces), K, masks, 1.0)
     assert np.isfinite(found).all() or np.array_equal(found, start, equal_nan=True)
     one_lies = np.stack([truth[0], start[1]])
-    found = fit_to_outlines(one_lies, vertices, mesh.faces, K, masks, 1.0)
+    found = fit_to_outlines(one_lies, (vertices, mesh.faces), K, masks, 1.0)
     assert np.isfinite(found).all() or np.array_equal(found, one_lies, equal_nan=True)
-    found = fit_to_outlines(start[:1], vertices[:1], mesh.faces, K, masks[:1], 1.0)
+    found = fit_to_outlines(start[:1], (vertices[:1], mesh.faces), K, masks[:1], 1.0)
     assert np.isfinite(found).all() or np.array_equal(found, start[:1], equal_nan=True)
 
 
@@ -190,6 +177,6 @@ def test_a_fit_that_does_not_help_is_refused() -> None:
     vertices = np.asarray(mesh.vertices)[None]
     pose = orbit(np.array([0.0]))
     empty = np.zeros((1, *SIZE), bool)
-    assert np.array_equal(fit_to_outlines(pose, vertices, mesh.faces, K, empty, 1.0), pose)
+    assert np.array_equal(fit_to_outlines(pose, (vertices, mesh.faces), K, empty, 1.0), pose)
     with pytest.raises(ShapeError, match="masks"):
-        fit_to_outlines(pose, vertices, mesh.faces, K, empty[0], 1.0)
+        fit_to_outlines(pose, (vertices, mesh.faces), K, empty[0], 1.0)

@@ -15,7 +15,7 @@ from attnchain_ros.chain.tracks2d import (
     soft_argmax,
     track_patches,
 )
-from attnchain_ros.errors import InputError, ShapeError
+from attnchain_ros.errors import ShapeError
 from attnchain_ros.reference import tracks2d as twin
 
 CROP = Crop(x0=-10.25, y0=33.5, side=320.0, size=224)
@@ -35,7 +35,7 @@ def test_shifted_patches_are_followed_exactly() -> None:
     step = CROP.side / grid
     inside = (row < grid - 1) & (column < grid - 2)
     queries = CROP.patch_centers_full(grid)[inside] + [0.3 * step, -0.45 * step]
-    tracks = track_patches(queries, token_tokens, token_patches, CROP, anchor_index=0)
+    tracks = track_patches(queries, token_tokens, token_patches, CROP)
     np.testing.assert_allclose(tracks.points_px[0], queries, atol=1e-4)
     # The offset inside the patch is carried along; float32 pixels around 300.
     np.testing.assert_allclose(tracks.points_px[1], queries + np.array([2, 1]) * step, atol=1e-4)
@@ -46,8 +46,8 @@ def test_tracks_against_twin() -> None:
     rng = np.random.default_rng(0)
     token_tokens, token_patches = attention(rng, 3, 5, 5), attention(rng, 3, 5, 16)
     queries = rng.uniform([-40, 0], [340, 380], (12, 2))
-    fast = track_patches(queries, token_tokens, token_patches, CROP, anchor_index=1)
-    slow = twin.track_patches(queries, token_tokens.numpy(), token_patches.numpy(), CROP, anchor_index=1)
+    fast = track_patches(queries, token_tokens, token_patches, CROP)
+    slow = twin.track_patches(queries, token_tokens.numpy(), token_patches.numpy(), CROP)
     outside = np.isnan(slow[..., 0])
     assert 0 < outside[0].sum() < 12
     assert np.array_equal(np.isnan(fast.points_px[..., 0]), outside)
@@ -100,9 +100,9 @@ def test_permuted_tokens_give_the_same_tracks() -> None:
     token_tokens, token_patches = attention(rng, 2, 6, 6), attention(rng, 2, 6, 16)
     queries = rng.uniform([0, 40], [300, 340], (5, 2))
     a, b = torch.from_numpy(rng.permutation(6)), torch.from_numpy(rng.permutation(6))
-    plain = track_patches(queries, token_tokens, token_patches, CROP, 0)
+    plain = track_patches(queries, token_tokens, token_patches, CROP)
     moved = torch.stack([token_tokens[0], token_tokens[1][a][:, b]])
-    shuffled = track_patches(queries, moved, torch.stack([token_patches[0][a], token_patches[1][b]]), CROP, 0)
+    shuffled = track_patches(queries, moved, torch.stack([token_patches[0][a], token_patches[1][b]]), CROP)
     np.testing.assert_allclose(plain.points_px, shuffled.points_px, atol=2e-3)
 
 
@@ -110,8 +110,6 @@ def test_bad_input_is_named() -> None:
     assert grid_side(256) == 16
     with pytest.raises(ShapeError, match="257 patches, wanted a square number: drop the class token"):
         grid_side(257)
-    with pytest.raises(InputError, match="anchor_index is 2, wanted 0 to 1"):
-        track_patches(np.zeros((1, 2)), torch.zeros(2, 3, 3), torch.zeros(2, 3, 4), CROP, 2)
 
 
 def test_hard_argmax_against_twin_and_as_a_way_to_locate() -> None:
@@ -120,7 +118,7 @@ def test_hard_argmax_against_twin_and_as_a_way_to_locate() -> None:
     assert np.array_equal(hard_argmax(scores, 4).numpy(), twin.hard_argmax(scores.numpy(), 4))
     token_tokens, token_patches = attention(rng, 2, 5, 5), attention(rng, 2, 5, 16)
     queries = CROP.patch_centers_full(4)
-    tracks = track_patches(queries, token_tokens, token_patches, CROP, 0, hard_argmax)
+    tracks = track_patches(queries, token_tokens, token_patches, CROP, hard_argmax)
     step = CROP.side / 4
     places = (tracks.points_px[1] - [CROP.x0, CROP.y0]) / step - 0.5
     np.testing.assert_allclose(places, np.rint(places), atol=1e-4)  # float32 pixels; centres stay centres

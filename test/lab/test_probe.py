@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from attnchain_ros.backbone import Backbone, load_backbone
-from attnchain_ros.config import RolloutConfig, replace
+from attnchain_ros.backbone import load_backbone
+from attnchain_ros.config import replace
 from attnchain_ros.errors import ConfigError, SurfaceError
 from attnchain_ros.lab.evaluation.anchors import clip_mesh
 from attnchain_ros.lab.evaluation.synthetic import clip_windows
@@ -24,35 +24,38 @@ from attnchain_ros.lab.probe import (
 )
 from attnchain_ros.lab.reference import cycle as twin
 from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
-from attnchain_ros.rollout import config_for
-from attnchain_ros.rollout.inspection import Inspection, Start, inspect_window, start_window
+from attnchain_ros.rollout import Rollout, config_for
+from attnchain_ros.rollout.state import RolloutState
+from attnchain_ros.rollout.trace import Trace
 from attnchain_ros.rollout.window import Window
 
 SMALL = {
     "surface.grid": 16, "surface.coarse_grid": 8, "surface.candidate_grid": 16, "surface.n_surface": 64,
     "encode_points": 128, "animation.landmarks": 12, "sampling.steps": 2,
 }  # fmt: skip
+CLIP = make_clip(split_seed("test", 2), ClipConfig(family="door", frames=3, image_size=48, mesh_spacing=0.06))
+Made = tuple[Rollout, Window, RolloutState]
 
 
 @pytest.fixture(scope="module")
-def made(tiny_folder: Path) -> tuple[Backbone, RolloutConfig, Window, Start]:
+def made(tiny_folder: Path) -> Made:
     backbone = load_backbone(tiny_folder, "cpu")
     config = config_for(backbone, SMALL)
-    clip = make_clip(split_seed("test", 2), ClipConfig(family="door", frames=3, image_size=48, mesh_spacing=0.06))
-    window = next(clip_windows(clip, 4))
-    return backbone, config, window, start_window(backbone, config, window, clip_mesh(clip), True)
+    window = next(clip_windows(CLIP, 4))
+    rollout = Rollout(backbone, config, clip_mesh(CLIP), anchor_is_canonical=True)
+    return rollout, window, rollout.start(window)
 
 
 @pytest.fixture(scope="module")
-def seen(made: tuple[Backbone, RolloutConfig, Window, Start]) -> Inspection:
-    backbone, config, window, start = made
-    return inspect_window(backbone, config, window, start)
+def seen(made: Made) -> Trace:
+    rollout, window, start = made
+    return rollout.trace(window, start)
 
 
 @torch.no_grad()
-def test_scores_against_loops(made: tuple[Backbone, RolloutConfig, Window, Start], seen: Inspection) -> None:
-    backbone, config, _, _ = made
-    vertices, diagonal = seen.anchor.mesh.vertices, seen.anchor.mesh.diagonal
+def test_scores_against_loops(made: Made, seen: Trace) -> None:
+    backbone, config = made[0].backbone, made[0].config
+    vertices, diagonal = seen.state.anchor.mesh.vertices, seen.diagonal
     anchor_tokens = seen.anchor_field.attention(torch.from_numpy(vertices)[None])[0].numpy()
     start = seen.landmarks.numpy()
     near = twin.nearest_neighbours(start, NEIGHBOURS)
@@ -72,10 +75,8 @@ def test_scores_against_loops(made: tuple[Backbone, RolloutConfig, Window, Start
     assert scores.both == pytest.approx(np.sqrt(scores.cycle * scores.distortion))
 
 
-def test_frames_without_a_surface_do_not_count(
-    made: tuple[Backbone, RolloutConfig, Window, Start], seen: Inspection
-) -> None:
-    backbone, config, _, _ = made
+def test_frames_without_a_surface_do_not_count(made: Made, seen: Trace) -> None:
+    backbone, config = made[0].backbone, made[0].config
     whole = score_cycle(backbone, config, seen)
     fewer = dataclasses.replace(seen, matches=dataclasses.replace(seen.matches, empty_frames=(2,)))
     assert score_cycle(backbone, config, fewer) != whole
@@ -84,10 +85,8 @@ def test_frames_without_a_surface_do_not_count(
         score_cycle(backbone, config, none)
 
 
-def test_matches_that_gather_in_one_point_are_distorted_fully(
-    made: tuple[Backbone, RolloutConfig, Window, Start], seen: Inspection
-) -> None:
-    backbone, config, _, _ = made
+def test_matches_that_gather_in_one_point_are_distorted_fully(made: Made, seen: Trace) -> None:
+    backbone, config = made[0].backbone, made[0].config
     points = torch.zeros_like(seen.matches.points)
     gathered = dataclasses.replace(seen, matches=dataclasses.replace(seen.matches, points=points))
     assert score_cycle(backbone, config, gathered).distortion == pytest.approx(1.0)
@@ -98,9 +97,10 @@ def test_matches_that_gather_in_one_point_are_distorted_fully(
 
 
 def test_every_reading_is_an_option_and_reads_something_else(
-    made: tuple[Backbone, RolloutConfig, Window, Start],
+    made: Made,
 ) -> None:
-    backbone, config, window, start = made
+    rollout, window, start = made
+    backbone, config = rollout.backbone, rollout.config
     ways = readings(backbone, config)
     names = [way.name for way in ways]
     assert names[:5] == ["layer 0", "layer 2", "first half of the layers", "last half of the layers", "all layers"]
@@ -110,14 +110,20 @@ def test_every_reading_is_an_option_and_reads_something_else(
     assert [dict(way.changes) for way in heads][-1] == {"readout.layers": "2", "readout.heads": "all"}
     assert heads[1].apply(config).readout.heads == "1"
     two = [ways[0], ways[9]]
-    scores = probe_window(backbone, config, window, start, two)
+    scores = probe_window(rollout, window, start, two)
     assert len(scores) == 2 and scores[0] != scores[1] and all(isinstance(score, ProbeScores) for score in scores)
     # One way at a time gives the same as several.
-    assert probe_window(backbone, config, window, start, two[1:]) == scores[1:]
+    assert probe_window(rollout, window, start, two[1:]) == scores[1:]
+    assert rollout.config == config
+    reinforced = Rollout(
+        backbone, replace(config, {"reinforce.mode": "gain"}), clip_mesh(CLIP), anchor_is_canonical=True
+    )
+    with pytest.raises(ConfigError, match=r"reinforce\.mode is 'gain'"):
+        probe_window(reinforced, window, start, two)
 
 
-def test_groups_can_be_chosen(made: tuple[Backbone, RolloutConfig, Window, Start]) -> None:
-    backbone, config, _, _ = made
+def test_groups_can_be_chosen(made: Made) -> None:
+    backbone, config = made[0].backbone, made[0].config
     more = replace(config, {"sampling.steps": 4})
     assert [way.name for way in readings(backbone, more, ["steps"])] == [f"step {n}" for n in range(4)] + ["all steps"]
     for wrong in ("leyers", "heads"):

@@ -18,7 +18,7 @@ from attnchain_ros.node.frame_buffer import Batch, BufferConfig, Frame, FrameBuf
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
 from attnchain_ros.node.worker import Worker
-from attnchain_ros.rollout import pipeline
+from attnchain_ros.rollout.matching import Chain
 from attnchain_ros.rollout.window import Window, WindowResult
 
 QUICK = {
@@ -144,7 +144,7 @@ def bench(settings: NodeSettings):
 
 def test_memory_that_runs_out_in_the_middle_of_a_window(bench, settings, monkeypatch: pytest.MonkeyPatch):
     """torch's own error, raised where the landmarks are matched: once, then always."""
-    match, failures = pipeline.match_landmarks, [1]
+    match, failures = Chain.match, [1]
 
     def fail(*arguments, **options):
         if failures[0]:
@@ -154,7 +154,7 @@ def test_memory_that_runs_out_in_the_middle_of_a_window(bench, settings, monkeyp
 
     bench.send(0, 4)
     bench.wait(lambda: len(bench.results) == 1)
-    monkeypatch.setattr(pipeline, "match_landmarks", fail)
+    monkeypatch.setattr(Chain, "match", fail)
     bench.send(4, 3)
     bench.wait(lambda: len(bench.results) == 2)
     assert "OutOfMemoryError" in bench.statistics.snapshot(0.0).last_error

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ...backbone import Backbone
     from ...config import RolloutConfig
     from ...mesh.types import Mesh
-    from ...rollout.inspection import Start
+    from ...rollout import Rollout
+    from ...rollout.state import RolloutState
     from ...rollout.window import Window
     from ..probe import ProbeScores, Reading
 
@@ -150,7 +151,7 @@ class _Scores:
     def __init__(self, backbone: Backbone, config: RolloutConfig) -> None:
         self.backbone, self.config = backbone, config
         self.windows: list[Window] = []
-        self.starts: list[Start] = []
+        self.starts: list[tuple[Rollout, RolloutState]] = []
         self.found: dict[Reading, list[ProbeScores | None]] = {}
         self.failures: list[str] = []
 
@@ -160,9 +161,10 @@ class _Scores:
         Raises:
             AttnChainError: there is no anchor.
         """
-        from ...rollout.inspection import start_window
+        from ...rollout import Rollout
 
-        self.starts.append(start_window(self.backbone, self.config, window, mesh, canonical))
+        rollout = Rollout(self.backbone, self.config, mesh, anchor_is_canonical=canonical)
+        self.starts.append((rollout, rollout.start(window)))
         self.windows.append(window)
 
     def measure(self, ways: Iterable[Reading]) -> None:
@@ -174,9 +176,9 @@ class _Scores:
             sys.stderr.write(f"\r{way.group}: {number + 1} of {len(ways)}" + ("\n" if number + 1 == len(ways) else ""))
             sys.stderr.flush()
             own: list[ProbeScores | None] = []
-            for place, (window, start) in enumerate(zip(self.windows, self.starts, strict=True)):
+            for place, (window, (rollout, start)) in enumerate(zip(self.windows, self.starts, strict=True)):
                 try:
-                    own += probe_window(self.backbone, self.config, window, start, [way])
+                    own += probe_window(rollout, window, start, [way])
                 except AttnChainError as error:
                     own.append(None)
                     self.failures.append(f"window {place}, {way.name}: {error}")

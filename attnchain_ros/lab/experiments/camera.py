@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...config import CameraConfig
-from ...rollout.inspection import inspect_window, start_window
-from ...rollout.tracking import estimate_cameras
+from ...rollout import Rollout
+from ...rollout.animating import animate
+from ...rollout.cameras import estimate_cameras
 from ..evaluation.cameras import rotation_errors_deg, translation_errors
 from ..evaluation.sequences import cut_windows
 from ..synthetic import CAMERAS, Camera
@@ -43,26 +44,22 @@ def _run_camera(bench: Bench, task: Task, camera: Camera) -> list[Row]:
     backbone = remember(bench.backbone)
     config = bench.changed({"reinforce.mode": "off"})
     window = next(cut_windows(clip.images, clip.masks, len(clip.images), clip.intrinsics))
-    seen = inspect_window(backbone, config, window, start_window(backbone, config, window, scene.mesh, True))
+    seen = Rollout(backbone, config, scene.mesh, anchor_is_canonical=True).trace(window)
     frames = window.frames
-    landmarks = seen.animation.landmarks[:frames].cpu().numpy()
-    vertices = seen.animation.vertices[:frames].cpu().numpy()
-    valid = seen.animation.valid[:frames].cpu().numpy()
-    total = valid.shape[1]
+    moved = animate(seen.state.copy(), seen.matches, frames, config)
+    total = moved.valid.shape[1]
     rows: list[Row] = []
     for refine in REFINES:
         options = dataclasses.replace(config.camera, refine=refine, estimate=True)
         for count in [*(number for number in COUNTS if number < total), total]:
             # One subset for all frames and refinements, so that only the number differs.
             chosen = np.random.default_rng([task.clip, count]).choice(total, count, replace=False)
-            subset = np.zeros_like(valid)
-            subset[:, chosen] = valid[:, chosen]
+            subset = np.zeros_like(moved.valid)
+            subset[:, chosen] = moved.valid[:, chosen]
 
             def measure(options: CameraConfig = options, subset: np.ndarray = subset) -> Figures:
-                track, _ = estimate_cameras(
-                    seen.view, seen.matches, landmarks, subset, vertices, seen.anchor.mesh.faces, None, False,
-                    options, config.sampling.seed,
-                )  # fmt: skip
+                some = dataclasses.replace(moved, valid=subset)
+                track, _ = estimate_cameras(seen, some, options, config.sampling.seed)
                 return camera_figures(track.camera_from_object, track.valid, true)
 
             rows.append(scene.subject.row(camera, setting_name(refine, count if count < total else None), measure))

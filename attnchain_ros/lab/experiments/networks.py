@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...config import replace
+from ...conventions import ANCHOR_FRAME
 from ...rollout.anchor import encode_mesh
-from ...rollout.pictures import ANCHOR_FRAME, first_picture, look_at
+from ...rollout.trace import encode_frames, first_picture, object_square
 from ..evaluation.records import cell, spread
 from ..evaluation.sequences import cut_windows
 from .bench import Bench, Experiment, Section, Task
@@ -28,7 +30,7 @@ def run(bench: Bench, task: Task) -> list[Row]:
     points = np.random.default_rng(task.clip).uniform(-1.0, 1.0, (_POINTS, 3)).astype(np.float32)
     queries = torch.from_numpy(points).to(backbone.device)
     window = next(cut_windows(clip.images, clip.masks, len(clip.images), clip.intrinsics))
-    pictures = look_at(backbone, config, window)
+    square = object_square(backbone, config, window)
     last = len(clip.images) - 1
     frames = sorted({last // 4, (last + 1) // 2, last})
 
@@ -41,14 +43,13 @@ def run(bench: Bench, task: Task) -> list[Row]:
         return encode_mesh(backbone, scene.truth.vertices[frame], scene.truth.faces, config, 0)
 
     def imagined(steps: int) -> Figures:
-        picture = first_picture(backbone, window, pictures.square)
+        picture = first_picture(backbone, window, square)
         sampling = config.sampling
         return overlap(backbone.image_to_latent(picture, steps, sampling.stage0_guidance, sampling.seed), ANCHOR_FRAME)
 
     anchor = encoded(ANCHOR_FRAME)
-    stage = backbone.denoise(
-        anchor, pictures.context, ANCHOR_FRAME, config.sampling, config.readout, config.sampling.seed
-    )
+    plain = replace(config, {"reinforce.mode": "off"})
+    stage = backbone.denoise(anchor, encode_frames(backbone, config, window, square), plain, config.sampling.seed)
     measured: dict[str, Callable[[], Figures]] = {"VAE, first frame": lambda: overlap(anchor, ANCHOR_FRAME)}
     for steps in sorted({*IMAGE_STEPS, config.sampling.stage0_steps}):
         measured[f"image to 3D, {steps} steps"] = lambda steps=steps: imagined(steps)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...config import RolloutConfig
-from ...rollout.inspection import Inspection, inspect_window, start_window
+from ...rollout import Rollout
+from ...rollout.animating import animate
+from ...rollout.trace import Trace
 from ..evaluation.records import cell, spread
 from ..evaluation.sequences import cut_windows
 from ..probe import Reading, head_readings, readings, score_cycle
@@ -38,13 +40,16 @@ def run(bench: Bench, task: Task) -> list[Row]:
     backbone = remember(bench.backbone)
     config = bench.changed({**MESH_ONLY, "reinforce.mode": "off"})
     window = next(cut_windows(clip.images, clip.masks, len(clip.images), clip.intrinsics))
-    start = start_window(backbone, config, window, scene.mesh, canonical=True)
+    rollout = Rollout(backbone, config, scene.mesh, anchor_is_canonical=True)
+    start = rollout.start(window)
 
     def measure(way: Reading) -> Figures:
         own = way.apply(config)
-        seen = inspect_window(backbone, own, window, start)
+        rollout.configure(own)
+        seen = rollout.trace(window, start)
         scores = score_cycle(backbone, own, seen)
-        moved = seen.animation.vertices[: window.frames].cpu().numpy()[:, seen.anchor.expand]
+        vertices = animate(start.copy(), seen.matches, seen.frames, own).vertices
+        moved = vertices[:, start.anchor.expand]
         return {
             "both": scores.both,
             "cycle": scores.cycle,
@@ -61,17 +66,17 @@ def run(bench: Bench, task: Task) -> list[Row]:
     return [scene.subject.row(way.group, way.name, lambda way=way: measure(way)) for way in ways] + rest
 
 
-def landmark_error(scene: Scene, seen: Inspection) -> float:
+def landmark_error(scene: Scene, seen: Trace) -> float:
     """Mean distance of raw matches from where the landmarks truly are, as a share of the diagonal.
 
     Over all frames but the anchor's; the anchor is the true mesh, so its vertices are the true mesh's.
     """
-    expand = seen.anchor.expand
-    user = np.zeros(len(seen.anchor.mesh.vertices), np.int64)
-    user[expand] = np.arange(len(expand))
-    true = scene.truth.vertices[:, user[seen.anchor.landmark_vertices]]
+    anchor = seen.state.anchor
+    user = np.zeros(len(anchor.mesh.vertices), np.int64)
+    user[anchor.expand] = np.arange(len(anchor.expand))
+    true = scene.truth.vertices[:, user[anchor.landmark_vertices]]
     found = seen.matches.points[: len(true)].cpu().numpy()
-    return float(np.linalg.norm(found - true, axis=2)[1:].mean() / seen.anchor.mesh.diagonal)
+    return float(np.linalg.norm(found - true, axis=2)[1:].mean() / seen.diagonal)
 
 
 def best_layer(bench: Bench, rows: Sequence[Row]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...backbone import Backbone, DecodedLatents, Reinforcement, StageOne
-from ...backbone.stage_one import StepProgress
-from ...config import ReadoutConfig, SamplingConfig
+from ...backbone import Backbone, DecodedLatents, StageOne
+from ...backbone.flow import StepProgress
+from ...backbone.reinforcement import PairTracer
+from ...config import RolloutConfig
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,18 @@ class RememberingBackbone(Backbone):
         self,
         anchor_latent: Tensor,
         context: Tensor,
-        anchor: int,
-        sampling: SamplingConfig,
-        readout: ReadoutConfig,
+        config: RolloutConfig,
         seed: int,
-        reinforcement: Reinforcement | None = None,
+        trace: PairTracer | None = None,
         progress: StepProgress | None = None,
     ) -> StageOne:
         """As ``Backbone.denoise``."""
         compute = super().denoise
-        if reinforcement is not None:
-            return compute(anchor_latent, context, anchor, sampling, readout, seed, reinforcement, progress)
-        key = ("denoise", _digest(anchor_latent), _digest(context), anchor, sampling, readout, seed)
+        if config.reinforce.mode != "off":
+            return compute(anchor_latent, context, config, seed, trace, progress)
+        key = ("denoise", _digest(anchor_latent), _digest(context), config.sampling, config.readout, seed)
         if key not in self.kept:
-            self.kept[key] = compute(anchor_latent, context, anchor, sampling, readout, seed, None, progress)
+            self.kept[key] = compute(anchor_latent, context, config, seed, None, progress)
         found: StageOne = self.kept[key]
         return found
 

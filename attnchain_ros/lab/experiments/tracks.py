@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from ...chain.tracks2d import hard_argmax, soft_argmax, track_patches
+from ...conventions import ANCHOR_FRAME
 from ...mesh.types import Mesh
-from ...rollout.inspection import inspect_window, start_window
-from ...rollout.pictures import ANCHOR_FRAME
+from ...rollout import Rollout
 from ...rollout.tracking import grid_queries, patch_visibility
 from ..evaluation.flow import Tracks
 from ..evaluation.motion import FoundMotion
@@ -81,9 +81,9 @@ def _run_camera(bench: Bench, scene: Scene, camera: Camera, animated: dict[str, 
         return scene.subject.row(f"{WORLD}, {camera}", name, measure)
 
     def by_patches(locate: Callable[[Tensor, int], Tensor]) -> Tracks:
-        seen = inspect_window(backbone, config, window, start_window(backbone, config, window, scene.mesh, True))
-        maps = seen.view.maps
-        found = track_patches(queries, maps.token_tokens, maps.token_patches, seen.view.crop, ANCHOR_FRAME, locate)
+        seen = Rollout(backbone, config, scene.mesh, anchor_is_canonical=True).trace(window)
+        maps = seen.stage.maps
+        found = track_patches(queries, maps.token_tokens, maps.token_patches, seen.crop, locate)
         return Tracks(found.points_px, patch_visibility(found, config.tracks.score_floor))
 
     rows = [flow_row(name, lambda locate=locate: by_patches(locate)) for name, locate in _PATCH_ROUTES.items()]

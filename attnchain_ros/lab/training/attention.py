@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...backbone import transformer, vae
+from ...backbone.layers import attend, use_attention
 
 
 def explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -23,11 +23,10 @@ def explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 @contextmanager
-def quick_gradients() -> Iterator[None]:
-    """While inside, the networks use ``explicit_attention``; one training at a time in a process."""
-    kept = transformer.attend, vae.attend  # type: ignore[attr-defined]
-    transformer.attend = vae.attend = explicit_attention  # type: ignore[attr-defined]
+def quick_gradients(network: nn.Module) -> Iterator[None]:
+    """While inside, the network computes its attention with ``explicit_attention``."""
+    use_attention(network, explicit_attention)
     try:
         yield
     finally:
-        transformer.attend, vae.attend = kept  # type: ignore[attr-defined]
+        use_attention(network, attend)

@@ -11,16 +11,18 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ...backbone.dinov2 import DinoV2
-from ...backbone.schedule import TRAIN_STEPS, Schedule, stage_one_schedule, stage_zero_schedule
-from ...backbone.transformer import FlowTransformer, Probe, parse_indices
+from ...backbone.flow import Flow
+from ...backbone.schedule import TRAIN_STEPS, stage_one_schedule, stage_zero_schedule
+from ...backbone.stage_zero import denoise_image
+from ...backbone.transformer import ContextKeys, FlowTransformer, parse_indices
 from ...backbone.vae import ShapeVae
+from ...conventions import ANCHOR_FRAME
 from .data import BACKGROUND, Windows
 from .looking import Looks, look_loss, seen_patches
 from .pictures import encode_pictures, vary_pictures
 from .recipe import FlowConfig
 from .shapes import (
     SolidBatch,
-    farthest_rows,
     intersection_over_union,
     mean_by_family,
     signed_distance,
@@ -217,7 +219,7 @@ class TemporalTask(FlowTask):
         images = torch.from_numpy(self.held_out.take("images", clips)).flatten(0, 1)
         keys = self.network.project_context(encode_images(self.encoder, images))
         noise = torch.Generator().manual_seed(23)
-        made = sample_window(self.network, again, keys, stage_one_schedule(4), self.config.anchor_noise, noise)
+        made = sample_window(self.network, again, keys, self.config.anchor_noise, noise)
         found = {"latent_error": float((made - truth)[:, 1:].square().mean())}
         points = uniform_points(4096, 29)
         start = occupancy(self.vae, again, points)
@@ -238,30 +240,12 @@ def occupancy(vae: ShapeVae, latents: Tensor, points: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sample_window(
-    network: FlowTransformer,
-    anchor: Tensor,
-    keys: list[tuple[Tensor, Tensor]] | None,
-    schedule: Schedule,
-    share: float,
-    noise: torch.Generator,
-    probe: Probe | None = None,
-    probed_step: int = -1,
+    network: FlowTransformer, anchor: Tensor, keys: ContextKeys | None, share: float, noise: torch.Generator
 ) -> Tensor:
-    """Plain sampling of windows whose first frame is the anchor: anchor [B, N, c] -> latents [B, F, N, c].
-
-    ``probe`` looks at one step (the last by default); then B is 1.
-    """
-    batch, frames = len(anchor), network.sizes.frames
-    latents = tied_noise(anchor, share, noise)[:, None].repeat(1, frames, 1, 1)
-    latents[:, 0] = anchor
-    steps = torch.arange(frames).expand(batch, -1)
-    last = range(schedule.steps)[probed_step]
-    for index, (time, distance) in enumerate(zip(schedule.times, schedule.distances, strict=True)):
-        times = torch.full((batch, frames), float(time))
-        times[:, 0] = 0.0
-        velocity = network(latents, times, keys, steps, probe if index == last else None)
-        latents[:, 1:] += float(distance) * velocity[:, 1:]
-    return latents
+    """Sample windows in 4 steps without guidance: anchors [B, N, c] -> latents [B, F, N, c], the anchors first."""
+    latents = tied_noise(anchor, share, noise)[:, None].repeat(1, network.sizes.frames, 1, 1)
+    latents[:, ANCHOR_FRAME] = anchor
+    return Flow(network, keys, stage_one_schedule(4), anchored=True).follow(latents)
 
 
 class ImageTo3DTask(FlowTask):
@@ -298,9 +282,8 @@ class ImageTo3DTask(FlowTask):
         clips = np.arange(0, min(80, len(self.held_out)), 2)
         frames = np.zeros(len(clips), dtype=np.int64)
         latents, images = self.batch(self.held_out, clips, frames, np.random.default_rng(31))
-        keys = self.network.project_context(encode_images(self.encoder, images))
-        noise = torch.Generator().manual_seed(37)
-        made = sample_images(self.network, latents.shape, keys, stage_zero_schedule(20), noise)
+        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(37))
+        made = denoise_image(self.network, noise, encode_images(self.encoder, images), stage_zero_schedule(20))
         points = uniform_points(4096, 41)
         solids = SolidBatch.take(self.held_out, clips, frames)
         inside = signed_distance(points.expand(len(clips), -1, -1), solids) < 0
@@ -310,29 +293,3 @@ class ImageTo3DTask(FlowTask):
             "another": float(intersection_over_union(shapes, inside.roll(1, 0)).mean()),
             "ceiling": float(intersection_over_union(occupancy(self.vae, latents, points), inside).mean()),
         }
-
-
-@torch.no_grad()
-def sample_images(
-    network: FlowTransformer,
-    shape: torch.Size,
-    keys: list[tuple[Tensor, Tensor]],
-    schedule: Schedule,
-    noise: torch.Generator,
-    guidance: float = 1.0,
-) -> Tensor:
-    """Plain sampling of Stage 0: latents of the given shape [B, N, c]."""
-    latents = torch.randn(shape, generator=noise)[:, None]
-    for time, distance in zip(schedule.times, schedule.distances, strict=True):
-        times = torch.full(latents.shape[:2], float(time))
-        velocity = network(latents, times, keys)
-        if guidance != 1.0:
-            free = network(latents, times, None)
-            velocity = free + guidance * (velocity - free)
-        latents = latents + float(distance) * velocity
-    return latents[:, 0]
-
-
-def farthest_tokens(points: Tensor, tokens: int) -> Tensor:
-    """Rows of the farthest points of one set [n, 3]: [tokens] int64."""
-    return farthest_rows(points[None], tokens)[0]

@@ -170,7 +170,7 @@ def train(
         rng = np.random.default_rng([seed, step, rank])
         noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
         optimiser.zero()
-        with autocast(), quick_gradients():
+        with autocast(), quick_gradients(task.network):
             loss, figures = task.loss(step, rng, noise)
         loss.backward()  # type: ignore[no-untyped-call]
         if processes > 1:

@@ -10,7 +10,7 @@ from attnchain_ros.lab.evaluation.sequences import cut_windows
 from attnchain_ros.lab.experiments import reading
 from attnchain_ros.lab.experiments.bench import BASELINE_TABLE, Bench, Task
 from attnchain_ros.lab.experiments.rows import Row, names_of, select
-from attnchain_ros.rollout.inspection import inspect_window, start_window
+from attnchain_ros.rollout import Rollout
 
 TASK = Task("reading", "test", 2)
 
@@ -28,11 +28,11 @@ def test_raw_matches_that_are_true_have_no_error(bench: Bench) -> None:
     scene = bench.scene(TASK)
     clip = scene.clip
     window = next(cut_windows(clip.images, clip.masks, 4, clip.intrinsics))
-    start = start_window(bench.backbone, bench.config, window, scene.mesh, canonical=True)
-    seen = inspect_window(bench.backbone, bench.config, window, start)
+    seen = Rollout(bench.backbone, bench.config, scene.mesh, anchor_is_canonical=True).trace(window)
     assert reading.landmark_error(scene, seen) > 0
     # By the nearest true vertex of frame 0, which no welding can change.
-    rest = seen.anchor.mesh.vertices[seen.anchor.landmark_vertices]
+    anchor = seen.state.anchor
+    rest = anchor.mesh.vertices[anchor.landmark_vertices]
     rows = [int(np.linalg.norm(scene.truth.vertices[0] - place, axis=1).argmin()) for place in rest]
     true = torch.from_numpy(scene.truth.vertices[:, rows])
     perfect = dataclasses.replace(seen, matches=dataclasses.replace(seen.matches, points=true))
@@ -40,7 +40,7 @@ def test_raw_matches_that_are_true_have_no_error(bench: Bench) -> None:
     shifted = dataclasses.replace(
         seen, matches=dataclasses.replace(seen.matches, points=true + torch.tensor([0, 0.3, 0]))
     )
-    assert reading.landmark_error(scene, shifted) == pytest.approx(0.3 / seen.anchor.mesh.diagonal, rel=1e-5)
+    assert reading.landmark_error(scene, shifted) == pytest.approx(0.3 / seen.diagonal, rel=1e-5)
 
 
 def test_all_readings_then_the_heads_of_the_best_layer(bench: Bench) -> None:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 import torch
 
-from attnchain_ros.backbone import DecodedLatents, Reinforcement, TokenPairs, backbone
-from attnchain_ros.config import ReadoutConfig, ReinforceConfig, SamplingConfig
+from attnchain_ros.backbone import DecodedLatents, TokenPairs, backbone
+from attnchain_ros.config import RolloutConfig, replace
 from attnchain_ros.lab.experiments.bench import Bench
 from attnchain_ros.lab.experiments.remember import _digest, remember
 
@@ -32,10 +31,11 @@ def test_nothing_is_computed_twice_and_everything_is_the_same(bench: Bench, call
     generator = torch.Generator().manual_seed(0)
     latent = torch.randn(networks.tokens, networks.channels, generator=generator)
     context = torch.randn(networks.frames, 17, networks.stage_one.sizes.context_width, generator=generator)
-    sampling, readout = SamplingConfig(steps=2), ReadoutConfig()
-    plain = networks.denoise(latent, context, 0, sampling, readout, 5)
-    first = kept.denoise(latent, context, 0, sampling, readout, 5)
-    again = kept.denoise(latent.clone(), context.clone(), 0, SamplingConfig(steps=2), ReadoutConfig(), 5)
+    config = replace(RolloutConfig(), {"sampling.steps": 2})
+    plain = networks.denoise(latent, context, config, 5)
+    first = kept.denoise(latent, context, config, 5)
+    # Options of what comes after denoising make no difference.
+    again = kept.denoise(latent.clone(), context.clone(), replace(config, {"animation.k_nn": 7}), 5)
     assert len(calls) == 2 and again is first
     assert torch.equal(first.latents, plain.latents)
     assert torch.equal(first.maps.token_tokens, plain.maps.token_tokens)
@@ -44,13 +44,13 @@ def test_nothing_is_computed_twice_and_everything_is_the_same(bench: Bench, call
     # Whatever differs is computed anew: an option, the seed, one number of a tensor.
     other = context.clone()
     other[0, 0, 0] += 1e-6
-    kept.denoise(latent, context, 0, dataclasses.replace(sampling, guidance=2.0), readout, 5)
-    kept.denoise(latent, context, 0, sampling, dataclasses.replace(readout, direction="both"), 5)
-    kept.denoise(latent, context, 0, sampling, readout, 6)
-    kept.denoise(latent, other, 0, sampling, readout, 5)
+    kept.denoise(latent, context, replace(config, {"sampling.guidance": 2.0}), 5)
+    kept.denoise(latent, context, replace(config, {"readout.direction": "both"}), 5)
+    kept.denoise(latent, context, config, 6)
+    kept.denoise(latent, other, config, 5)
     assert len(calls) == 6
     # Another memory knows nothing of it.
-    remember(networks).denoise(latent, context, 0, sampling, readout, 5)
+    remember(networks).denoise(latent, context, config, 5)
     assert len(calls) == 7
 
 
@@ -85,11 +85,9 @@ def test_reinforcement_is_never_remembered(bench: Bench, calls: list[int]) -> No
     latent = torch.zeros(networks.tokens, networks.channels)
     context = torch.zeros(networks.frames, 17, networks.stage_one.sizes.context_width)
     none = torch.zeros(0, dtype=torch.int64)
-    reinforcement = Reinforcement(
-        ReinforceConfig(mode="gain"), lambda latents, maps: TokenPairs(none, none, none, none.float())
-    )
+    config = replace(RolloutConfig(), {"sampling.steps": 2, "reinforce.mode": "gain"})
     for _ in range(2):
-        kept.denoise(latent, context, 0, SamplingConfig(steps=2), ReadoutConfig(), 0, reinforcement)
+        kept.denoise(latent, context, config, 0, lambda latents, maps: TokenPairs(none, none, none, none.float()))
     assert len(calls) == 2
 
 

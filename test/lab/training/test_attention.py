@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from attnchain_ros.backbone import layers, transformer, vae
+from attnchain_ros.backbone import layers
+from attnchain_ros.backbone.transformer import FlowTransformer, TransformerSizes
 from attnchain_ros.lab.training.attention import explicit_attention, quick_gradients
 
 
@@ -21,6 +22,20 @@ def test_explicit_attention_is_the_fused_one_with_its_gradients() -> None:
 
 
 def test_quick_gradients_puts_the_fused_attention_back() -> None:
-    with quick_gradients():
-        assert transformer.attend is vae.attend is explicit_attention
-    assert transformer.attend is vae.attend is layers.attend
+    network = FlowTransformer(TransformerSizes(8, 2, 2, 4, 8, inflated_layers=(0,), frames=2, tokens=3))
+    ways = [module for module in network.modules() if isinstance(module, layers.Attention)]
+    assert len(ways) == 4
+    with quick_gradients(network):
+        assert all(module.attend is explicit_attention for module in ways)
+    assert all(module.attend is layers.attend for module in ways)
+
+
+def test_a_network_computes_the_same_with_it() -> None:
+    torch.manual_seed(1)
+    network = FlowTransformer(TransformerSizes(8, 2, 2, 4, 8, inflated_layers=(0,), frames=2, tokens=3))
+    latents, keys = torch.randn(1, 2, 3, 4), network.project_context(torch.randn(2, 5, 8))
+    inputs = latents, torch.full((1, 2), 500.0), keys, torch.arange(2)[None]
+    with torch.no_grad():
+        plain = network(*inputs)
+        with quick_gradients(network):
+            torch.testing.assert_close(network(*inputs), plain, atol=1e-5, rtol=1e-5)

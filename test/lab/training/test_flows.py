@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from attnchain_ros.backbone.schedule import stage_one_schedule
 from attnchain_ros.lab.training import looking
 from attnchain_ros.lab.training.data import open_windows
 from attnchain_ros.lab.training.flows import (
@@ -123,7 +122,7 @@ def test_tokens_in_front_are_seen_and_others_are_not(work: Path, recipe: Recipe,
 def test_sampling_keeps_the_anchor(work: Path, recipe: Recipe) -> None:
     network = load_flow(recipe, work, "temporal")
     anchor = torch.randn(2, 12, 4, generator=torch.Generator().manual_seed(3))
-    made = sample_window(network, anchor, None, stage_one_schedule(4), 0.8, torch.Generator().manual_seed(4))
+    made = sample_window(network, anchor, None, 0.8, torch.Generator().manual_seed(4))
     assert made.shape == (2, 4, 12, 4)
     assert torch.equal(made[:, 0], anchor)
     assert torch.isfinite(made).all() and not torch.equal(made[:, 1], anchor)
