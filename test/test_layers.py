@@ -71,7 +71,7 @@ def test_core_imports_no_ros() -> None:
 
 @pytest.mark.ros
 def test_the_check_above_can_fail() -> None:
-    assert "rclpy" in ros_imported_by(["attnchain_ros.config", "attnchain_ros.node.ros_compat.transforms"])
+    assert "rclpy" in ros_imported_by(["attnchain_ros.config", "attnchain_ros.node.transforms"])
 
 
 def imported_modules(path: Path, source: str) -> set[str]:

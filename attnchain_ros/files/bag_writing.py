@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
-from scipy.spatial.transform import Rotation
+from rosbags.typesys.store import Typestore
 
+from .. import wire
 from ..errors import ConfigError
 from .atomic import folder_then_rename
 from .bag_types import bag_types
-from .published import CLOUD_DTYPE, CLOUD_FIELDS, cloud_rows, invert_pose, is_dense, pose_covariance, scaled_pose
 
 if TYPE_CHECKING:
     # Importing the rollout would import torch, which reading and writing files does without.
@@ -103,128 +103,40 @@ class ResultBagWriter:
         """Write one window."""
         if result.index == 0:
             self._pose_seen = False
+        names = wire.Names(self._camera_frame, self._object_frame, self._object_id)
         for frame in range(int(result.shared_first), result.frames):
             stamp = int(result.stamps_ns[frame])
-            self._write("tracks", stamp, self._cloud(result, frame))
+            self._write("tracks", stamp, wire.cloud(result, frame, names))
             self._pose_seen = self._pose_seen or bool(result.camera.valid[frame])
             # Before the first good pose there is nothing to repeat, and an identity would be a lie.
             if self._pose_seen:
-                self._write("camera_pose", stamp, self._camera_pose(result, frame))
-                self._write("tf", stamp, self._transform(result, frame))
+                self._write("camera_pose", stamp, wire.camera_pose(result, frame, names))
+                self._write("tf", stamp, {"transforms": [wire.transform(result, frame, names)]})
         last = int(result.stamps_ns[-1])
-        self._write("mesh", last, self._mesh(result))
-        self._write("tracks_window", last, self._tracks(result))
+        self._write("mesh", last, wire.mesh(result, names))
+        points_px = result.tracks.points_px
+        points_px = points_px if self._distort is None else self._distort(points_px)
+        self._write("tracks_window", last, wire.tracks(result, points_px, names))
 
     def _connect(self, topic: str, kind: str) -> Connection:
         return self._writer.add_connection(topic, kind, typestore=self._types)
 
-    def _write(self, topic: str, stamp_ns: int, message: Any) -> None:
-        data = self._types.serialize_cdr(message, self._topics[topic].msgtype)
+    def _write(self, topic: str, stamp_ns: int, fields: wire.Fields) -> None:
+        kind = self._topics[topic].msgtype
+        data = self._types.serialize_cdr(_build(self._types, kind, fields), kind)
         self._writer.write(self._topics[topic], stamp_ns, bytes(data))
 
-    def _make(self, kind: str, **fields: Any) -> Any:
-        return self._types.types[kind](**fields)
 
-    def _time(self, stamp_ns: int) -> Any:
-        return self._make("builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
-
-    def _header(self, stamp_ns: int, frame_id: str) -> Any:
-        return self._make("std_msgs/msg/Header", stamp=self._time(stamp_ns), frame_id=frame_id)
-
-    def _mesh(self, result: WindowResult) -> Any:
-        return self._make(
-            _TOPICS["mesh"],
-            header=self._header(int(result.stamps_ns[0]), self._object_frame),
-            object_id=self._object_id,
-            window_index=result.index,
-            topology_id=result.topology_id,
-            anchor_index=0,
-            frame_count=result.frames,
-            vertex_count=result.vertices.shape[1],
-            stamps=[self._time(int(stamp)) for stamp in result.stamps_ns],
-            triangles=result.faces.astype(np.uint32).ravel(),
-            vertices=(result.vertices * np.float32(result.scale)).astype(np.float32).ravel(),
-            vertex_colors=result.vertex_colors.ravel(),
-            confidence=result.confidence.astype(np.float32).ravel(),
-            scale=float(result.scale),
-            metric=bool(result.metric),
-        )
-
-    def _tracks(self, result: WindowResult) -> Any:
-        tracks, scale = result.tracks, np.float32(result.scale)
-        points_px = tracks.points_px if self._distort is None else self._distort(tracks.points_px)
-        has_object = bool(np.isfinite(tracks.points_object).any())
-        return self._make(
-            _TOPICS["tracks_window"],
-            header=self._header(int(result.stamps_ns[0]), self._camera_frame),
-            object_id=self._object_id,
-            object_frame_id=self._object_frame,
-            window_index=result.index,
-            frame_count=result.frames,
-            track_count=len(tracks.ids),
-            stamps=[self._time(int(stamp)) for stamp in result.stamps_ns],
-            ids=tracks.ids.astype(np.int64),
-            points_px=points_px.astype(np.float32).ravel(),
-            points_camera=(tracks.points_camera * scale).astype(np.float32).ravel(),
-            points_object=(tracks.points_object * scale).astype(np.float32).ravel()
-            if has_object
-            else np.zeros(0, np.float32),
-            visible=tracks.visible.astype(np.uint8).ravel(),
-            confidence=tracks.confidence.astype(np.float32).ravel(),
-            scale=float(result.scale),
-            metric=bool(result.metric),
-        )
-
-    def _cloud(self, result: WindowResult, frame: int) -> Any:
-        rows = cloud_rows(result, frame)
-        fields = [
-            self._make("sensor_msgs/msg/PointField", name=name, offset=offset, datatype=datatype, count=1)
-            for name, offset, datatype in CLOUD_FIELDS
-        ]
-        return self._make(
-            _TOPICS["tracks"],
-            header=self._header(int(result.stamps_ns[frame]), self._camera_frame),
-            height=1,
-            width=len(rows),
-            fields=fields,
-            is_bigendian=False,
-            point_step=CLOUD_DTYPE.itemsize,
-            row_step=CLOUD_DTYPE.itemsize * len(rows),
-            data=np.frombuffer(rows.tobytes(), np.uint8),
-            is_dense=is_dense(rows),
-        )
-
-    def _camera_pose(self, result: WindowResult, frame: int) -> Any:
-        """The camera in the object's frame."""
-        inverse = invert_pose(scaled_pose(result, frame))
-        x, y, z = inverse[:3, 3]
-        placed = self._make(
-            "geometry_msgs/msg/Pose",
-            position=self._make("geometry_msgs/msg/Point", x=x, y=y, z=z),
-            orientation=self._quaternion(inverse),
-        )
-        covariance = pose_covariance(result, frame)
-        return self._make(
-            _TOPICS["camera_pose"],
-            header=self._header(int(result.stamps_ns[frame]), self._object_frame),
-            pose=self._make("geometry_msgs/msg/PoseWithCovariance", pose=placed, covariance=covariance),
-        )
-
-    def _transform(self, result: WindowResult, frame: int) -> Any:
-        pose = scaled_pose(result, frame)
-        x, y, z = pose[:3, 3]
-        transform = self._make(
-            "geometry_msgs/msg/TransformStamped",
-            header=self._header(int(result.stamps_ns[frame]), self._camera_frame),
-            child_frame_id=self._object_frame,
-            transform=self._make(
-                "geometry_msgs/msg/Transform",
-                translation=self._make("geometry_msgs/msg/Vector3", x=x, y=y, z=z),
-                rotation=self._quaternion(pose),
-            ),
-        )
-        return self._make("tf2_msgs/msg/TFMessage", transforms=[transform])
-
-    def _quaternion(self, pose: np.ndarray) -> Any:
-        x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat(canonical=True)
-        return self._make("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w)
+def _build(types: Typestore, kind: str, fields: wire.Fields) -> Any:
+    """A message of rosbags from its fields."""
+    members = dict(types.fielddefs[kind][1])
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        detail: Any = members[name][1]
+        if isinstance(value, dict):
+            values[name] = _build(types, detail, value)
+        elif isinstance(value, list):
+            values[name] = [_build(types, detail[0][1], item) for item in value]
+        else:
+            values[name] = value
+    return types.types[kind](**values)

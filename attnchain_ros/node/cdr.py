@@ -2,7 +2,7 @@
 
 A marker of 120,000 points takes a quarter of a second as Python objects and a few milliseconds here; a path of 2,000
 poses took 70 ms as objects. Whether the running middleware writes the same is checked once at start
-(``messages.check_cdr``). Meshes, tracks and clouds are flat arrays already, which cost next to nothing as objects.
+(``building.check_cdr``). Meshes, tracks and clouds are flat arrays already, which cost next to nothing as objects.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import struct
 
 import numpy as np
 
+from ..wire.markers import TRIANGLE_LIST
+
 LITTLE_ENDIAN_CDR = b"\x00\x01\x00\x00"
 """Encapsulation header of plain CDR, version 1, little-endian."""
-TRIANGLE_LIST = 11
-"""``visualization_msgs/Marker.TRIANGLE_LIST``."""
 
 
 class CdrWriter:
@@ -63,22 +63,21 @@ class CdrWriter:
 
 
 def marker_array(
-    stamp: tuple[int, int], frame_id: str, namespace: str, marker_id: int, points: np.ndarray, colors: np.ndarray
+    stamp_ns: int, frame_id: str, namespace: str, marker_id: int, points: np.ndarray, colors: np.ndarray
 ) -> bytes:
     """A ``visualization_msgs/MarkerArray`` with one TRIANGLE_LIST.
 
     Args:
-        stamp: seconds, nanoseconds.
-        frame_id: frame of the points.
+        stamp_ns, frame_id: of the points.
         namespace, marker_id: name the marker.
         points: [n, 3] float64 metres, three a triangle.
         colors: [n, 4] float32 RGBA in [0, 1].
-    Twin: ``messages.marker_array_object``.
+    Twin: ``building.build`` of ``wire.markers``.
     """
     out = CdrWriter()
     out.number("I", 1)
-    out.number("i", stamp[0])
-    out.number("I", stamp[1])
+    out.number("i", stamp_ns // 10**9)
+    out.number("I", stamp_ns % 10**9)
     out.string(frame_id)
     out.string(namespace)
     out.numbers("i", marker_id, TRIANGLE_LIST, 0)  # action 0: add or change
@@ -112,7 +111,7 @@ def path(frame_id: str, stamps_ns: np.ndarray, poses: np.ndarray) -> bytes:
         frame_id: frame of the poses.
         stamps_ns: [n] int64, n at least 1.
         poses: [n, 7] float64: position x, y, z, orientation x, y, z, w.
-    Twin: ``messages.path_object``.
+    Twin: ``building.build`` of ``wire.path``.
     """
     seconds, nanoseconds = np.divmod(np.asarray(stamps_ns, np.int64), 10**9)
     out = CdrWriter()

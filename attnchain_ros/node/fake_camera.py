@@ -14,10 +14,11 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
+from .. import wire
 from ..errors import InputError
 from ..files.frames import Frame, FrameSource
 from . import qos
-from .messages import header
+from .building import build
 from .settling import wait_for_subscribers
 
 _FLUSH_S = 5.0
@@ -28,7 +29,7 @@ def image_message(pixels: np.ndarray, encoding: str, stamp_ns: int, frame_id: st
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(pixels).tobytes())
     return Image(
-        header=header(stamp_ns, frame_id),
+        header=build("std_msgs/msg/Header", wire.header(stamp_ns, frame_id)),
         height=pixels.shape[0],
         width=pixels.shape[1],
         encoding=encoding,
@@ -42,7 +43,12 @@ def camera_info_message(
     intrinsics: np.ndarray | None, height: int, width: int, stamp_ns: int, frame_id: str
 ) -> CameraInfo:
     """The CameraInfo of a pinhole camera without distortion; all zero where K [3, 3] is not known."""
-    message = CameraInfo(header=header(stamp_ns, frame_id), height=height, width=width, distortion_model="plumb_bob")
+    message = CameraInfo(
+        header=build("std_msgs/msg/Header", wire.header(stamp_ns, frame_id)),
+        height=height,
+        width=width,
+        distortion_model="plumb_bob",
+    )
     message.d = [0.0] * 5
     if intrinsics is not None:
         matrix = np.asarray(intrinsics, np.float64)

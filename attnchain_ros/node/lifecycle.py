@@ -24,14 +24,15 @@ from std_srvs.srv import SetBool, Trigger
 
 from attnchain_ros.srv import GetMesh, SaveMesh
 
+from .. import wire
 from ..errors import AttnChainError
+from .building import build
 from .declaration import ParameterServer
 from .diagnostics import Diagnostics, status_message
 from .parameters import NodeSettings
 from .saving import save_result
 from .session import Session
 from .watchdog import explain_missing_masks, explain_silence
-from .window_messages import mesh_message
 from .worker import Engine
 
 _WATCHDOG_REPEAT_S = 30.0
@@ -279,7 +280,10 @@ class AttnChainNode(LifecycleNode):
         if request.object_id not in (0, settings.node.object_id):
             response.message = f"there is no object {request.object_id}, only object {settings.node.object_id}"
             return response
-        response.mesh = mesh_message(result, settings.object_frame, settings.node.object_id)
+        response.mesh = build(
+            "attnchain_ros/msg/AnimatedMesh",
+            wire.mesh(result, wire.Names("", settings.object_frame, settings.node.object_id)),
+        )
         response.success = True
         response.message = f"window {result.index}: {result.frames} frames of {result.vertices.shape[1]} vertices"
         return response

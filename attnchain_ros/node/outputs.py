@@ -19,12 +19,13 @@ from visualization_msgs.msg import MarkerArray
 
 from attnchain_ros.msg import AnimatedMesh, Tracks
 
-from ..files.published import invert_pose, scaled_pose
+from .. import wire
+from ..camera.poses import invert_pose
 from ..rollout.window import WindowResult
-from . import cdr, messages, qos, window_messages
+from . import building, cdr, qos
 from .camera import CameraModel
 from .parameters import NodeSettings
-from .ros_compat import TransformBroadcaster
+from .transforms import transform_broadcaster
 
 
 class Outputs:
@@ -38,13 +39,13 @@ class Outputs:
         self._lock = threading.Lock()
         self._kept: dict[Any, Callable[[], Any]] = {}
         self._made: list[Any] = []
-        self._tf: TransformBroadcaster | None = None
+        self._tf: Any = None
         try:
             self._create()
         except Exception:  # for instance an override of QoS that does not exist: nothing is left half made
             self.destroy()
             raise
-        difference = messages.check_cdr()
+        difference = building.check_cdr()
         self._fast = not difference
         if difference:
             self._warn(f"markers and paths are built from Python objects, which is slow: {difference}")
@@ -57,7 +58,7 @@ class Outputs:
         self._camera_pose = self._publisher(PoseWithCovarianceStamped, "~/camera_pose", burst())
         self._camera_path = self._publisher(Path, "~/camera_path", latched())
         self._markers = self._publisher(MarkerArray, "~/markers", latched())
-        self._tf = TransformBroadcaster(self._node)
+        self._tf = transform_broadcaster(self._node)
 
     def _warn(self, text: str) -> None:
         self._node.get_logger().warning(text)
@@ -95,14 +96,6 @@ class Outputs:
             for publisher in [publisher for publisher in self._kept if _heard(publisher)]:
                 publisher.publish(self._kept.pop(publisher)())
 
-    def forget(self) -> None:
-        """Drop what is kept for late subscribers and the camera's path."""
-        with self._lock:
-            self._kept.clear()
-            self._path.clear()
-            self._pose_seen = False
-            self._last_marker_ns = None
-
     def _offer(self, publisher: Any, build: Callable[[], Any]) -> None:
         if _heard(publisher):
             self._kept.pop(publisher, None)
@@ -111,45 +104,46 @@ class Outputs:
             self._kept[publisher] = build
 
     def _publish(self, result: WindowResult, camera: CameraModel, camera_frame: str, settings: NodeSettings) -> None:
-        wanted, object_frame, object_id = settings.node.publish, settings.object_frame, settings.node.object_id
+        wanted = settings.node.publish
+        names = wire.Names(camera_frame, settings.object_frame, settings.node.object_id)
         if result.index == 0:
             self._path.clear()
             self._pose_seen = False
         if wanted.mesh:
-            self._offer(self._mesh, lambda: window_messages.mesh_message(result, object_frame, object_id))
+            self._offer(self._mesh, lambda: building.build("attnchain_ros/msg/AnimatedMesh", wire.mesh(result, names)))
         if wanted.tracks_window:
 
             def tracks_window() -> Tracks:
                 points_px = camera.distort_points(result.tracks.points_px)
-                return window_messages.tracks_message(result, points_px, camera_frame, object_frame, object_id)
+                return building.build("attnchain_ros/msg/Tracks", wire.tracks(result, points_px, names))
 
             self._offer(self._tracks_window, tracks_window)
         transforms = []
-        for frame in range(
-            int(result.shared_first), result.frames
-        ):  # a shared frame was published with its first window
-            stamp = int(result.stamps_ns[frame])
+        # A shared frame was published with its first window.
+        for frame in range(int(result.shared_first), result.frames):
             if wanted.tracks and _heard(self._tracks):
-                self._tracks.publish(messages.track_cloud(result, frame, camera_frame))
+                self._tracks.publish(building.build("sensor_msgs/msg/PointCloud2", wire.cloud(result, frame, names)))
             # Before the first good pose there is nothing to repeat, and an identity would be a lie.
             self._pose_seen = self._pose_seen or bool(result.camera.valid[frame])
             if not self._pose_seen:
                 continue
-            pose = scaled_pose(result, frame)
-            self._path.append((stamp, messages.pose_row(invert_pose(pose))))
+            row = wire.pose_row(invert_pose(wire.scaled_pose(result, frame)))
+            self._path.append((int(result.stamps_ns[frame]), row))
             if wanted.tf:
-                transforms.append(messages.transform_message(stamp, camera_frame, object_frame, pose))
+                fields = wire.transform(result, frame, names)
+                transforms.append(building.build("geometry_msgs/msg/TransformStamped", fields))
             if wanted.camera and _heard(self._camera_pose):
-                self._camera_pose.publish(messages.camera_pose(result, frame, object_frame))
+                fields = wire.camera_pose(result, frame, names)
+                self._camera_pose.publish(building.build("geometry_msgs/msg/PoseWithCovarianceStamped", fields))
         while len(self._path) > settings.node.path_length:
             self._path.popleft()
         if transforms:
             self._tf.sendTransform(transforms)
         if wanted.camera and self._path:
             path = tuple(self._path)
-            self._offer(self._camera_path, lambda: self._path_message(path, object_frame))
+            self._offer(self._camera_path, lambda: self._path_message(path, names.object_frame))
         if wanted.markers and self._marker_is_due(int(result.stamps_ns[-1]), settings.node.markers_rate_hz):
-            self._offer(self._markers, lambda: self._markers_message(result, object_frame, object_id))
+            self._offer(self._markers, lambda: self._markers_message(result, names))
 
     def _marker_is_due(self, stamp_ns: int, rate_hz: float) -> bool:
         last = self._last_marker_ns
@@ -160,16 +154,17 @@ class Outputs:
 
     def _path_message(self, path: tuple[tuple[int, np.ndarray], ...], object_frame: str) -> Any:
         """The camera's way in the object's frame."""
-        build = cdr.path if self._fast else messages.path_object
-        return build(object_frame, np.array([stamp for stamp, _ in path]), np.array([row for _, row in path]))
+        args = object_frame, np.array([stamp for stamp, _ in path]), np.array([row for _, row in path])
+        return cdr.path(*args) if self._fast else building.build("nav_msgs/msg/Path", wire.path(*args))
 
-    def _markers_message(self, result: WindowResult, object_frame: str, object_id: int) -> Any:
+    def _markers_message(self, result: WindowResult, names: wire.Names) -> Any:
         """The mesh at the window's last frame."""
-        stamp = int(result.stamps_ns[-1])
         vertices = result.vertices[-1] * np.float32(result.scale)
-        points, colors = messages.shaded_triangles(vertices, result.faces, result.vertex_colors)
-        build = cdr.marker_array if self._fast else messages.marker_array_object
-        return build((stamp // 10**9, stamp % 10**9), object_frame, "mesh", object_id, points, colors)
+        points, colors = wire.shaded_triangles(vertices, result.faces, result.vertex_colors)
+        args = int(result.stamps_ns[-1]), names.object_frame, "mesh", names.object_id, points, colors
+        if self._fast:
+            return cdr.marker_array(*args)
+        return building.build("visualization_msgs/msg/MarkerArray", wire.markers(*args))
 
 
 def _heard(publisher: Any) -> bool:

@@ -18,7 +18,7 @@ from attnchain_ros.files.bag_types import bag_types
 from attnchain_ros.files.bag_writing import ResultBagWriter
 from attnchain_ros.files.bags import open_bag
 from attnchain_ros.files.images import open_frames
-from attnchain_ros.files.published import CLOUD_DTYPE
+from attnchain_ros.wire.fields import CLOUD_DTYPE
 
 START = 1_700_000_000_000_000_000
 STEP = 33_333_333

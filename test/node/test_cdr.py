@@ -8,7 +8,10 @@ from nav_msgs.msg import Path
 from node.hand_made import camera_from_object_at
 from rclpy.serialization import deserialize_message, serialize_message
 
-from attnchain_ros.node import cdr, messages
+from attnchain_ros import wire
+from attnchain_ros.camera.poses import pose_from_quaternion
+from attnchain_ros.node import cdr
+from attnchain_ros.node.building import build, check_cdr
 
 pytestmark = pytest.mark.ros
 
@@ -18,7 +21,7 @@ pytestmark = pytest.mark.ros
 def test_a_path_is_what_the_middleware_reads(frame_id: str, count: int):
     rng = np.random.default_rng(count)
     stamps, poses = rng.integers(0, 2**31 * 10**9, count), rng.normal(size=(count, 7))
-    wanted, got = messages.path_object(frame_id, stamps, poses), cdr.path(frame_id, stamps, poses)
+    wanted, got = build("nav_msgs/msg/Path", wire.path(frame_id, stamps, poses)), cdr.path(frame_id, stamps, poses)
     assert len(got) == len(serialize_message(wanted))
     assert deserialize_message(got, Path) == wanted
 
@@ -36,17 +39,15 @@ def test_a_path_by_hand():
 
 def test_a_pose_row_is_the_pose():
     pose = camera_from_object_at(1_300_000_000)
-    message = messages.pose_message(pose)
-    assert messages.pose_row(pose).tolist() == [
-        message.position.x, message.position.y, message.position.z,
-        message.orientation.x, message.orientation.y, message.orientation.z, message.orientation.w,
-    ]  # fmt: skip
+    row = wire.pose_row(pose)
+    assert row[:3].tolist() == pose[:3, 3].tolist()
+    np.testing.assert_allclose(pose_from_quaternion(row[:3], row[3:]), pose, atol=1e-15)
 
 
 def test_the_check_at_start_notices_a_wrong_path(monkeypatch: pytest.MonkeyPatch):
     right = cdr.path
     monkeypatch.setattr(cdr, "path", lambda *args: right(*args) + b"\0")
-    assert "a path of 1 poses is" in messages.check_cdr()
+    assert "a path of 1 poses is" in check_cdr()
 
     def one_bit_less(*args) -> bytes:
         data = bytearray(right(*args))
@@ -54,4 +55,4 @@ def test_the_check_at_start_notices_a_wrong_path(monkeypatch: pytest.MonkeyPatch
         return bytes(data)
 
     monkeypatch.setattr(cdr, "path", one_bit_less)
-    assert "a path of 1 poses is read differently" in messages.check_cdr()
+    assert "a path of 1 poses is read differently" in check_cdr()

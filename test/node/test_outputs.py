@@ -16,8 +16,9 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
+from attnchain_ros import wire
 from attnchain_ros.msg import AnimatedMesh, Tracks
-from attnchain_ros.node import cdr, messages, outputs, window_messages
+from attnchain_ros.node import cdr, outputs
 from attnchain_ros.node.camera import CameraModel
 from attnchain_ros.node.outputs import Outputs
 from attnchain_ros.node.parameters import NodeSettings, change
@@ -26,8 +27,8 @@ pytestmark = pytest.mark.ros
 
 STAMPS = np.array([1_000_000_000, 1_100_000_000, 1_200_000_000])
 BUILDERS = (
-    (window_messages, "mesh_message"), (window_messages, "tracks_message"), (messages, "track_cloud"),
-    (messages, "camera_pose"), (messages, "shaded_triangles"), (cdr, "path"), (cdr, "marker_array"),
+    (wire, "mesh"), (wire, "tracks"), (wire, "cloud"), (wire, "camera_pose"), (wire, "shaded_triangles"),
+    (cdr, "path"), (cdr, "marker_array"),
 )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_nothing_is_built_for_nobody_and_latched_topics_serve_who_comes_late(
         return bool(mesh and path)
 
     client.wait_until(served, "the last window for the late subscribers")
-    assert built == ["mesh_message", "path"] and mesh[0].window_index == 1
+    assert built == ["mesh", "path"] and mesh[0].window_index == 1
     assert [item.header.stamp.nanosec for item in path[0].poses] == [
         0,
         100_000_000,

@@ -22,7 +22,8 @@ from tf2_msgs.msg import TFMessage
 
 from attnchain_ros.msg import AnimatedMesh, Tracks
 
-from ...files.published import KEPT_POSE_VARIANCE
+from ...camera.poses import pose_from_quaternion
+from ...wire import KEPT_POSE_VARIANCE
 
 _DEPTH = 1000
 
@@ -64,15 +65,8 @@ def stamp_ns(stamp: Any) -> int:
 
 def rigid_matrix(position: Any, quaternion: Any) -> np.ndarray:
     """[4, 4] from a message's position and quaternion (x, y, z, w)."""
-    x, y, z, w = quaternion.x, quaternion.y, quaternion.z, quaternion.w
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, 3] = position.x, position.y, position.z
-    return matrix
+    xyzw = np.array([quaternion.x, quaternion.y, quaternion.z, quaternion.w])
+    return pose_from_quaternion(np.array([position.x, position.y, position.z]), xyzw)
 
 
 class Recorder:

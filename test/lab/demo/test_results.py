@@ -9,10 +9,11 @@ pytestmark = pytest.mark.ros
 
 pytest.importorskip("rclpy", reason="needs ROS 2: run the tests with scripts/test")
 
+from attnchain_ros import wire  # noqa: E402
 from attnchain_ros.lab.demo.recorder import Pose, Recording  # noqa: E402
 from attnchain_ros.lab.demo.results import missing_parts, window_results  # noqa: E402
 from attnchain_ros.lab.evaluation.motion import join_windows  # noqa: E402
-from attnchain_ros.node.messages import time_message  # noqa: E402
+from attnchain_ros.node.building import build  # noqa: E402
 
 SECOND = 10**9
 
@@ -31,7 +32,7 @@ def complete() -> Recording:
         recording.poses[stamp] = Pose(np.linalg.inv(pose), frame != 3)
         recording.clouds[stamp] = np.zeros((2, 3), np.uint8)
     for index, first in enumerate((0, 2)):
-        stamps = [time_message((first + frame) * SECOND) for frame in range(3)]
+        stamps = [build("builtin_interfaces/msg/Time", wire.time((first + frame) * SECOND)) for frame in range(3)]
         vertices = np.arange(27, dtype=np.float32) + 100 * index
         recording.meshes[index] = AnimatedMesh(
             window_index=index, frame_count=3, vertex_count=3, stamps=stamps, triangles=[0, 1, 2], scale=1.0,

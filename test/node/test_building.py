@@ -7,62 +7,59 @@ import time
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from node.hand_made import FACES, camera_from_object_at, make_result
 from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
-from attnchain_ros.files.published import KEPT_POSE_VARIANCE, scaled_pose
-from attnchain_ros.msg import Tracks
-from attnchain_ros.node import cdr, messages
-from attnchain_ros.node.window_messages import mesh_message, tracks_message
+from attnchain_ros import wire
+from attnchain_ros.msg import AnimatedMesh, Tracks
+from attnchain_ros.node import cdr
+from attnchain_ros.node.building import build, check_cdr
+from attnchain_ros.rollout.window import WindowResult
+from attnchain_ros.wire import KEPT_POSE_VARIANCE
 
 pytestmark = pytest.mark.ros
 
 STAMPS = np.array([1_000_000_000, 1_500_000_000, 3_000_000_001])
 
 
-def random_rotations(count: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(3)
-    found = []
-    for _ in range(count):
-        q, r = np.linalg.qr(rng.normal(size=(3, 3)))
-        q = q * np.sign(np.diag(r))
-        found.append(q if np.linalg.det(q) > 0 else q[:, [1, 0, 2]])
-    # half turns, where the simple formula divides by zero
-    return [*found, np.eye(3), np.diag([1.0, -1, -1]), np.diag([-1.0, 1, -1]), np.diag([-1.0, -1, 1])]
+NAMES = wire.Names("camera", "object", 1)
 
 
-def test_quaternions_turn_as_the_matrix_does():
-    for rotation in random_rotations(50):
-        x, y, z, w = messages.quaternion_xyzw(rotation)
-        assert abs(x * x + y * y + z * z + w * w - 1) < 1e-12 and w >= 0
-        # rotate a vector by q v q*, written out with cross products
-        axis = np.array([x, y, z])
-        for vector in np.eye(3):
-            turned = vector + 2 * np.cross(axis, np.cross(axis, vector) + w * vector)
-            np.testing.assert_allclose(turned, rotation @ vector, atol=1e-12)
+def mesh_message(result: WindowResult) -> AnimatedMesh:
+    return build("attnchain_ros/msg/AnimatedMesh", wire.mesh(result, NAMES))
 
 
-def test_known_quaternion():
-    quarter_about_z = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    np.testing.assert_allclose(messages.quaternion_xyzw(quarter_about_z), [0, 0, np.sqrt(0.5), np.sqrt(0.5)])
+def tracks_message(result: WindowResult, object_id: int = 1) -> Tracks:
+    names = dataclasses.replace(NAMES, object_id=object_id)
+    return build("attnchain_ros/msg/Tracks", wire.tracks(result, result.tracks.points_px, names))
+
+
+def track_cloud(result: WindowResult, frame: int) -> PointCloud2:
+    return build("sensor_msgs/msg/PointCloud2", wire.cloud(result, frame, NAMES))
+
+
+def camera_pose(result: WindowResult, frame: int) -> PoseWithCovarianceStamped:
+    return build("geometry_msgs/msg/PoseWithCovarianceStamped", wire.camera_pose(result, frame, NAMES))
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.25])
 def test_mesh_tf_pose_and_cloud_share_one_scale(scale: float):
     result = make_result(STAMPS, scale=scale)
-    mesh = mesh_message(result, "object_1", 1)
+    mesh = mesh_message(result)
     vertices = np.array(mesh.vertices).reshape(3, 6, 3)
     np.testing.assert_allclose(vertices, result.vertices * scale, rtol=1e-7)
     for frame in range(3):
-        transform = messages.transform_message(0, "camera", "object", scaled_pose(result, frame)).transform
+        transform = build("geometry_msgs/msg/TransformStamped", wire.transform(result, frame, NAMES)).transform
         shift = np.array([transform.translation.x, transform.translation.y, transform.translation.z])
         rotation = camera_from_object_at(int(STAMPS[frame]))[:3, :3]
-        cloud = messages.track_cloud(result, frame, "camera")
+        cloud = track_cloud(result, frame)
         rows = np.frombuffer(bytes(cloud.data), np.float32).reshape(-1, 7)[:, :3]
         # the tracks are the vertices: carried by TF they are the cloud
         np.testing.assert_allclose(vertices[frame] @ rotation.T + shift, rows, atol=1e-6)
-        pose = messages.camera_pose(result, frame, "object").pose.pose
+        pose = camera_pose(result, frame).pose.pose
         position = np.array([pose.position.x, pose.position.y, pose.position.z])
         np.testing.assert_allclose(rotation @ position + shift, 0, atol=1e-12)
     assert mesh.scale == scale and mesh.metric == (scale != 1.0)
@@ -74,7 +71,7 @@ def test_a_repeated_pose_is_flagged_by_its_covariance():
     result = make_result(STAMPS)
     camera = dataclasses.replace(result.camera, valid=np.array([True, False, True]))
     result = dataclasses.replace(result, camera=camera)
-    good, kept = (messages.camera_pose(result, frame, "object").pose.covariance for frame in (0, 1))
+    good, kept = (camera_pose(result, frame).pose.covariance for frame in (0, 1))
     assert np.diag(good.reshape(6, 6)).max() < 0.01
     assert np.diag(kept.reshape(6, 6)).min() == KEPT_POSE_VARIANCE
 
@@ -84,27 +81,27 @@ def test_tracks_without_3d_are_empty_or_nan():
     nothing = np.full_like(result.tracks.points_object, np.nan)
     tracks = dataclasses.replace(result.tracks, points_object=nothing, points_camera=nothing)
     result = dataclasses.replace(result, tracks=tracks)
-    message = tracks_message(result, result.tracks.points_px, "camera", "object", 3)
+    message = tracks_message(result, 3)
     assert len(message.points_object) == 0 and np.isnan(np.array(message.points_camera)).all()
     assert set(message.visible) == {Tracks.VISIBLE, Tracks.HIDDEN}
     assert list(message.ids) == list(range(10, 16)) and message.object_id == 3
-    assert not messages.track_cloud(result, 0, "camera").is_dense
+    assert not track_cloud(result, 0).is_dense
 
 
 def test_messages_survive_the_wire():
     result = make_result(STAMPS)
-    for message in (mesh_message(result, "o", 1), tracks_message(result, result.tracks.points_px, "c", "o", 1)):
+    for message in (mesh_message(result), tracks_message(result), track_cloud(result, 1), camera_pose(result, 2)):
         assert deserialize_message(serialize_message(message), type(message)) == message
 
 
 def test_numpy_built_markers_are_what_the_middleware_reads():
-    assert messages.check_cdr() == ""
+    assert check_cdr() == ""
 
 
 def test_the_check_notices_other_bytes(monkeypatch: pytest.MonkeyPatch):
     right = cdr.marker_array
     monkeypatch.setattr(cdr, "marker_array", lambda *args: right(*args) + b"\0")
-    assert "from the middleware" in messages.check_cdr()
+    assert "from the middleware" in check_cdr()
 
     def one_bit_less(*args) -> bytes:
         data = bytearray(right(*args))
@@ -112,7 +109,7 @@ def test_the_check_notices_other_bytes(monkeypatch: pytest.MonkeyPatch):
         return bytes(data)
 
     monkeypatch.setattr(cdr, "marker_array", one_bit_less)
-    assert "differently" in messages.check_cdr()
+    assert "differently" in check_cdr()
 
 
 def test_large_markers_are_built_quickly():
@@ -122,8 +119,8 @@ def test_large_markers_are_built_quickly():
     times = []
     for _ in range(3):
         started = time.process_time()
-        points, shaded = messages.shaded_triangles(vertices, faces, colors)
-        data = cdr.marker_array((1, 2), "object", "mesh", 1, points, shaded)
+        points, shaded = wire.shaded_triangles(vertices, faces, colors)
+        data = cdr.marker_array(1_000_000_002, "object", "mesh", 1, points, shaded)
         times.append(time.process_time() - started)
     # seen: 0.02 s of processor time; 120,000 Point objects take about 0.4 s
     assert min(times) < 0.1
@@ -136,6 +133,6 @@ def test_large_markers_are_built_quickly():
 def test_shading_is_brighter_towards_the_light():
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1]], np.float32)
     white = np.full((3, 3), 255, np.uint8)
-    down = messages.shaded_triangles(vertices, np.array([[0, 1, 2]]), white)[1]
-    up = messages.shaded_triangles(vertices, np.array([[0, 2, 1]]), white)[1]
+    down = wire.shaded_triangles(vertices, np.array([[0, 1, 2]]), white)[1]
+    up = wire.shaded_triangles(vertices, np.array([[0, 2, 1]]), white)[1]
     assert up[0, 0] > down[0, 0] > 0.3 and (up[:, 3] == 1).all()

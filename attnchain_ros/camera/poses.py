@@ -1,0 +1,44 @@
+"""Rigid transforms [4, 4], such as ``camera_from_object``: their algebra in one place."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+
+def invert_pose(pose: np.ndarray) -> np.ndarray:
+    """The inverse of a rigid transform [4, 4]: ``object_from_camera`` of ``camera_from_object``.
+
+    >>> shift = np.eye(4)
+    >>> shift[:3, 3] = 1, 2, 3
+    >>> invert_pose(shift)[:3, 3].tolist()
+    [-1.0, -2.0, -3.0]
+    """
+    inverse = np.eye(4)
+    inverse[:3, :3] = pose[:3, :3].T
+    inverse[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
+    return inverse
+
+
+def apply_pose(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points [..., 3] taken along by one rigid transform [4, 4]."""
+    moved: np.ndarray = points @ pose[:3, :3].T + pose[:3, 3]
+    return moved
+
+
+def quaternion_xyzw(rotation: np.ndarray) -> np.ndarray:
+    """A proper rotation [3, 3] as a unit quaternion [4] x, y, z, w with w >= 0; float64.
+
+    >>> quaternion_xyzw(np.diag([1.0, -1.0, -1.0])).tolist()
+    [1.0, 0.0, 0.0, 0.0]
+    """
+    found: np.ndarray = Rotation.from_matrix(np.asarray(rotation, np.float64)).as_quat(canonical=True)
+    return found
+
+
+def pose_from_quaternion(position: np.ndarray, xyzw: np.ndarray) -> np.ndarray:
+    """[4, 4] from a position [3] and a quaternion [4] x, y, z, w of any length but 0."""
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_quat(np.asarray(xyzw, np.float64)).as_matrix()
+    pose[:3, 3] = position
+    return pose

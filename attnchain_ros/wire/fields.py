@@ -1,0 +1,210 @@
+"""The fields of every message about a window, as nested dictionaries of plain values and flat arrays.
+
+Arrays have the message's own number type. All lengths are multiplied by ``result.scale``, so that mesh, tracks, poses
+and TF agree with one another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..camera.poses import invert_pose, quaternion_xyzw
+
+if TYPE_CHECKING:
+    # Importing the rollout would import torch, which writing files does without.
+    from ..rollout.window import WindowResult
+
+Fields = dict[str, Any]
+
+KEPT_POSE_VARIANCE = 1e6
+"""Variance of every component where the frame's own pose was refused and an older one is repeated."""
+
+HIDDEN, VISIBLE = 0, 1
+"""``attnchain_ros/Tracks``' constants."""
+
+_UINT8, _INT32, _FLOAT32 = 2, 5, 7  # sensor_msgs/PointField's numbers
+_CLOUD = (
+    ("x", "<f4", _FLOAT32),
+    ("y", "<f4", _FLOAT32),
+    ("z", "<f4", _FLOAT32),
+    ("rgb", "<u4", _FLOAT32),
+    ("id", "<i4", _INT32),
+    ("confidence", "<f4", _FLOAT32),
+    ("visibility", "u1", _UINT8),
+)
+_OFFSETS = tuple(range(0, 4 * len(_CLOUD), 4))
+CLOUD_DTYPE = np.dtype(
+    {
+        "names": [name for name, _, _ in _CLOUD],
+        "formats": [kind for _, kind, _ in _CLOUD],
+        "offsets": list(_OFFSETS),
+        "itemsize": 28,
+    }
+)
+"""One point of a track cloud; rgb holds 0x00RRGGBB in the bytes of a float, as PCL and RViz want it."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What frames and object are called.
+
+    Attributes:
+        camera_frame: optical frame of the images.
+        object_frame: TF frame of the object.
+        object_id: its number.
+    """
+
+    camera_frame: str
+    object_frame: str
+    object_id: int
+
+
+def time(stamp_ns: int) -> Fields:
+    """``builtin_interfaces/Time``."""
+    return {"sec": int(stamp_ns // 10**9), "nanosec": int(stamp_ns % 10**9)}
+
+
+def header(stamp_ns: int, frame_id: str) -> Fields:
+    """``std_msgs/Header`` with an image's own stamp."""
+    return {"stamp": time(stamp_ns), "frame_id": frame_id}
+
+
+def mesh(result: WindowResult, names: Names) -> Fields:
+    """``attnchain_ros/AnimatedMesh`` of a window, in the object's frame."""
+    frames, vertices = result.vertices.shape[:2]
+    return {
+        "header": header(int(result.stamps_ns[0]), names.object_frame),
+        "object_id": names.object_id,
+        "window_index": result.index,
+        "topology_id": result.topology_id,
+        "anchor_index": 0,
+        "frame_count": frames,
+        "vertex_count": vertices,
+        "stamps": [time(int(stamp)) for stamp in result.stamps_ns],
+        "triangles": result.faces.astype(np.uint32).ravel(),
+        "vertices": (result.vertices * np.float32(result.scale)).astype(np.float32).ravel(),
+        "vertex_colors": result.vertex_colors.ravel(),
+        "confidence": result.confidence.astype(np.float32).ravel(),
+        "scale": float(result.scale),
+        "metric": bool(result.metric),
+    }
+
+
+def tracks(result: WindowResult, points_px: np.ndarray, names: Names) -> Fields:
+    """``attnchain_ros/Tracks`` of a window; ``points_px`` [F, Q, 2] are pixels of the image as published."""
+    found, scale = result.tracks, np.float32(result.scale)
+    in_object = (found.points_object * scale).astype(np.float32).ravel()
+    return {
+        "header": header(int(result.stamps_ns[0]), names.camera_frame),
+        "object_id": names.object_id,
+        "object_frame_id": names.object_frame,
+        "window_index": result.index,
+        "frame_count": result.frames,
+        "track_count": len(found.ids),
+        "stamps": [time(int(stamp)) for stamp in result.stamps_ns],
+        "ids": found.ids.astype(np.int64),
+        "points_px": points_px.astype(np.float32).ravel(),
+        "points_camera": (found.points_camera * scale).astype(np.float32).ravel(),
+        "points_object": in_object if np.isfinite(in_object).any() else np.zeros(0, np.float32),
+        "visible": np.where(found.visible, VISIBLE, HIDDEN).astype(np.uint8).ravel(),
+        "confidence": found.confidence.astype(np.float32).ravel(),
+        "scale": float(result.scale),
+        "metric": bool(result.metric),
+    }
+
+
+def cloud(result: WindowResult, frame: int, names: Names) -> Fields:
+    """``sensor_msgs/PointCloud2`` of the tracked points at one image, in its camera's optical frame; NaN = absent.
+
+    Fields: x, y, z float32; rgb float32 holding 0x00RRGGBB (PCL's and RViz's way); id int32; confidence float32;
+    visibility uint8 (1 seen, 0 hidden).
+    """
+    found = result.tracks
+    rows = np.zeros(len(found.ids), CLOUD_DTYPE)
+    points = found.points_camera[frame] * np.float32(result.scale)
+    rows["x"], rows["y"], rows["z"] = points[:, 0], points[:, 1], points[:, 2]
+    color = found.colors.astype(np.uint32)
+    rows["rgb"] = color[:, 0] << 16 | color[:, 1] << 8 | color[:, 2]
+    rows["id"] = found.ids
+    rows["confidence"] = found.confidence[frame]
+    rows["visibility"] = found.visible[frame]
+    return {
+        "header": header(int(result.stamps_ns[frame]), names.camera_frame),
+        "height": 1,
+        "width": len(rows),
+        "fields": [
+            {"name": name, "offset": offset, "datatype": kind, "count": 1}
+            for (name, _, kind), offset in zip(_CLOUD, _OFFSETS, strict=True)
+        ],
+        "is_bigendian": False,
+        "point_step": CLOUD_DTYPE.itemsize,
+        "row_step": CLOUD_DTYPE.itemsize * len(rows),
+        "data": np.frombuffer(rows.tobytes(), np.uint8),
+        "is_dense": bool(np.isfinite(points).all()),
+    }
+
+
+def scaled_pose(result: WindowResult, frame: int) -> np.ndarray:
+    """camera_from_object of a frame in published lengths: [4, 4] float64."""
+    pose = np.array(result.camera.camera_from_object[frame], np.float64)
+    pose[:3, 3] *= result.scale
+    return pose
+
+
+def camera_pose(result: WindowResult, frame: int, names: Names) -> Fields:
+    """``geometry_msgs/PoseWithCovarianceStamped``: the camera in the object's frame at one image."""
+    placed = _pose(pose_row(invert_pose(scaled_pose(result, frame))))
+    return {
+        "header": header(int(result.stamps_ns[frame]), names.object_frame),
+        "pose": {"pose": placed, "covariance": pose_covariance(result, frame)},
+    }
+
+
+def transform(result: WindowResult, frame: int, names: Names) -> Fields:
+    """``geometry_msgs/TransformStamped``: camera optical frame -> the object's, at one image."""
+    row = _pose(pose_row(scaled_pose(result, frame)))
+    return {
+        "header": header(int(result.stamps_ns[frame]), names.camera_frame),
+        "child_frame_id": names.object_frame,
+        "transform": {"translation": row["position"], "rotation": row["orientation"]},
+    }
+
+
+def path(frame_id: str, stamps_ns: np.ndarray, poses: np.ndarray) -> Fields:
+    """``nav_msgs/Path`` of poses [n, 7] (``pose_row``), n at least 1; its header has the last one's stamp."""
+    return {
+        "header": header(int(stamps_ns[-1]), frame_id),
+        "poses": [
+            {"header": header(int(stamp), frame_id), "pose": _pose(row)}
+            for stamp, row in zip(stamps_ns, poses, strict=True)
+        ],
+    }
+
+
+def pose_row(pose: np.ndarray) -> np.ndarray:
+    """A rigid [4, 4] transform as [7]: position x, y, z, orientation x, y, z, w."""
+    return np.concatenate([np.asarray(pose[:3, 3], np.float64), quaternion_xyzw(pose[:3, :3])])
+
+
+def pose_covariance(result: WindowResult, frame: int) -> np.ndarray:
+    """Covariance [36] of a frame's camera pose, row-major: x, y, z, rotations about x, y, z.
+
+    A rough one: the median reprojection error turned into an angle at the camera, the same in all directions;
+    ``KEPT_POSE_VARIANCE`` where the pose is repeated from an earlier frame.
+    """
+    error_px = float(result.camera.reprojection_px[frame])
+    if not (bool(result.camera.valid[frame]) and np.isfinite(error_px)):
+        return np.diag([KEPT_POSE_VARIANCE] * 6).ravel()
+    distance = float(np.linalg.norm(scaled_pose(result, frame)[:3, 3]))
+    angle = error_px / float(result.camera.intrinsics[0, 0])
+    # Seen from the object, one object unit away from its middle, the same error is a larger angle.
+    return np.diag([(angle * distance) ** 2] * 3 + [(angle * distance / result.scale) ** 2] * 3).ravel()
+
+
+def _pose(row: np.ndarray) -> Fields:
+    """``geometry_msgs/Pose`` of ``pose_row``."""
+    x, y, z, qx, qy, qz, qw = (float(value) for value in row)
+    return {"position": {"x": x, "y": y, "z": z}, "orientation": {"x": qx, "y": qy, "z": qz, "w": qw}}
