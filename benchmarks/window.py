@@ -22,7 +22,8 @@ from attnchain_ros.backbone import load_backbone
 from attnchain_ros.cli.arguments import parse_settings
 from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
 from attnchain_ros.mesh.types import Mesh
-from attnchain_ros.rollout import Rollout, Window, config_for
+from attnchain_ros.options import resolve
+from attnchain_ros.rollout import Rollout, Window
 
 
 def main() -> int:
@@ -39,7 +40,7 @@ def main() -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     backbone = load_backbone(args.weights, args.device, args.dtype)
-    config = config_for(backbone, parse_settings(args.settings))
+    config = resolve(backbone, parse_settings(args.settings))
     step = config.frames - 1
     clip = make_clip(split_seed("test", 0), ClipConfig(frames=step * (args.windows + 1) + 1, image_size=args.side))
     rollout = Rollout(backbone, config, Mesh(clip.vertices[0], clip.faces), anchor_is_canonical=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..errors import ConfigError
+
 
 def invert_pose(pose: np.ndarray) -> np.ndarray:
     """The inverse of a rigid transform [4, 4]: ``object_from_camera`` of ``camera_from_object``.
@@ -42,3 +44,21 @@ def pose_from_quaternion(position: np.ndarray, xyzw: np.ndarray) -> np.ndarray:
     pose[:3, :3] = Rotation.from_quat(np.asarray(xyzw, np.float64)).as_matrix()
     pose[:3, 3] = position
     return pose
+
+
+def rotation_from_degrees(text: str) -> np.ndarray:
+    """[3, 3] rotation of ``RolloutConfig.anchor_rotation_deg``: about the fixed x, then y, then z axis.
+
+    Raises:
+        ConfigError: not three numbers.
+
+    >>> (rotation_from_degrees("0,0,90") @ [1.0, 0.0, 0.0]).round(6).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    try:
+        angles = [float(part) for part in text.split(",")]
+    except ValueError:
+        angles = []
+    if len(angles) != 3 or not np.isfinite(angles).all():
+        raise ConfigError(f"anchor_rotation_deg is {text!r}, wanted three angles such as '0,90,0'")
+    return np.asarray(Rotation.from_euler("xyz", angles, degrees=True).as_matrix())

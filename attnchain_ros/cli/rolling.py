@@ -89,13 +89,14 @@ def roll(
     """
     # torch takes seconds to import; arguments are checked before.
     from ..backbone import load_backbone
-    from ..rollout import Rollout, config_for
+    from ..options import resolve
+    from ..rollout import Rollout
     from ..rollout.windows import assemble_windows
 
     anchor = None if args.anchor is None else read_mesh(args.anchor)
     backbone = load_backbone(args.weights, args.device, args.dtype)
     changes = parse_settings(args.settings)
-    config = config_for(backbone, changes)
+    config = resolve(backbone, changes)
     given = parse_intrinsics(args.intrinsics)
     options = ResultOptions(
         source=source.name,

@@ -13,7 +13,8 @@ from ..backbone import Backbone, load_backbone
 from ..config import RolloutConfig
 from ..files.meshes import read_mesh
 from ..mesh.types import Mesh
-from ..rollout.pipeline import Rollout, check_options
+from ..options import resolve
+from ..rollout.pipeline import Rollout
 from ..rollout.window import Window, WindowResult
 from .parameters import NodeSettings
 
@@ -36,7 +37,7 @@ class RolloutEngine:
         node = settings.node
         self._backbone: Backbone = load_backbone(node.weights or None, node.device, node.dtype)
         self._anchor: Mesh | None = read_mesh(Path(node.anchor_mesh)) if node.anchor_mesh else None
-        self.settings = self.with_recommendations(settings)
+        self.settings = self.resolve(settings)
         self._shrunk = 1
         self._rollout = Rollout(self._backbone, self.settings.rollout, self._anchor)
 
@@ -51,15 +52,14 @@ class RolloutEngine:
         backbone = self._backbone
         return f"{backbone.name} ({backbone.checksum}) on {backbone.device}, {backbone.dtype}"
 
-    def with_recommendations(self, settings: NodeSettings) -> NodeSettings:
-        """Settings with the checkpoint's own options in place of those left at their defaults.
+    def resolve(self, settings: NodeSettings) -> NodeSettings:
+        """Settings with the checkpoint's own options in place of those that nobody set.
 
         Raises:
             ConfigError: these options do not fit one another, or not this backbone.
         """
-        found = settings.recommended_by({"frames": self._backbone.frames, **self._backbone.recommended})
-        check_options(self._backbone, found.rollout)
-        return found
+        found = resolve(self._backbone, settings.given, recommended=settings.node.recommended)
+        return dataclasses.replace(settings, rollout=found)
 
     def run(
         self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
@@ -73,7 +73,7 @@ class RolloutEngine:
 
     def configure(self, config: RolloutConfig) -> None:
         """Use other options from the next window on; landmarks and skinning keep theirs until a reset."""
-        self.settings = NodeSettings(self.settings.node, config)
+        self.settings = dataclasses.replace(self.settings, rollout=config)
         self._rollout.configure(self._effective())
 
     def save_memory(self) -> None:

@@ -45,7 +45,7 @@ class NodeConfig(Checked):
         "", "folder with the backbone's weights; empty = the small demonstration model of this package"
     )
     recommended: bool = option(
-        True, "a parameter of the method left at its default takes the value that the weights folder recommends"
+        True, "a parameter of the method that is not set takes the value that the weights folder recommends"
     )
     device: str = option("auto", "'auto', 'cpu', 'cuda' or 'cuda:N'; auto takes a GPU if there is one")
     dtype: str = option("auto", "precision of the backbone; auto = bfloat16 on a GPU, float32 on a CPU",
@@ -154,15 +154,27 @@ class ParameterSpec:
 class NodeSettings:
     """All parameters of the node at one moment, checked against one another.
 
+    Attributes:
+        node: the node's own options.
+        rollout: the method's options.
+        explicit: names of those of the method's options that someone set, whatever the value; the others give way to
+            what the checkpoint recommends (``attnchain_ros.options``).
     Raises:
         ConfigError: options do not go together.
     """
 
     node: NodeConfig = field(default_factory=NodeConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    explicit: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         _ = self.buffer, self.box
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The method's options that were set, by dotted name."""
+        values = flatten(self.rollout)
+        return {name: values[name][1] for name in sorted(self.explicit)}
 
     @property
     def buffer(self) -> BufferConfig:
@@ -175,22 +187,6 @@ class NodeSettings:
                 if item.name != "frames"
             },
         )
-
-    def recommended_by(self, options: dict[str, Any]) -> NodeSettings:
-        """These settings with a checkpoint's own options in place of those left at their defaults.
-
-        Args:
-            options: dotted options of ``RolloutConfig``, from the checkpoint.
-        Raises:
-            ConfigError: the checkpoint's options cannot be used.
-        """
-        if not self.node.recommended:
-            return self
-        mine, defaults = flatten(self.rollout), flatten(RolloutConfig())
-        changes = {
-            name: value for name, value in options.items() if name not in defaults or mine[name][1] == defaults[name][1]
-        }
-        return NodeSettings(self.node, replace(self.rollout, changes))
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
@@ -282,7 +278,9 @@ def change(settings: NodeSettings, changes: dict[str, Any], *, configured: bool 
         if configured and TABLE[name].applies != "window" and value != value_of(settings, name):
             raise ConfigError(f"{name} is only read when the node is configured: clean it up first, then set it")
         (own if name in _NODE_NAMES else method)[name] = value
-    return NodeSettings(replace(settings.node, own), replace(settings.rollout, method))
+    return NodeSettings(
+        replace(settings.node, own), replace(settings.rollout, method), settings.explicit.union(method)
+    )
 
 
 def value_of(settings: NodeSettings, name: str) -> bool | int | float | str:
@@ -312,24 +310,30 @@ _WHEN: dict[Applies, str] = {"start": "read at start-up", "configure": "read whe
 
 
 def parameters_yaml() -> str:
-    """The text of config/attnchain.yaml: every parameter with its default, range and documentation."""
+    """The text of config/attnchain.yaml: every parameter with its default, range and documentation.
+
+    The method's own stand behind ``#: ``, since one that is set, even to its default, wins over the checkpoint's.
+    """
     lines = [
         "# All parameters of attnchain_node with their defaults, by `python3 -m attnchain_ros.node.parameters`;",
-        "# a test compares it with the table in the code. Copy what you change into a file of your own.",
+        "# a test compares it with the table in the code. Copy what you change into a file of your own. Where a line",
+        "# begins with '#: ' (the method's own), the weights folder may recommend another value than the default that",
+        "# is shown; take the '#: ' away, from its group's line too, and your value counts instead.",
         "/**:",
         "  ros__parameters:",
     ]
     groups: list[str] = []
     for spec in TABLE.values():
         *path, leaf = spec.name.split(".")
-        indent = "    " + "  " * len(path)
+        margin = "    " if spec.name in _NODE_NAMES else "    #: "
         if path != groups:
-            lines += ["    " + "  " * level + f"{group}:" for level, group in enumerate(path)]
+            lines += [margin + "  " * level + f"{group}:" for level, group in enumerate(path)]
             groups = path
         notes = [part for part in (describe_range(spec), spec.unit) if part]
         tail = "; ".join(part for part in (" ".join(notes), _WHEN[spec.applies]) if part)
-        lines.append(f"{indent}# {spec.doc}" + (f" [{tail}]" if tail else ""))
-        lines.append(f"{indent}{leaf}: {_scalar(spec.default)}")
+        indent = "  " * len(path)
+        lines.append(f"    {indent}# {spec.doc}" + (f" [{tail}]" if tail else ""))
+        lines.append(f"{margin}{indent}{leaf}: {_scalar(spec.default)}")
     return "\n".join(lines) + "\n"
 
 
@@ -344,7 +348,9 @@ def parameters_markdown() -> str:
         "",
         "A change takes effect at the next window. Parameters *read when configured* are refused while the node is",
         "configured (clean it up first), those *read at start-up* always. A refused change says which value was",
-        "refused and what is allowed. The method's own options have the same names in `attnchain run --set`.",
+        "refused and what is allowed. The method's own options have the same names in `attnchain run --set`; for those",
+        "that are not set, there as here, the weights folder's `attnchain.json` may recommend another value than the",
+        "default shown.",
     ]
     group: str | None = None
     for spec in TABLE.values():

@@ -119,7 +119,7 @@ class Session:
         Raises:
             ConfigError: together with the checkpoint's recommendations they cannot be used.
         """
-        self._engine.with_recommendations(settings)
+        self._engine.resolve(settings)
 
     def apply(self, settings: NodeSettings) -> None:
         """Take over changed parameters; the method's own from the next window on.
@@ -127,7 +127,7 @@ class Session:
         Raises:
             ConfigError: together with the checkpoint's recommendations they cannot be used.
         """
-        effective = self._engine.with_recommendations(settings)
+        effective = self._engine.resolve(settings)
         self._settings = effective
         self._depths.tolerance_ns = round(effective.node.mask_tolerance_s * 1e9)
         self._worker.configure(effective)

@@ -44,8 +44,8 @@ class Engine(Protocol):
     def configure(self, config: RolloutConfig) -> None:
         """Use other options from the next window on."""
 
-    def with_recommendations(self, settings: NodeSettings) -> NodeSettings:
-        """Settings with the checkpoint's own options in place of those left at their defaults; any thread."""
+    def resolve(self, settings: NodeSettings) -> NodeSettings:
+        """Settings with the checkpoint's own options in place of those that nobody set; any thread."""
 
     def save_memory(self) -> None:
         """The device ran out of memory: give cached memory back and work in smaller pieces."""

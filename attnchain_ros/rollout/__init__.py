@@ -8,15 +8,15 @@ from ..config import RolloutConfig
 from .window import CameraTrack, PointTracks, Window, WindowResult
 
 if TYPE_CHECKING:
-    from .pipeline import Rollout, config_for
+    from .pipeline import Rollout
 
-__all__ = ["CameraTrack", "PointTracks", "Rollout", "RolloutConfig", "Window", "WindowResult", "config_for"]
+__all__ = ["CameraTrack", "PointTracks", "Rollout", "RolloutConfig", "Window", "WindowResult"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the networks' libraries only when a rollout is asked for: they take seconds, the data classes do not."""
-    if name in ("Rollout", "config_for"):
-        from . import pipeline
+    if name == "Rollout":
+        from .pipeline import Rollout
 
-        return getattr(pipeline, name)
+        return Rollout
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

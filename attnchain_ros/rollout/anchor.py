@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from ..backbone import Backbone
+from ..camera.poses import rotation_from_degrees
 from ..config import RolloutConfig
-from ..errors import ConfigError
 from ..mesh.anchor import merge_duplicates, normalise_anchor
 from ..mesh.components import connected_components
 from ..mesh.geodesic import skinning_weights
@@ -17,29 +17,6 @@ from ..mesh.surface import extract_mesh
 from ..mesh.types import Mesh
 from .state import Anchor
 from .watch import Progress
-
-
-def rotation_from_degrees(text: str) -> np.ndarray:
-    """[3, 3] rotation of ``RolloutConfig.anchor_rotation_deg``: about x, then y, then z.
-
-    Raises:
-        ConfigError: not three numbers.
-    """
-    try:
-        angles = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"anchor_rotation_deg is {text!r}, wanted three angles such as '0,90,0'") from error
-    if len(angles) != 3 or not np.isfinite(angles).all():
-        raise ConfigError(f"anchor_rotation_deg is {text!r}, wanted three angles such as '0,90,0'")
-    turn = np.eye(3)
-    for axis, angle in enumerate(np.radians(angles)):
-        first, second = (axis + 1) % 3, (axis + 2) % 3
-        step = np.eye(3)
-        step[first, first] = step[second, second] = np.cos(angle)
-        step[second, first] = np.sin(angle)
-        step[first, second] = -np.sin(angle)
-        turn = step @ turn
-    return turn
 
 
 def given_anchor(mesh: Mesh, config: RolloutConfig) -> Anchor:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
-from .. import config as options
 from ..backbone import Backbone
-from ..backbone.readout import check_readout
 from ..camera.raycast import RasterBuffer, silhouette_iou
 from ..camera.scale import metric_scale
 from ..config import CameraConfig, RolloutConfig
 from ..conventions import ANCHOR_FRAME
-from ..mesh.surface import grid_levels
 from ..mesh.types import Mesh
 from ..notes import Note
-from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor, rotation_from_degrees
+from ..options import check_options, resolve
+from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor
 from .animating import Animation, animate
 from .cameras import RASTER_SIZE, draw_frames, estimate_cameras, sample_crop
 from .matching import Chain, window_seed
@@ -31,32 +28,6 @@ from .watch import Progress, Watch
 from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult
 
 
-def config_for(backbone: Backbone, changes: dict[str, Any] | None = None) -> RolloutConfig:
-    """The options for a checkpoint: package defaults, then what the checkpoint was made for, then the user's own.
-
-    Args:
-        backbone: its ``recommended`` options stand in the checkpoint's attnchain.json (published weights have none).
-        changes: dotted options given by the user; they win.
-    Raises:
-        ConfigError: an option is unknown or out of range.
-    """
-    base = replace(RolloutConfig(), frames=backbone.frames)
-    merged: RolloutConfig = options.replace(base, {**backbone.recommended, **(changes or {})})
-    return merged
-
-
-def check_options(backbone: Backbone, config: RolloutConfig) -> None:
-    """Whether options fit one another and the backbone, before a window is spent on finding out.
-
-    Raises:
-        ConfigError: a layer, head or step that is not there, grids that do not fit, or a rotation that is none.
-    """
-    check_readout(backbone.stage_one.sizes, config.sampling.steps, config.readout)
-    for cells in (config.surface.grid, config.surface.candidate_grid):
-        grid_levels(replace(config.surface, grid=cells))
-    rotation_from_degrees(config.anchor_rotation_deg)
-
-
 class Rollout:
     """Runs windows one after another, keeping the anchor mesh, its landmarks and the track ids until a reset.
 
@@ -64,7 +35,7 @@ class Rollout:
 
     Args:
         backbone: the frozen networks.
-        config: options; None takes ``config_for(backbone)``.
+        config: options; None takes ``options.resolve(backbone)``.
         anchor: an anchor mesh to animate instead of generating one from the first image (Stage 0).
         anchor_is_canonical: the anchor is in the canonical frame already and is used as it is; otherwise it is centred,
             scaled to ``config.anchor_longest_side`` and turned by ``config.anchor_rotation_deg``, once.
@@ -82,7 +53,7 @@ class Rollout:
         keep_latents: bool = False,
     ) -> None:
         self.backbone = backbone
-        self.config = config_for(backbone) if config is None else config
+        self.config = resolve(backbone) if config is None else config
         check_options(backbone, self.config)
         self._given: Anchor | None = None
         if anchor is not None:

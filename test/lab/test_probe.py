@@ -24,7 +24,8 @@ from attnchain_ros.lab.probe import (
 )
 from attnchain_ros.lab.reference import cycle as twin
 from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
-from attnchain_ros.rollout import Rollout, config_for
+from attnchain_ros.options import resolve
+from attnchain_ros.rollout import Rollout
 from attnchain_ros.rollout.state import RolloutState
 from attnchain_ros.rollout.trace import Trace
 from attnchain_ros.rollout.window import Window
@@ -40,7 +41,7 @@ Made = tuple[Rollout, Window, RolloutState]
 @pytest.fixture(scope="module")
 def made(tiny_folder: Path) -> Made:
     backbone = load_backbone(tiny_folder, "cpu")
-    config = config_for(backbone, SMALL)
+    config = resolve(backbone, SMALL)
     window = next(clip_windows(CLIP, 4))
     rollout = Rollout(backbone, config, clip_mesh(CLIP), anchor_is_canonical=True)
     return rollout, window, rollout.start(window)

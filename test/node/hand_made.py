@@ -108,7 +108,7 @@ class HandMadeEngine:
         self._index = self._topology = 0
         self._last_ns: int | None = None
 
-    def with_recommendations(self, settings: NodeSettings) -> NodeSettings:
+    def resolve(self, settings: NodeSettings) -> NodeSettings:
         """No recommendations."""
         return settings
 

@@ -51,7 +51,9 @@ def test_the_table_has_every_option_once():
 def test_the_yaml_file_is_the_table():
     text = (ROOT / "config" / "attnchain.yaml").read_text()
     assert text == parameters_yaml(), "run: python3 -m attnchain_ros.node.parameters > config/attnchain.yaml"
-    values = flat(yaml.safe_load(text)["/**"]["ros__parameters"])
+    shown = flat(yaml.safe_load(text)["/**"]["ros__parameters"])
+    assert set(shown) == set(flatten(NodeConfig())), "a method's option in a file is one that was set"
+    values = flat(yaml.safe_load(text.replace("    #: ", "    "))["/**"]["ros__parameters"])
     assert values == {name: spec.default for name, spec in TABLE.items()}
     assert all(type(values[name]) is type(spec.default) for name, spec in TABLE.items())
 
@@ -154,15 +156,12 @@ def test_some_parameters_are_only_read_by_configure():
     assert change(changed, {"weights": "folder", "sampling.steps": 2}, configured=True).rollout.sampling.steps == 2
 
 
-def test_recommendations_fill_in_what_was_left_alone():
-    settings = change(NodeSettings(), {"sampling.guidance": 2.0})
-    options = {"sampling.guidance": 1.0, "sampling.anchor_noise": 0.8, "frames": 8}
-    found = settings.recommended_by(options).rollout
-    assert (found.sampling.guidance, found.sampling.anchor_noise, found.frames) == (2.0, 0.8, 8)
-    alone = change(settings, {"recommended": False}).recommended_by(options).rollout
-    assert alone == settings.rollout
-    with pytest.raises(ConfigError, match="queue_size"):
-        settings.recommended_by({"frames": 200})
+def test_settings_know_what_was_set_whatever_its_value():
+    untouched = change(NodeSettings(), {"stride": 2})
+    assert untouched.given == {} and untouched.explicit == frozenset()
+    settings = change(untouched, {"sampling.anchor_noise": 0.0, "sampling.guidance": 2.0})
+    assert settings.given == {"sampling.anchor_noise": 0.0, "sampling.guidance": 2.0}
+    assert change(settings, {"sampling.guidance": 7.5}).given == {"sampling.anchor_noise": 0.0, "sampling.guidance": 7.5}
 
 
 # Whatever a client may send: each type of ROS parameters, with the values where limits lie.

@@ -13,7 +13,8 @@ from attnchain_ros.camera.tracks3d import project, to_camera
 from attnchain_ros.errors import Cancelled, ConfigError, MaskError
 from attnchain_ros.lab.synthetic import Clip, ClipConfig, make_clip, split_seed
 from attnchain_ros.mesh.types import Mesh
-from attnchain_ros.rollout import Rollout, Window, WindowResult, config_for
+from attnchain_ros.options import resolve
+from attnchain_ros.rollout import Rollout, Window, WindowResult
 
 QUICK = {"animation.landmarks": 80, "encode_points": 512, "tracks.max_queries": 60}
 
@@ -35,7 +36,7 @@ def cut(clip: Clip, start: int, stop: int, **changes: object) -> Window:
 
 
 def make_rollout(backbone: Backbone, clip: Clip, **options: object) -> Rollout:
-    config = config_for(backbone, {**QUICK, **options})
+    config = resolve(backbone, {**QUICK, **options})
     return Rollout(backbone, config, Mesh(clip.vertices[0], clip.faces), anchor_is_canonical=True)
 
 
@@ -179,7 +180,7 @@ def test_a_given_mesh_comes_back_in_its_own_vertices_and_units(backbone: Backbon
     faces = np.arange(3 * len(clip.faces), dtype=np.int32).reshape(-1, 3)
     user = (50.0 * clip.vertices[0][clip.faces.ravel()] + np.array([10.0, -20.0, 5.0])).astype(np.float32)
     colors = np.tile(np.array([[10, 20, 30]], np.uint8), (len(user), 1))
-    rollout = Rollout(backbone, config_for(backbone, QUICK), Mesh(user, faces, colors))
+    rollout = Rollout(backbone, resolve(backbone, QUICK), Mesh(user, faces, colors))
     result = rollout.run(cut(clip, 0, 16))
     assert result.vertices.shape == (16, len(user), 3) and np.array_equal(result.faces, faces)
     assert np.array_equal(result.vertex_colors, colors)
@@ -202,7 +203,7 @@ def test_depth_and_size_make_results_metric(backbone: Backbone, clip: Clip) -> N
 
 
 def test_from_one_image(backbone: Backbone, clip: Clip) -> None:
-    rollout = Rollout(backbone, config_for(backbone, {**QUICK, "sampling.stage0_steps": 4, "surface.grid": 32}))
+    rollout = Rollout(backbone, resolve(backbone, {**QUICK, "sampling.stage0_steps": 4, "surface.grid": 32}))
     stages: set[str] = set()
     result = rollout.run(cut(clip, 0, 6), lambda stage, done, total: stages.add(stage))
     assert {"image to 3D", "anchor mesh", "denoising", "correspondence"} <= stages
@@ -211,10 +212,10 @@ def test_from_one_image(backbone: Backbone, clip: Clip) -> None:
 
 
 def test_options_of_the_checkpoint_can_be_overruled(backbone: Backbone) -> None:
-    assert config_for(backbone).sampling.anchor_noise == 0.8
-    assert config_for(backbone, {"sampling.anchor_noise": 0.0}).sampling.anchor_noise == 0.0
+    assert resolve(backbone).sampling.anchor_noise == 0.8
+    assert resolve(backbone, {"sampling.anchor_noise": 0.0}).sampling.anchor_noise == 0.0
     with pytest.raises(ConfigError, match="unknown option 'stepz'"):
-        config_for(backbone, {"sampling.stepz": 3})
+        resolve(backbone, {"sampling.stepz": 3})
 
 
 @pytest.mark.parametrize(
@@ -230,4 +231,4 @@ def test_options_that_do_not_fit_are_refused_before_the_first_window(
     backbone: Backbone, options: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
-        Rollout(backbone, config_for(backbone, options))
+        Rollout(backbone, resolve(backbone, options))

@@ -14,7 +14,8 @@ from attnchain_ros.errors import ConfigError, MaskError
 from attnchain_ros.lab.evaluation.anchors import clip_mesh
 from attnchain_ros.lab.evaluation.synthetic import clip_windows
 from attnchain_ros.lab.synthetic import Clip, ClipConfig, make_clip, split_seed
-from attnchain_ros.rollout import Rollout, config_for
+from attnchain_ros.options import resolve
+from attnchain_ros.rollout import Rollout
 from attnchain_ros.rollout.animating import animate
 from attnchain_ros.rollout.window import Window
 
@@ -32,7 +33,7 @@ def backbone(tiny_folder: Path) -> Backbone:
 
 @pytest.fixture(scope="module")
 def config(backbone: Backbone) -> RolloutConfig:
-    return config_for(backbone, SMALL)
+    return resolve(backbone, SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -111,12 +111,12 @@ def run(args: argparse.Namespace) -> int:
     """Print the report; 0 if every run succeeded, 1 if one failed."""
     # Here, because torch takes seconds to load and wrong arguments should be told at once.
     from ...backbone import load_backbone
-    from ...rollout.pipeline import config_for
+    from ...options import resolve
     from ..evaluation.actionbench_config import PUBLISHED, REDUCED
 
     synthetic = args.dataset == "synthetic"
     backbone = load_backbone(args.weights, args.device, args.dtype)
-    config = config_for(backbone, parse_settings(args.settings))
+    config = resolve(backbone, parse_settings(args.settings))
     counts = PUBLISHED if (args.counts or ("reduced" if synthetic else "published")) == "published" else REDUCED
     run_one = _run_synthetic if synthetic else _run_benchmark
     text, failed = run_one(args, backbone, config, counts)

@@ -113,12 +113,12 @@ def run(args: argparse.Namespace) -> int:
 
     from ...backbone import load_backbone
     from ...files.atomic import write_bytes
-    from ...rollout.pipeline import config_for
+    from ...options import resolve
     from ..probe import head_readings, readings
 
     backbone = load_backbone(args.weights, args.device, args.dtype)
     changes = {**parse_settings(args.settings), "reinforce.mode": "off"}
-    config = config_for(backbone, changes)
+    config = resolve(backbone, changes)
     scores = _Scores(backbone, config)
     for window, mesh, canonical in _windows(args, config):
         scores.add(window, mesh, canonical)

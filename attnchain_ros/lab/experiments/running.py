@@ -18,7 +18,7 @@ import torch
 
 from ...backbone import load_backbone
 from ...errors import ConfigError
-from ...rollout.pipeline import config_for
+from ...options import resolve
 from ...workers import end_with_parent
 from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.runs import RunFile
@@ -63,7 +63,7 @@ def open_bench(setup: Setup) -> Bench:
         WeightsError, ConfigError: they cannot be loaded.
     """
     backbone = load_backbone(setup.weights, setup.device, setup.dtype)
-    return Bench(backbone, config_for(backbone, dict(setup.settings)), setup.counts, setup.image_size)
+    return Bench(backbone, resolve(backbone, dict(setup.settings)), setup.counts, setup.image_size)
 
 
 def run_task(setup: Setup, task: Task) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...backbone import load_backbone
 from ...errors import WeightsError
 from ...files.atomic import write_bytes
-from ...rollout import config_for
+from ...options import resolve
 from ..experiments import reading
 from ..experiments.bench import Bench, Task
 from ..experiments.rows import mean_of, names_of, select
@@ -39,7 +39,7 @@ def run_study(recipe: Recipe, work: Path, clips: int = 20) -> dict[str, float]:
     export_checkpoint(recipe, work, folder, {})
     backbone = load_backbone(folder, "cpu", "float32")
     # Patches are for cameras, which take no part here; what is recommended for them may be for larger networks.
-    config = config_for(backbone, {"readout.patch_layers": "all"})
+    config = resolve(backbone, {"readout.patch_layers": "all"})
     bench = Bench(backbone, config, image_size=recipe.data.image_size)
     tasks = [Task("reading", "validation", clip, baselines=False) for clip in range(clips)]
     rows = [row for task in tasks for row in reading.run(bench, task) if row.table in GROUPS]

@@ -10,7 +10,7 @@ from attnchain_ros.errors import MaskError
 from attnchain_ros.lab.evaluation.flow import Tracks
 from attnchain_ros.lab.evaluation.sequences import cut_windows, roll, rollout_tracker, track_queries
 from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
-from attnchain_ros.rollout.pipeline import config_for
+from attnchain_ros.options import resolve
 
 QUICK = {
     "surface.grid": 16, "surface.coarse_grid": 8, "surface.candidate_grid": 16, "surface.n_surface": 64,
@@ -58,7 +58,7 @@ def test_windows_carry_queries_and_cameras() -> None:
 def test_a_video_through_the_rollout(tiny_folder: Path) -> None:
     """Random weights: only the book-keeping is looked at."""
     backbone = load_backbone(tiny_folder, "cpu")
-    config = config_for(backbone, QUICK)
+    config = resolve(backbone, QUICK)
     clip = make_clip(split_seed("test", 3), ClipConfig(frames=6, image_size=48, mesh_spacing=0.06))
     y, x = np.nonzero(clip.masks[0])
     queries = np.stack([x, y], axis=1)[:: len(x) // 3][:3].astype(np.float32)

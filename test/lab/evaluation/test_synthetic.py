@@ -10,7 +10,7 @@ from attnchain_ros.errors import ConfigError
 from attnchain_ros.lab.evaluation.actionbench_config import ActionBenchConfig
 from attnchain_ros.lab.evaluation.synthetic import SyntheticSet, clip_windows, evaluate_clips
 from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
-from attnchain_ros.rollout.pipeline import config_for
+from attnchain_ros.options import resolve
 
 
 def test_windows_cover_the_clip() -> None:
@@ -40,7 +40,7 @@ def test_runs_and_failures_are_all_told(tiny_folder: Path) -> None:
     seen: list[tuple[int, int]] = []
     outcomes = evaluate_clips(
         backbone,
-        config_for(backbone, small),
+        resolve(backbone, small),
         range(3, 4),
         clips=SyntheticSet(clip=ClipConfig(frames=5, image_size=48, mesh_spacing=0.06)),
         counts=ActionBenchConfig(points=200, queries=100, align_points=50, starts=1, iterations=2),
@@ -60,6 +60,6 @@ def test_runs_and_failures_are_all_told(tiny_folder: Path) -> None:
 def test_what_cannot_be_evaluated_is_refused(tiny_folder: Path) -> None:
     backbone = load_backbone(tiny_folder, "cpu")
     with pytest.raises(ConfigError, match="frames is 1"):
-        evaluate_clips(backbone, config_for(backbone), range(1), clips=SyntheticSet(clip=ClipConfig(frames=1)))
+        evaluate_clips(backbone, resolve(backbone), range(1), clips=SyntheticSet(clip=ClipConfig(frames=1)))
     with pytest.raises(ConfigError, match="nothing to evaluate"):
-        evaluate_clips(backbone, config_for(backbone), range(0))
+        evaluate_clips(backbone, resolve(backbone), range(0))

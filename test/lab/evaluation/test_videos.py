@@ -12,7 +12,7 @@ from attnchain_ros.lab.evaluation import videos
 from attnchain_ros.lab.evaluation.actionbench_config import ActionBenchConfig
 from attnchain_ros.lab.evaluation.records import OURS, Record
 from attnchain_ros.lab.evaluation.synthetic_records import DENSE, RIGID, SPARSE, STILL, STILL_POINTS
-from attnchain_ros.rollout.pipeline import config_for
+from attnchain_ros.options import resolve
 
 QUICK = {
     "surface.grid": 16, "surface.coarse_grid": 8, "surface.candidate_grid": 16, "surface.n_surface": 64,
@@ -24,7 +24,7 @@ QUICK = {
 def options(tiny_folder: Path) -> videos.VideoOptions:
     backbone = load_backbone(tiny_folder, "cpu")
     counts = ActionBenchConfig(points=200, queries=100, align_points=40, starts=1, iterations=2)
-    return videos.VideoOptions(backbone, config_for(backbone, QUICK), counts)
+    return videos.VideoOptions(backbone, resolve(backbone, QUICK), counts)
 
 
 def run(name: str, root: Path, options: videos.VideoOptions) -> dict[str, Record]:

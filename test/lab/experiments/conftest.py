@@ -12,11 +12,11 @@ from small_bench import COUNTS, SMALL
 
 from attnchain_ros.backbone import load_backbone
 from attnchain_ros.lab.experiments.bench import Bench
-from attnchain_ros.rollout.pipeline import config_for
+from attnchain_ros.options import resolve
 
 
 @pytest.fixture(scope="session")
 def bench(tiny_folder: Path) -> Bench:
     """Windows of 4 frames of 48 x 48 pixels."""
     backbone = load_backbone(tiny_folder, "cpu")
-    return Bench(backbone, config_for(backbone, SMALL), COUNTS, 48)
+    return Bench(backbone, resolve(backbone, SMALL), COUNTS, 48)

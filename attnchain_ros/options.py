@@ -1,0 +1,44 @@
+"""The one place where the method's options come from: defaults, the checkpoint's recommendations, what was set."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from . import config
+from .backbone import Backbone
+from .backbone.readout import check_readout
+from .camera.poses import rotation_from_degrees
+from .config import RolloutConfig
+from .mesh.surface import grid_levels
+
+
+def resolve(
+    backbone: Backbone, explicit: Mapping[str, Any] | None = None, *, recommended: bool = True
+) -> RolloutConfig:
+    """The options in force, for the node and the command line alike; what was set wins, whatever its value.
+
+    Args:
+        backbone: its ``recommended`` options stand in the checkpoint's attnchain.json (published weights have none).
+        explicit: dotted options that the user set, also those set to their default; none if None.
+        recommended: False leaves the checkpoint's options (and its number of frames) aside.
+    Raises:
+        ConfigError: an option is unknown or out of range, or does not fit the others or the backbone.
+    """
+    base = {"frames": backbone.frames, **backbone.recommended} if recommended else {}
+    found: RolloutConfig = config.replace(RolloutConfig(), {**base, **(explicit or {})})
+    check_options(backbone, found)
+    return found
+
+
+def check_options(backbone: Backbone, options: RolloutConfig) -> None:
+    """Whether options fit one another and the backbone, before a window is spent on finding out.
+
+    Raises:
+        ConfigError: a layer, head or step that is not there, grids that do not fit, or a rotation that is none.
+    """
+    check_readout(backbone.stage_one.sizes, options.sampling.steps, options.readout)
+    for cells in (options.surface.grid, options.surface.candidate_grid):
+        grid_levels(dataclasses.replace(options.surface, grid=cells))
+    rotation_from_degrees(options.anchor_rotation_deg)
