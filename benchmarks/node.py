@@ -28,11 +28,11 @@ import scene
 import torch
 from running_node import RunningNode
 
-from attnchain_ros.node.camera import CameraModel
 from attnchain_ros.node.engine import RolloutEngine
 from attnchain_ros.node.parameters import NodeConfig, NodeSettings, PublishConfig
 from attnchain_ros.rollout import Rollout
 from attnchain_ros.rollout.window import CameraTrack, PointTracks, Window, WindowResult
+from attnchain_ros.stream.camera import CameraModel
 
 PARTS = ("callback", "outputs", "window")
 ACROSS, AROUND = 200, 100

@@ -65,13 +65,6 @@ class Crop:
         check_shape("intrinsics", intrinsics, "3 3")
         return self._affine() @ np.asarray(intrinsics, dtype=np.float64)
 
-    def intrinsics_to_full(self, intrinsics: np.ndarray) -> np.ndarray:
-        """K [3, 3] of the crop to that of the full frame, float64; inverse of ``intrinsics``."""
-        check_shape("intrinsics", intrinsics, "3 3")
-        step = self.side / self.size
-        back = np.array([[step, 0.0, self.x0 + 0.5 * step], [0.0, step, self.y0 + 0.5 * step], [0.0, 0.0, 1.0]])
-        return back @ np.asarray(intrinsics, dtype=np.float64)
-
     def patch_side_full(self, grid: int) -> float:
         """Side of one patch of a ``grid`` x ``grid`` partition, full-frame pixels."""
         return self.side / grid
@@ -83,11 +76,6 @@ class Crop:
     def patch_to_full(self, coordinates: np.ndarray, grid: int) -> np.ndarray:
         """Patch units [..., 2] (column, row) to full-frame pixels [..., 2]; inverse of ``patch_coordinates``."""
         return (_points(coordinates) + 0.5) * (self.side / grid) + (self.x0, self.y0)
-
-    def patch_centers_full(self, grid: int) -> np.ndarray:
-        """Centres of all patches, row-major [grid * grid, 2], full-frame pixels, float64."""
-        row, column = np.divmod(np.arange(grid * grid), grid)
-        return self.patch_to_full(np.stack([column, row], axis=-1), grid)
 
     def patch_of(self, points_px: np.ndarray, grid: int) -> np.ndarray:
         """Row-major patch [...] int64 that holds each full-frame pixel [..., 2]; -1 outside the crop or NaN."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..config import RolloutConfig, flatten, replace
 from ..errors import ConfigError, FileFormatError
-from ..files import foreground
-from ..files.foreground import GrabCutSource
-from ..files.frames import FrameSource, StridedSource
 from ..files.images import is_bag, open_frames
+from ..stream.config import StreamConfig
+from ..stream.config import parse_box as parse_named_box
+from ..stream.source import FrameSource
 
 SYNTHETIC = "synthetic:"
 
@@ -46,7 +46,7 @@ def parse_intrinsics(text: str | None) -> np.ndarray | None:
 
 def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
     """``x,y,width,height`` in whole pixels; None stays None."""
-    return None if text is None else foreground.parse_box(text, "--box")
+    return None if text is None else parse_named_box(text, "--box")
 
 
 def parse_settings(texts: list[str]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def add_foreground_arguments(parser: argparse.ArgumentParser) -> None:
         "--foreground",
         choices=("grabcut", "none"),
         default="grabcut",
-        help="how to cut out the object where there is no mask: GrabCut from a box, or not at all (an error)",
+        help="how to cut out the object of a clip without masks: GrabCut from a box, or not at all (an error)",
     )
     parser.add_argument("--box", metavar="X,Y,W,H", help="where GrabCut starts (default: the middle 70 %%)")
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="use every N-th frame (default 1)")
@@ -133,21 +133,19 @@ def check_foreground_arguments(args: argparse.Namespace) -> None:
 
 
 def open_input(args: argparse.Namespace) -> FrameSource:
-    """The clip of ``add_input_arguments``, with masks for every frame unless ``--foreground none``."""
+    """The clip of ``add_input_arguments``."""
     text = str(args.input)
     if text.startswith(SYNTHETIC):
         if args.masks is not None or args.image_topic is not None:
             raise ConfigError(f"{text} has its own masks and no topics: leave out --masks and --image-topic")
-        source: FrameSource = synthetic_source(text.removeprefix(SYNTHETIC), args.fps)
-    else:
-        source = open_frames(Path(text), fps=args.fps, masks=args.masks, image_topic=args.image_topic)
-    return with_foreground(source, args)
+        return synthetic_source(text.removeprefix(SYNTHETIC), args.fps)
+    return open_frames(Path(text), fps=args.fps, masks=args.masks, image_topic=args.image_topic)
 
 
-def with_foreground(source: FrameSource, args: argparse.Namespace) -> FrameSource:
-    """``source`` thinned by ``--stride``, with missing masks made if asked for."""
-    thinned = StridedSource(source, args.stride) if args.stride > 1 else source
-    return GrabCutSource(thinned, parse_box(args.box)) if args.foreground == "grabcut" else thinned
+def stream_config(args: argparse.Namespace, **options: Any) -> StreamConfig:
+    """How the clip's frames become windows, by ``add_foreground_arguments``; ``options``: others of the stream."""
+    box = "" if args.box is None else str(args.box)
+    return StreamConfig(stride=args.stride, foreground=args.foreground, foreground_box=box, **options)
 
 
 def synthetic_source(text: str, fps: float | None = None) -> FrameSource:

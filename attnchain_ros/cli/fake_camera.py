@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import AttnChainError, ConfigError
-from .arguments import add_input_arguments, check_foreground_arguments, open_input, parse_intrinsics
+from .arguments import add_input_arguments, check_foreground_arguments, open_input, parse_intrinsics, stream_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,6 @@ def check_arguments(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     """Publish until the clip ends (or for ever with ``--loop``); 0 when it ended well."""
     source = open_input(args)
-    given = parse_intrinsics(args.intrinsics)
     try:
         # Only here: everything else of the command line works without ROS.
         from ..node import fake_camera
@@ -53,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
         ) from error
     return fake_camera.run(
         source,
+        stream_config(args),
         rate_hz=args.rate,
         reliable=args.qos == "reliable",
         loop=args.loop,
         namespace=args.namespace,
         frame_id=args.frame_id,
-        intrinsics=source.intrinsics if given is None else given,
+        intrinsics=parse_intrinsics(args.intrinsics),
         wait_for_subscriber=not args.no_wait,
     )

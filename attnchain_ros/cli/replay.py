@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..errors import ConfigError, FileFormatError
 from ..files.bag_writing import ResultBagWriter
-from ..files.bags import MAX_GAP_S, open_bag
+from ..files.bags import open_bag
 from ..files.images import is_bag
-from .arguments import add_foreground_arguments, check_foreground_arguments, with_foreground
-from .rolling import add_rollout_arguments, check_rollout_arguments, roll
+from ..stream.config import StreamConfig
+from .arguments import add_foreground_arguments, check_foreground_arguments, stream_config
+from .rolling import Clip, add_rollout_arguments, check_rollout_arguments, roll
 
 RESULT_BAG = "results_bag"
 """Name of the bag inside the output folder."""
@@ -25,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask-instance", type=int, default=0, metavar="ID", help="value of the object in masks (default: all but 0)"
     )
     parser.add_argument(
-        "--max-gap", type=float, default=MAX_GAP_S, metavar="S",
-        help=f"a longer time between two images starts the object anew (default {MAX_GAP_S:g}; 0: never)",
+        "--max-gap", type=float, default=StreamConfig.max_gap_s, metavar="S",
+        help="a longer time between two images starts the object anew (default %(default)g; 0: never)",
     )  # fmt: skip
     parser.add_argument("--object-id", type=int, default=1, help="number of the object in messages (default 1)")
     parser.add_argument("--object-frame", help="TF frame of the object (default object_ID)")
@@ -60,28 +61,16 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the rollout on the bag; 0 when all windows are done, 130 when stopped by Ctrl-C."""
-    source = open_bag(
-        args.bag,
-        image_topic=args.image_topic,
-        mask_topic=args.mask_topic,
-        depth_topic=args.depth_topic,
-        camera_info_topic=args.camera_info_topic,
-        mask_instance=args.mask_instance,
-        max_gap_s=args.max_gap,
-    )
+    topics = (args.image_topic, args.mask_topic, args.depth_topic, args.camera_info_topic)
+    source = open_bag(args.bag, *topics, mask_instance=args.mask_instance)
     writer = ResultBagWriter(
         args.out / RESULT_BAG,
-        camera_frame=source.cameras[0].frame_id,
         object_id=args.object_id,
         object_frame=args.object_frame or f"object_{args.object_id}",
         storage=args.storage,
         overwrite=True,
     )
+    clip = Clip(source, stream_config(args, max_gap_s=args.max_gap))
     with writer as bag:
-
-        def start_chain(number: int) -> None:
-            camera = source.cameras[number]
-            bag.start_chain(camera.frame_id, camera.distort_points)
-
-        outcome = roll(with_foreground(source, args), args, bag.add, start_chain)
+        outcome = roll(clip, args, lambda part, result: bag.add(result, part.frame_id, part.camera.distort_points))
     return outcome.exit_code()

@@ -18,16 +18,20 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ..errors import AttnChainError, Cancelled, ConfigError
-from ..files.frames import FrameSource
 from ..files.meshes import read_mesh
 from ..files.results import ResultOptions, ResultWriter, counted
 from ..notes import Note
+from ..stream.config import StreamConfig
+from ..stream.source import FrameSource
 from .arguments import add_network_arguments, check_output, describe_settings, parse_intrinsics, parse_settings
 from .main import INTERRUPTED, OK
 
 if TYPE_CHECKING:
     from ..rollout import Rollout
-    from ..rollout.window import Window, WindowResult
+    from ..rollout.window import WindowResult
+    from ..stream.windows import ClipWindow
+
+OnResult = Callable[["ClipWindow", "WindowResult"], None]
 
 
 def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +54,14 @@ def check_rollout_arguments(args: argparse.Namespace) -> None:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """What is run: a clip, and how its frames become windows."""
+
+    source: FrameSource
+    config: StreamConfig
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a run with at least one finished window, or stopped before its first, ended.
 
@@ -68,22 +80,16 @@ class Outcome:
         return INTERRUPTED if self.interrupted else OK
 
 
-def roll(
-    source: FrameSource,
-    args: argparse.Namespace,
-    on_result: Callable[[WindowResult], None] = lambda result: None,
-    on_chain: Callable[[int], None] = lambda number: None,
-) -> Outcome:
+def roll(clip: Clip, args: argparse.Namespace, on_result: OnResult = lambda part, result: None) -> Outcome:
     """Run all windows of a clip and write the results; a new chain starts the object anew, in a folder of its own.
 
     Ctrl-C stops at the next step of the method and writes what is finished (a second one stops at once). If a later
     window fails, the ones before it are written.
 
     Args:
-        source: frames with masks.
+        clip: the frames.
         args: of ``add_rollout_arguments``.
         on_result: gets every window as well.
-        on_chain: called with the number of a chain before its first window.
     Returns:
         how it ended; a failure in the first window, with nothing to write, is raised instead.
     """
@@ -91,13 +97,14 @@ def roll(
     from ..backbone import load_backbone
     from ..options import resolve
     from ..rollout import Rollout
-    from ..rollout.windows import assemble_windows
+    from ..stream.windows import ClipWindows
 
+    source = clip.source
     anchor = None if args.anchor is None else read_mesh(args.anchor)
     backbone = load_backbone(args.weights, args.device, args.dtype)
     changes = parse_settings(args.settings)
     config = resolve(backbone, changes)
-    given = parse_intrinsics(args.intrinsics)
+    windows = ClipWindows(source, clip.config, config.frames, parse_intrinsics(args.intrinsics))
     options = ResultOptions(
         source=source.name,
         anchor="first image" if args.anchor is None else str(args.anchor),
@@ -110,46 +117,43 @@ def roll(
     if changes:
         _say(f"options: {describe_settings(changes)}")
     rollout = Rollout(backbone, config, anchor)
-    left = args.max_windows
     outcome = Outcome()
-    with _interrupts() as stop, _Bars(_window_count(source, config.frames, args.max_windows)) as bars:
-        for number, frames in itertools.groupby(source, key=lambda frame: frame.chain):
-            if left == 0 or stop.is_set():
+    total = windows.count if args.max_windows is None else min(windows.count or args.max_windows, args.max_windows)
+    with _interrupts() as stop, _Bars(total) as bars:
+        parts = itertools.islice(windows, args.max_windows)
+        for number, chain in itertools.groupby(parts, key=lambda part: part.chain):
+            if stop.is_set():
                 break
             rollout.reset()
-            on_chain(number)
-            intrinsics = source.intrinsics_of(number) if given is None else given
-            windows = itertools.islice(assemble_windows(frames, config.frames, intrinsics), left)
             folder = args.out if number == 0 else args.out / f"chain_{number + 1}"
             with ResultWriter(folder, options) as writer:
-                outcome = _roll_chain(windows, rollout, writer, on_result, bars, stop)
-                for note in source.notes:
+                outcome = _roll_chain(chain, rollout, writer, on_result, bars, stop)
+                for note in (*source.notes, *windows.notes):
                     writer.add_note(note)
                 if writer.windows:
                     _report(writer.finish(), folder)
                 elif outcome.failure is not None and number == 0:
                     raise outcome.failure
-                left = None if left is None else left - writer.windows
             if outcome.failure is not None:
                 break
     return outcome
 
 
 def _roll_chain(
-    windows: Iterator[Window],
+    chain: Iterator[ClipWindow],
     rollout: Rollout,
     writer: ResultWriter,
-    on_result: Callable[[WindowResult], None],
+    on_result: OnResult,
     bars: _Bars,
     stop: threading.Event,
 ) -> Outcome:
     """The windows of one chain, until they end, one fails, or Ctrl-C."""
     failure: AttnChainError | None = None
     try:
-        for window in windows:
-            result = rollout.run(window, bars.stage, stop.is_set)
-            writer.add(result, window.images, window.masks)
-            on_result(result)
+        for part in chain:
+            result = rollout.run(part.window, bars.stage, stop.is_set)
+            writer.add(result, part.window.images, part.window.masks)
+            on_result(part, result)
             bars.window_done(result.frames)
             if stop.is_set():
                 break
@@ -161,14 +165,6 @@ def _roll_chain(
     if stop.is_set():
         writer.add_note(Note("interrupted", f"stopped by Ctrl-C after {counted(writer.windows, 'window')}"))
     return Outcome(stop.is_set(), failure)
-
-
-def _window_count(source: FrameSource, size: int, most: int | None) -> int | None:
-    """How many windows the clip will give, None if its length is unknown."""
-    if source.count is None:
-        return most
-    windows = max(1, -(-(source.count - 1) // (size - 1)))
-    return windows if most is None else min(windows, most)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import add_input_arguments, check_foreground_arguments, open_input
-from .rolling import add_rollout_arguments, check_rollout_arguments, roll
+from .arguments import add_input_arguments, check_foreground_arguments, open_input, stream_config
+from .rolling import Clip, add_rollout_arguments, check_rollout_arguments, roll
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,4 +26,4 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the rollout on the clip; 0 when all windows are done, 130 when stopped by Ctrl-C."""
-    return roll(open_input(args), args).exit_code()
+    return roll(Clip(open_input(args), stream_config(args)), args).exit_code()

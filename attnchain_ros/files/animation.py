@@ -75,12 +75,6 @@ def keyframe_numbers(frames: int, max_frames: int | None) -> np.ndarray:
     return np.rint(np.linspace(0, frames - 1, max_frames)).astype(np.int64)
 
 
-def animation_bytes(frames: int, vertices: int, triangles: int, normals: bool = True) -> int:
-    """About how large the file gets, in bytes."""
-    per_frame = vertices * (24 if normals else 12)
-    return frames * per_frame + vertices * 16 + triangles * 12 + frames * (frames - 1) * 4 + frames * 250
-
-
 def write_animated_glb(
     path: Path,
     vertices: np.ndarray,
@@ -135,7 +129,8 @@ def write_animated_glb(
             raise InputError(f"vertices of frame {number} are not finite")
         bounds.append((shift.min(axis=0), shift.max(axis=0)))
     layout = _Layout()
-    document = _document(layout, axes["V"], len(faces), times, bounds, vertex_colors is not None, normals, unlit, name)
+    look = _Look(vertex_colors is not None, normals, unlit, name)
+    document = _document(layout, (axes["V"], len(faces)), times, bounds, look)
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + layout.size
@@ -241,23 +236,34 @@ class _Layout:
         return len(self.accessors) - 1
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What the file holds besides positions, and the object's name in it."""
+
+    coloured: bool
+    normals: bool
+    unlit: bool
+    name: str
+
+
 def _document(
     layout: _Layout,
-    vertex_count: int,
-    triangle_count: int,
+    counts: tuple[int, int],
     times: np.ndarray,
     bounds: list[tuple[np.ndarray, np.ndarray]],
-    coloured: bool,
-    normals: bool,
-    unlit: bool,
-    name: str,
+    look: _Look,
 ) -> dict[str, Any]:
-    """The glTF document; the calls of ``layout.add`` fix the order that ``_blocks`` follows."""
+    """The glTF document; the calls of ``layout.add`` fix the order that ``_blocks`` follows.
+
+    ``counts``: of vertices and triangles; ``bounds``: least and greatest corner of the base and of each displacement.
+    """
+    vertex_count, triangle_count = counts
+    normals, name = look.normals, look.name
     indices = layout.add(triangle_count * 3, "SCALAR", UINT, ELEMENT_BUFFER)
     attributes = {"POSITION": layout.add(vertex_count, "VEC3", FLOAT, ARRAY_BUFFER, bounds[0])}
     if normals:
         attributes["NORMAL"] = layout.add(vertex_count, "VEC3", FLOAT, ARRAY_BUFFER)
-    if coloured:
+    if look.coloured:
         attributes["COLOR_0"] = layout.add(vertex_count, "VEC4", FLOAT, ARRAY_BUFFER)
     targets = []
     for bound in bounds[1:]:
@@ -283,7 +289,7 @@ def _document(
         "meshes": [mesh],
         "materials": [material],
     }
-    if unlit:
+    if look.unlit:
         material["extensions"] = {"KHR_materials_unlit": {}}
         document["extensionsUsed"] = ["KHR_materials_unlit"]
     if targets:

@@ -42,24 +42,20 @@ class ResultBagWriter:
         self,
         path: Path,
         *,
-        camera_frame: str,
         object_id: int = 1,
         object_frame: str = "object_1",
         namespace: str = "/attnchain",
         storage: Literal["mcap", "sqlite3"] = "mcap",
         overwrite: bool = False,
-        distort_points: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         """Say where and under which names.
 
         Args:
             path: folder to make.
-            camera_frame: optical frame of the images.
             object_id, object_frame: number and TF frame of the object.
             namespace: in front of the topics.
             storage: format of the bag.
             overwrite: replace an existing folder.
-            distort_points: takes pixels of the undistorted image to those of the image as recorded.
         Raises:
             ConfigError: another storage.
         """
@@ -68,11 +64,9 @@ class ResultBagWriter:
         self._path = Path(path)
         self._storage = storage
         self._overwrite = overwrite
-        self._camera_frame = camera_frame or "camera_optical_frame"
         self._object_id = object_id
         self._object_frame = object_frame
         self._namespace = namespace.rstrip("/")
-        self._distort = distort_points
         self._stack = ExitStack()
         self._types = bag_types()
         self._pose_seen = False
@@ -94,16 +88,22 @@ class ResultBagWriter:
         """Finish the bag and give it its name, or remove it after an error."""
         self._stack.__exit__(kind, error, trace)
 
-    def start_chain(self, camera_frame: str, distort_points: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
-        """The windows that follow are of another camera; arguments as for the writer itself."""
-        self._camera_frame = camera_frame or "camera_optical_frame"
-        self._distort = distort_points
+    def add(
+        self,
+        result: WindowResult,
+        camera_frame: str,
+        distort_points: Callable[[np.ndarray], np.ndarray] = lambda points: points,
+    ) -> None:
+        """Write one window.
 
-    def add(self, result: WindowResult) -> None:
-        """Write one window."""
+        Args:
+            result: of the rollout.
+            camera_frame: optical frame of its images.
+            distort_points: takes pixels of the undistorted image to those of the image as recorded.
+        """
         if result.index == 0:
             self._pose_seen = False
-        names = wire.Names(self._camera_frame, self._object_frame, self._object_id)
+        names = wire.Names(camera_frame or "camera_optical_frame", self._object_frame, self._object_id)
         for frame in range(int(result.shared_first), result.frames):
             stamp = int(result.stamps_ns[frame])
             self._write("tracks", stamp, wire.cloud(result, frame, names))
@@ -114,9 +114,7 @@ class ResultBagWriter:
                 self._write("tf", stamp, {"transforms": [wire.transform(result, frame, names)]})
         last = int(result.stamps_ns[-1])
         self._write("mesh", last, wire.mesh(result, names))
-        points_px = result.tracks.points_px
-        points_px = points_px if self._distort is None else self._distort(points_px)
-        self._write("tracks_window", last, wire.tracks(result, points_px, names))
+        self._write("tracks_window", last, wire.tracks(result, distort_points(result.tracks.points_px), names))
 
     def _connect(self, topic: str, kind: str) -> Connection:
         return self._writer.add_connection(topic, kind, typestore=self._types)

@@ -10,10 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import ConfigError, FileFormatError, MaskError
+from ..errors import ConfigError, FileFormatError, MaskError, ShapeError
 from ..notes import Notes
-from .decode import from_opencv
-from .frames import Frame, FrameSource
+from ..stream.decode import from_opencv
+from ..stream.frame import Event, Frame, NoMoreMasks
+from ..stream.source import FrameSource
 
 _LOG = logging.getLogger(__name__)
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
@@ -48,7 +49,7 @@ def open_frames(
             raise ConfigError(
                 f"{path} is a bag: its masks and stamps come from its topics, leave out the masks and fps"
             )
-        return open_bag(path, image_topic=image_topic)
+        return open_bag(path, image_topic)
     if image_topic is not None:
         raise ConfigError(f"{path} is not a bag: leave out the topic")
     if path.is_dir():
@@ -140,22 +141,25 @@ class ImageFolder(FrameSource):
         if not self.files:
             raise FileFormatError(f"{folder} holds no images: wanted files ending in {', '.join(IMAGE_ENDINGS)}")
         self.name = str(folder)
-        self.intrinsics = None
         self.notes = Notes()
         self._stamps = stamps_from_fps(len(self.files), fps)
         self._masks = self._mask_files(folder, masks)
+        self.masked = self._masks is not None or read_image(self.files[0])[1] is not None
 
     @property
     def count(self) -> int | None:
         """Number of images."""
         return len(self.files)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def events(self) -> Iterator[Event]:
         """Read one image after another.
 
         Raises:
-            FileFormatError, MaskError: a file cannot be read or a mask is of another size than its image.
+            FileFormatError, MaskError: a file cannot be read, a mask is of another size than its image, or an image
+                is of another size than the first or lacks the alpha channel that the first one has.
         """
+        yield NoMoreMasks()
+        size: tuple[int, ...] = ()
         for number, path in enumerate(self.files):
             image, mask = read_image(path)
             if self._masks is not None:
@@ -165,7 +169,15 @@ class ImageFolder(FrameSource):
                         f"mask {self._masks[number]} is {mask.shape[1]}x{mask.shape[0]}, its image is "
                         f"{image.shape[1]}x{image.shape[0]}: give masks of the image's size"
                     )
-            yield Frame(image, mask, int(self._stamps[number]))
+            elif mask is None and self.masked:
+                raise MaskError(f"{path} has no alpha channel, but the images before it have one: give masks for all")
+            if number and image.shape != size:
+                raise ShapeError(
+                    f"frame {number} is {image.shape[1]}x{image.shape[0]}, the first one is {size[1]}x{size[0]}: "
+                    "all frames of a clip must be of one size"
+                )
+            size = image.shape
+            yield Frame(image, mask if self.masked else None, int(self._stamps[number]))
 
     def _mask_files(self, folder: Path, given: Path | None) -> list[Path] | None:
         """One mask file per image, or None where the alpha channel (or nothing) is to be used."""
@@ -202,7 +214,6 @@ class VideoFile(FrameSource):
             FileFormatError: OpenCV cannot open it, or its first frame cannot be decoded.
         """
         self.name = str(path)
-        self.intrinsics = None
         self.notes = Notes()
         self._path = path
         capture = self._open()
@@ -229,7 +240,7 @@ class VideoFile(FrameSource):
         """Number of frames the container promises; decoding may give a few more or less."""
         return self._frames
 
-    def __iter__(self) -> Iterator[Frame]:
+    def events(self) -> Iterator[Frame]:
         """Decode one frame after another, stamped by number and frame rate."""
         capture = self._open()
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..errors import ConfigError
-from ..files.frames import ArraySource, Frame
 from ..files.images import DEFAULT_FPS, stamps_from_fps
+from ..stream.frame import Frame
+from ..stream.source import ArraySource
 from .synthetic import ClipConfig, make_clip, split_seed
 
 FRAMES = 61

@@ -7,8 +7,8 @@ import math
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from ..stream.accounts import Accounts
 from . import qos
-from .frame_buffer import Accounts
 from .statistics import Snapshot, memory_mb
 
 _RECENT_S = 30.0

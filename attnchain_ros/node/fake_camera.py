@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import array
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,10 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from .. import wire
 from ..errors import InputError
-from ..files.frames import Frame, FrameSource
+from ..stream.config import StreamConfig
+from ..stream.frame import Frame
+from ..stream.source import FrameSource
+from ..stream.windows import clip_frames
 from . import qos
 from .building import build
 from .settling import wait_for_subscribers
@@ -64,14 +69,12 @@ class FakeCamera:
     Args:
         node: owner of the publishers.
         frame_id: optical frame named in the messages.
-        intrinsics: [3, 3] K in pixels, or None = uncalibrated.
         reliable: offer reliable instead of best-effort delivery.
     """
 
-    def __init__(self, node: Node, frame_id: str, intrinsics: np.ndarray | None, *, reliable: bool) -> None:
+    def __init__(self, node: Node, frame_id: str, *, reliable: bool) -> None:
         self._node = node
         self._frame_id = frame_id
-        self._intrinsics = intrinsics
         self._infos = node.create_publisher(CameraInfo, "camera_info", qos.camera_output(reliable=reliable))
         self._masks = node.create_publisher(Image, "mask", qos.camera_output(reliable=reliable))
         self._depths = node.create_publisher(Image, "depth", qos.camera_output(reliable=reliable))
@@ -88,10 +91,13 @@ class FakeCamera:
         topics = [publisher.topic_name for publisher in self._publishers]
         wait_for_subscribers(self._node, topics, lambda: self.subscribed)
 
-    def publish(self, frame: Frame, stamp_ns: int) -> None:
-        """Publish one frame; the image last, so that a node that gets it has the rest already, mostly."""
+    def publish(self, frame: Frame, stamp_ns: int, intrinsics: np.ndarray | None) -> None:
+        """Publish one frame; the image last, so that a node that gets it has the rest already, mostly.
+
+        ``intrinsics``: its [3, 3] K in pixels, or None = uncalibrated.
+        """
         height, width = frame.image.shape[:2]
-        self._infos.publish(camera_info_message(self._intrinsics, height, width, stamp_ns, self._frame_id))
+        self._infos.publish(camera_info_message(intrinsics, height, width, stamp_ns, self._frame_id))
         if frame.mask is not None:
             mask = frame.mask.astype(np.uint8) * np.uint8(255)
             self._masks.publish(image_message(mask, "mono8", stamp_ns, self._frame_id))
@@ -107,6 +113,7 @@ class FakeCamera:
 
 def run(
     source: FrameSource,
+    config: StreamConfig,
     *,
     rate_hz: float,
     reliable: bool = False,
@@ -120,12 +127,13 @@ def run(
 
     Args:
         source: the clip.
+        config: how its frames are read.
         rate_hz: images per second.
         reliable: offer reliable instead of best-effort delivery.
         loop: start again at the end; stamps go on rising.
         namespace: of the topics.
         frame_id: optical frame named in the messages.
-        intrinsics: [3, 3] K in pixels, or None = uncalibrated.
+        intrinsics: [3, 3] K in pixels, or None = the clip's.
         wait_for_subscriber: publish nothing before someone listens to the image.
     Returns:
         0 when the clip ended or the user interrupted it, 1 when reliable subscribers did not get everything.
@@ -138,11 +146,12 @@ def run(
     node = rclpy.create_node("fake_camera", namespace=namespace, context=context)
     log = node.get_logger()
     try:
-        camera = FakeCamera(node, frame_id, intrinsics, reliable=reliable)
+        camera = FakeCamera(node, frame_id, reliable=reliable)
         if wait_for_subscriber:
             log.info(f"waiting for a subscriber of {node.resolve_topic_name('image')}")
             camera.wait_for_subscribers()
-        count = _publish_all(node, camera, source, rate_hz, loop)
+        clip = _Clip(source, config, intrinsics)
+        count = _publish_all(node, camera, clip, rate_hz, loop)
         if reliable and not camera.flush():
             log.error(f"published {count} frames, but not all were received within {_FLUSH_S:g} s")
             return 1
@@ -156,23 +165,36 @@ def run(
         context.shutdown()
 
 
-def _publish_all(node: Node, camera: FakeCamera, source: FrameSource, rate_hz: float, loop: bool) -> int:
+@dataclass(frozen=True)
+class _Clip:
+    """Frames with their K, from the start every time."""
+
+    source: FrameSource
+    config: StreamConfig
+    intrinsics: np.ndarray | None
+
+    def __iter__(self) -> Iterator[tuple[Frame, np.ndarray | None]]:
+        for frame, own in clip_frames(self.source, self.config):
+            yield frame, own if self.intrinsics is None else self.intrinsics
+
+
+def _publish_all(node: Node, camera: FakeCamera, clip: _Clip, rate_hz: float, loop: bool) -> int:
     period_ns = round(1e9 / rate_hz)
     first_stamp_ns = node.get_clock().now().nanoseconds
     started = time.monotonic()
     number = late = 0
     while True:
         before = number
-        for frame in source:
+        for frame, intrinsics in clip:
             wait_s = started + number / rate_hz - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
             else:
                 late += wait_s < -1 / rate_hz
-            camera.publish(frame, first_stamp_ns + number * period_ns)
+            camera.publish(frame, first_stamp_ns + number * period_ns, intrinsics)
             number += 1
         if number == before:
-            raise InputError(f"{source.name} has no frames")
+            raise InputError(f"{clip.source.name} has no frames")
         if not loop:
             break
     if late:

@@ -15,13 +15,14 @@ from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from ..errors import FileFormatError, InputError
-from ..files.decode import DecodedImage, decode_compressed, decode_image, depth_metres, instance_mask, is_jpeg
+from ..errors import InputError
+from ..stream.camera import camera_numbers
+from ..stream.decode import decode_depth, decode_mask, decode_message
+from ..stream.frame import Calibration, DepthImage, Frame, MaskImage, Refused
+from ..stream.stream import Stream
 from . import qos
-from .assembly import DepthBook
-from .camera import CameraBook, CameraNumbers
-from .frame_buffer import Frame, FrameBuffer
 from .log_once import LogOnce
+from .parameters import NodeConfig
 from .statistics import Statistics
 
 
@@ -29,41 +30,6 @@ def stamp_ns(message: Any) -> int:
     """The stamp of a message with a header, in nanoseconds."""
     stamp = message.header.stamp
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
-
-
-def decode_message(message: Image | CompressedImage, colours: bool = True) -> DecodedImage:
-    """The picture in a message; without ``colours`` a grey one need not be turned into colours.
-
-    Raises:
-        InputError: encoding, sizes or bytes cannot be used.
-    """
-    if isinstance(message, CompressedImage):
-        return decode_compressed(message.format, memoryview(message.data))
-    return decode_image(
-        message.encoding,
-        message.height,
-        message.width,
-        message.step,
-        bool(message.is_bigendian),
-        memoryview(message.data),
-        colours,
-    )
-
-
-def camera_numbers(message: CameraInfo) -> CameraNumbers:
-    """The fields of a CameraInfo that matter."""
-    roi = message.roi
-    return CameraNumbers(
-        width=int(message.width),
-        height=int(message.height),
-        k=tuple(float(value) for value in message.k),
-        p=tuple(float(value) for value in message.p),
-        d=tuple(float(value) for value in message.d),
-        model=message.distortion_model,
-        roi=(int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)),
-        binning=(int(message.binning_x), int(message.binning_y)),
-        frame_id=message.header.frame_id,
-    )
 
 
 @dataclass(eq=False)
@@ -113,51 +79,43 @@ class Inputs:
 
     Args:
         node: owner of the subscriptions.
-        buffer, cameras, depths, statistics: where things go.
-        instance_id: present value of ``mask_instance_id``.
-        lossless: present value of "policy is block".
-        compressed: read ``image/compressed`` instead of ``image``.
-        compressed_masks: read ``mask/compressed`` instead of ``mask``.
-        masks: whether masks are read at all (not where the node makes them itself).
+        stream, statistics: where things go.
+        complain: tells what cannot be used.
+        options: the node's options now; transports and foreground are read once.
         clock: seconds of a steady clock.
     """
 
     def __init__(
         self,
         node: Node,
-        buffer: FrameBuffer,
-        cameras: CameraBook,
-        depths: DepthBook,
+        stream: Stream,
         statistics: Statistics,
         complain: LogOnce,
-        *,
-        instance_id: Callable[[], int],
-        lossless: Callable[[], bool],
-        compressed: bool,
-        compressed_masks: bool = False,
-        masks: bool = True,
+        options: Callable[[], NodeConfig],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
-        self._buffer = buffer
-        self._cameras = cameras
-        self._depths = depths
+        self._stream = stream
         self._statistics = statistics
         self._complain = complain
-        self._instance_id = instance_id
-        self._lossless = lossless
+        self._options = options
         self._clock = clock
+        fixed = options()
         self._lock = threading.Lock()  # transitions and the timer that follows publishers run in different threads
         # Images and masks have groups of their own: with policy block either may wait for the other.
         image_group, mask_group, other_group = (MutuallyExclusiveCallbackGroup() for _ in range(3))
-        image_topic, image_type = ("image/compressed", CompressedImage) if compressed else ("image", Image)
-        mask_topic, mask_type = ("mask/compressed", CompressedImage) if compressed_masks else ("mask", Image)
+        image_topic, image_type = (
+            ("image/compressed", CompressedImage) if fixed.image_transport == "compressed" else ("image", Image)
+        )
+        mask_topic, mask_type = (
+            ("mask/compressed", CompressedImage) if fixed.mask_transport == "compressed" else ("mask", Image)
+        )
         self.image = Input(image_topic, image_type, self._on_image, image_group, latched=False)
         self.mask = Input(mask_topic, mask_type, self._on_mask, mask_group, latched=True)
         self._inputs = [
             Input("camera_info", CameraInfo, self._on_camera_info, other_group, latched=True),
             Input("depth", Image, self._on_depth, other_group, latched=False),
-            *([self.mask] if masks else []),
+            *([self.mask] if fixed.foreground == "none" else []),  # not where the node makes masks itself
             self.image,
         ]
 
@@ -205,7 +163,7 @@ class Inputs:
 
     def _wanted(self, entry: Input) -> QoSProfile:
         # The lossless profile is for everything that has to meet at a stamp.
-        profile = qos.camera_input(lossless=self._lossless())
+        profile = qos.camera_input(lossless=self._options().overflow_policy == "block")
         publishers = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(entry.topic))
         if not publishers and entry.asked is not None and profile.history == entry.asked.history:
             return entry.asked
@@ -236,33 +194,32 @@ class Inputs:
                     f"images of encoding {getattr(message, 'encoding', '')!r} hold no picture: publish colours"
                 )
         except InputError as error:
-            self._buffer.count_refused("undecodable")
+            self._stream.take_in(Refused(str(error), frame=True))
             # Without the numbers in the text, which may differ from frame to frame.
             self._complain(f"image: {_kind_of(message)} {type(error).__name__}", f"image refused: {error}")
             self._statistics.image(started, self._clock() - started)
             return
-        frame = Frame(stamp_ns(message), message.header.frame_id, decoded.rgb, decoded.mask, arrived_s=started)
+        frame_id = message.header.frame_id
+        frame = Frame(decoded.rgb, decoded.mask, stamp_ns(message), frame_id=frame_id, arrived_s=started)
         self._statistics.image(started, self._clock() - started)
-        self._buffer.push(frame)  # after the measurement: with policy block this waits on purpose
+        self._stream.take_in(frame)  # after the measurement: with policy block this waits on purpose
 
     def _on_mask(self, message: Image | CompressedImage) -> None:
         try:
-            if isinstance(message, CompressedImage) and is_jpeg(message.data):
-                raise FileFormatError("a JPEG blurs the edges of a mask: publish masks as PNG")
-            mask = instance_mask(decode_message(message, colours=False).raw, self._instance_id())
+            mask = decode_mask(message, self._options().mask_instance_id)
         except InputError as error:
             self._complain(f"mask: {_kind_of(message)} {type(error).__name__}", f"mask refused: {error}")
             return
-        self._buffer.push_mask(stamp_ns(message), mask)
+        self._stream.take_in(MaskImage(mask, stamp_ns(message)))
 
     def _on_depth(self, message: Image) -> None:
         try:
-            self._depths.add(stamp_ns(message), depth_metres(decode_message(message, colours=False).raw))
+            self._stream.take_in(DepthImage(decode_depth(message), stamp_ns(message)))
         except InputError as error:
             self._complain(f"depth: {_kind_of(message)} {type(error).__name__}", f"depth refused: {error}")
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._cameras.update(camera_numbers(message), stamp_ns(message))
+        self._stream.take_in(Calibration(camera_numbers(message), stamp_ns(message)))
 
 
 def _kind_of(message: Image | CompressedImage) -> str:

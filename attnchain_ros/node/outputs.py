@@ -22,8 +22,8 @@ from attnchain_ros.msg import AnimatedMesh, Tracks
 from .. import wire
 from ..camera.poses import invert_pose
 from ..rollout.window import WindowResult
+from ..stream.camera import CameraModel
 from . import building, cdr, qos
-from .camera import CameraModel
 from .parameters import NodeSettings
 from .transforms import transform_broadcaster
 

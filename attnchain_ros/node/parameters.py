@@ -7,7 +7,6 @@ under the dotted names of ``config.flatten``.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import difflib
 import re
 import sys
@@ -16,9 +15,7 @@ from typing import Any, Literal
 
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
 from ..errors import ConfigError
-from ..files.foreground import parse_box
-from .frame_buffer import FOREGROUNDS, POLICIES, BufferConfig
-from .masks import MASK_MODES
+from ..stream.config import StreamConfig, check_queue
 
 Kind = Literal["bool", "int", "float", "str"]
 Applies = Literal["start", "configure", "window"]
@@ -37,8 +34,8 @@ class PublishConfig(Checked):
 
 
 @dataclass(frozen=True)
-class NodeConfig(Checked):
-    """Options of the node itself."""
+class NodeConfig(StreamConfig):
+    """Options of the node itself, after those of its stream of frames."""
 
     autostart: bool = option(True, "configure and activate at start-up; false: wait for lifecycle transitions")
     weights: str = option(
@@ -57,43 +54,6 @@ class NodeConfig(Checked):
                                   choices=("raw", "compressed"))  # fmt: skip
     mask_transport: str = option("raw", "'raw' reads mask, 'compressed' reads mask/compressed (PNG)",
                                  choices=("raw", "compressed"))  # fmt: skip
-    image_rectified: bool = option(
-        False, "the image is rectified already: CameraInfo's P is used and its distortion ignored"
-    )
-    overflow_policy: str = option(
-        "adaptive",
-        "frames faster than windows: 'adaptive' grows the stride, 'drop_oldest' loses the oldest, 'block' waits (bags)",
-        choices=POLICIES,
-    )
-    stride: int = option(1, "only every n-th frame is looked at", low=1, high=1000)
-    queue_size: int = option(
-        32, "frames that may wait for the device; at least a window", unit="frames", low=2, high=4096
-    )
-    mask_mode: str = option("every", "'every' image needs its mask, 'latest' reuses the newest one, "
-                            "'first' carries the first one on with GrabCut", choices=MASK_MODES)  # fmt: skip
-    foreground: str = option(
-        "none",
-        "'none' waits for masks; 'grabcut' reads none and cuts the object out by its colours: it fails where object "
-        "and background look alike, on fast motion, and when the object leaves the picture",
-        choices=FOREGROUNDS,
-    )
-    foreground_box: str = option(
-        "", "'x,y,width,height' in pixels of the image: where grabcut starts; empty = the middle 70 %"
-    )
-    mask_tolerance_s: float = option(
-        0.02, "largest difference between the stamps of an image and its mask or depth", unit="s", low=0.0, high=10.0
-    )
-    mask_instance_id: int = option(
-        0, "value of the object's pixels in the mask; 0 = every pixel that is not 0", low=0, high=65535
-    )
-    max_gap_s: float = option(
-        2.0,
-        "a longer gap between frames ends the chain: what waits is computed, then a reset; 0 = never",
-        unit="s",
-        low=0.0,
-        high=3600.0,
-    )
-    reset_on_frame_id_change: bool = option(True, "another frame_id resets; false: such frames are dropped")
     object_id: int = option(1, "number of the object in messages and in the name of its frame", low=0, high=2**31 - 1)
     object_frame_prefix: str = option("", "the object's frame is <prefix>object_<object_id>")
     output_dir: str = option("attnchain_output", "folder below which ~/save_mesh writes; made when needed")
@@ -168,30 +128,14 @@ class NodeSettings:
     explicit: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        _ = self.buffer, self.box
+        check_queue(self.node, self.rollout.frames)
+        _ = self.node.box
 
     @property
     def given(self) -> dict[str, Any]:
         """The method's options that were set, by dotted name."""
         values = flatten(self.rollout)
         return {name: values[name][1] for name in sorted(self.explicit)}
-
-    @property
-    def buffer(self) -> BufferConfig:
-        """The part that concerns the frame buffer."""
-        return BufferConfig(
-            frames=self.rollout.frames,
-            **{
-                item.name: getattr(self.node, item.name)
-                for item in dataclasses.fields(BufferConfig)
-                if item.name != "frames"
-            },
-        )
-
-    @property
-    def box(self) -> tuple[int, int, int, int] | None:
-        """Where GrabCut starts: x, y, width, height in pixels; None = the middle of the image."""
-        return parse_box(self.node.foreground_box, "foreground_box") if self.node.foreground_box else None
 
     @property
     def object_frame(self) -> str:
@@ -278,9 +222,7 @@ def change(settings: NodeSettings, changes: dict[str, Any], *, configured: bool 
         if configured and TABLE[name].applies != "window" and value != value_of(settings, name):
             raise ConfigError(f"{name} is only read when the node is configured: clean it up first, then set it")
         (own if name in _NODE_NAMES else method)[name] = value
-    return NodeSettings(
-        replace(settings.node, own), replace(settings.rollout, method), settings.explicit.union(method)
-    )
+    return NodeSettings(replace(settings.node, own), replace(settings.rollout, method), settings.explicit.union(method))
 
 
 def value_of(settings: NodeSettings, name: str) -> bool | int | float | str:

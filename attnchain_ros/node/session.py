@@ -11,9 +11,8 @@ from rclpy.lifecycle import LifecycleNode
 
 from ..errors import Cancelled
 from ..rollout.window import Window, WindowResult
-from .assembly import DepthBook, WindowAssembler
-from .camera import CameraBook
-from .frame_buffer import Accounts, Batch, FrameBuffer
+from ..stream.buffer import Batch
+from ..stream.stream import Stream
 from .inputs import Inputs
 from .log_once import LogOnce
 from .outputs import Outputs
@@ -51,12 +50,10 @@ class Session:
         self._closing = threading.Lock()  # the timer that looks after things runs beside transitions
         self._closed = False
         self._settings = settings
-        self._cameras = CameraBook(rectified=settings.node.image_rectified)
-        self._depths = DepthBook(round(settings.node.mask_tolerance_s * 1e9))
-        self._assembler = WindowAssembler(self._cameras, self._depths, settings.box)
-        self.buffer = FrameBuffer(settings.buffer, on_ready=self._on_ready, on_problem=self._on_problem)
+        self._stream = Stream(settings.node, settings.rollout.frames, self._on_ready, self._on_problem)
+        self.buffer = self._stream.buffer
         self._worker = Worker(
-            self.buffer, lambda: make_engine(settings), self._assemble, self._publish, self.statistics
+            self._stream, lambda: make_engine(settings), self._assemble, self._publish, self.statistics
         )
         future = self._worker.start()
         while True:
@@ -75,17 +72,7 @@ class Session:
             self.apply(settings)
             self._outputs = outputs = Outputs(node)
             self._inputs = Inputs(
-                node,
-                self.buffer,
-                self._cameras,
-                self._depths,
-                self.statistics,
-                self._complain,
-                instance_id=lambda: self._settings.node.mask_instance_id,
-                lossless=lambda: self._settings.node.overflow_policy == "block",
-                compressed=settings.node.image_transport == "compressed",
-                compressed_masks=settings.node.mask_transport == "compressed",
-                masks=settings.node.foreground == "none",
+                node, self._stream, self.statistics, self._complain, options=lambda: self._settings.node
             )
         except Exception:
             self._worker.stop(STOP_TIMEOUT_S)
@@ -129,7 +116,6 @@ class Session:
         """
         effective = self._engine.resolve(settings)
         self._settings = effective
-        self._depths.tolerance_ns = round(effective.node.mask_tolerance_s * 1e9)
         self._worker.configure(effective)
 
     def activate(self) -> None:
@@ -153,7 +139,7 @@ class Session:
             self._closed = True
             self._inputs.unsubscribe()
             self._outputs.destroy()
-        self._node.get_logger().info(describe_accounts(self.buffer.accounts()))
+        self._node.get_logger().info(self.buffer.accounts().describe())
         return ended
 
     def look_after(self) -> None:
@@ -174,26 +160,15 @@ class Session:
         self._complain(f"{cause}: {text}", f"image without a usable mask ({cause}): {text}")
 
     def _assemble(self, batch: Batch) -> Window:
-        window = self._assembler.assemble(batch)
-        for note in self._assembler.notes:
+        window = self._stream.assemble(batch)
+        assembler = self._stream.assembler
+        for note in assembler.notes:
             # What is wrong with a calibration is said anew with each that comes; the rest may differ in every window.
-            self._complain(note.text if note in self._assembler.camera.notes else note.code, note.text)
+            self._complain(note.text if note in assembler.camera.notes else note.code, note.text)
         return window
 
     def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
         self.latest = result
         for note in result.notes:
             self._complain(note.code, note.text)
-        self._outputs.publish(result, self._assembler.camera, batch.frames[0].frame_id, self._settings)
-
-
-def describe_accounts(accounts: Accounts) -> str:
-    """Where all frames went, in one line of log."""
-    dropped = sum(accounts.dropped.values())
-    causes = ", ".join(f"{cause} {count}" for cause, count in sorted(accounts.dropped.items()))
-    rest = accounts.in_flight + accounts.waiting
-    return (
-        f"frames: {accounts.received} in = {accounts.used} used + {dropped} dropped"
-        + (f" ({causes})" if causes else "")
-        + (f" + {rest} left behind" if rest else "")
-    )
+        self._outputs.publish(result, self._stream.assembler.camera, batch.frames[0].frame_id, self._settings)

@@ -19,7 +19,8 @@ from typing import Protocol
 from ..config import RolloutConfig
 from ..errors import AttnChainError, Cancelled
 from ..rollout.window import Window, WindowResult
-from .frame_buffer import Batch, FrameBuffer
+from ..stream.buffer import Batch
+from ..stream.stream import Stream
 from .parameters import NodeSettings
 from .statistics import Statistics
 
@@ -68,7 +69,7 @@ class Worker:
     """Takes batches from the buffer, computes and publishes them, until it is stopped.
 
     Args:
-        buffer: where batches come from; wire its ``on_ready`` to ``wake``.
+        stream: where batches come from; wire its ``on_ready`` to ``wake``.
         make_engine: builds the engine; called in the worker's thread.
         assemble: batch to window.
         publish: called with each result, in the worker's thread.
@@ -78,14 +79,15 @@ class Worker:
 
     def __init__(
         self,
-        buffer: FrameBuffer,
+        stream: Stream,
         make_engine: Callable[[], Engine],
         assemble: Callable[[Batch], Window],
         publish: Callable[[Batch, Window, WindowResult], None],
         statistics: Statistics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._buffer = buffer
+        self._stream = stream
+        self._buffer = stream.buffer
         self._make_engine = make_engine
         self._assemble = assemble
         self._publish = publish
@@ -172,7 +174,7 @@ class Worker:
             settings, self._new_settings = self._new_settings, None
         if settings is not None:
             engine.configure(settings.rollout)
-            self._buffer.configure(settings.buffer)
+            self._stream.configure(settings.node, settings.rollout.frames)
 
     def _process(self, engine: Engine, batch: Batch) -> None:
         def void() -> bool:

@@ -25,6 +25,12 @@ def attention(rng: np.random.Generator, *shape: int) -> torch.Tensor:
     return torch.from_numpy(rng.normal(size=shape) * 3).softmax(dim=-1).float()
 
 
+def patch_centres(grid: int) -> np.ndarray:
+    """[grid * grid, 2] full-frame pixels, row-major."""
+    column, row = np.meshgrid(np.arange(grid), np.arange(grid))
+    return CROP.patch_to_full(np.stack([column, row], axis=-1).reshape(-1, 2), grid)
+
+
 def test_shifted_patches_are_followed_exactly() -> None:
     """One token per patch; in frame 1 every token has moved two patches right and one down."""
     grid = 8
@@ -34,7 +40,7 @@ def test_shifted_patches_are_followed_exactly() -> None:
     token_patches = torch.eye(grid * grid).expand(2, -1, -1)
     step = CROP.side / grid
     inside = (row < grid - 1) & (column < grid - 2)
-    queries = CROP.patch_centers_full(grid)[inside] + [0.3 * step, -0.45 * step]
+    queries = patch_centres(grid)[inside] + [0.3 * step, -0.45 * step]
     tracks = track_patches(queries, token_tokens, token_patches, CROP)
     np.testing.assert_allclose(tracks.points_px[0], queries, atol=1e-4)
     # The offset inside the patch is carried along; float32 pixels around 300.
@@ -117,7 +123,7 @@ def test_hard_argmax_against_twin_and_as_a_way_to_locate() -> None:
     scores = torch.from_numpy(rng.integers(0, 6, (20, 16)).astype(np.float32))  # many are equal: the first one counts
     assert np.array_equal(hard_argmax(scores, 4).numpy(), twin.hard_argmax(scores.numpy(), 4))
     token_tokens, token_patches = attention(rng, 2, 5, 5), attention(rng, 2, 5, 16)
-    queries = CROP.patch_centers_full(4)
+    queries = patch_centres(4)
     tracks = track_patches(queries, token_tokens, token_patches, CROP, hard_argmax)
     step = CROP.side / 4
     places = (tracks.points_px[1] - [CROP.x0, CROP.y0]) / step - 0.5

@@ -17,6 +17,10 @@ from attnchain_ros.cli import main as main_module
 from attnchain_ros.cli.main import VERBS
 from attnchain_ros.config import RolloutConfig
 from attnchain_ros.errors import AttnChainError, ConfigError, MaskError
+from attnchain_ros.stream.config import StreamConfig
+from attnchain_ros.stream.frame import Frame
+from attnchain_ros.stream.source import FrameSource
+from attnchain_ros.stream.windows import clip_frames
 
 
 def _use(monkeypatch: pytest.MonkeyPatch, action: object) -> None:
@@ -146,7 +150,7 @@ def test_numbers_from_text() -> None:
 
 def test_a_synthetic_clip_has_exact_masks_and_a_camera() -> None:
     source = arguments.synthetic_source("3")
-    first = next(iter(source))
+    first = next(event for event in source.events() if isinstance(event, Frame))
     assert source.count == 61 and first.image.shape == (256, 256, 3)
     assert first.mask is not None and 0.02 < first.mask.mean() < 0.6
     assert source.intrinsics is not None and source.intrinsics.shape == (3, 3)
@@ -163,8 +167,8 @@ def _camera_arguments(clip_folder: Path, *more: str) -> argparse.Namespace:
 def test_fake_camera_hands_the_clip_to_the_node(monkeypatch: pytest.MonkeyPatch, clip_folder: Path) -> None:
     seen: dict[str, object] = {}
 
-    def publish(source: object, **options: object) -> int:
-        seen.update(options, frames=len(list(source)))  # type: ignore[call-overload]
+    def publish(source: FrameSource, config: StreamConfig, **options: object) -> int:
+        seen.update(options, frames=len(list(clip_frames(source, config))))
         return 0
 
     stand_in = SimpleNamespace(run=publish)

@@ -12,7 +12,6 @@ import trimesh
 
 from attnchain_ros.errors import ConfigError, FileFormatError, InputError, ShapeError
 from attnchain_ros.files.animation import (
-    animation_bytes,
     keyframe_numbers,
     read_animated_glb,
     write_animated_glb,
@@ -70,15 +69,13 @@ def test_halfway_between_key_frames_is_the_middle() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"normals": False}, {"unlit": True}])
-def test_same_input_same_bytes_and_the_promised_size(tmp_path: Path, options: dict[str, bool]) -> None:
+def test_same_input_same_bytes(tmp_path: Path, options: dict[str, bool]) -> None:
     vertices, faces, colours, times = _ball()
     paths = [tmp_path / "a.glb", tmp_path / "b.glb"]
     for path in paths:
         write_animated_glb(path, vertices, faces, colours, times, **options)
         check_glb(path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    promised = animation_bytes(5, vertices.shape[1], len(faces), options.get("normals", True))
-    assert abs(paths[0].stat().st_size - promised) < 3000
     document = check_glb(paths[0])
     assert ("KHR_materials_unlit" in document.get("extensionsUsed", [])) == options.get("unlit", False)
 

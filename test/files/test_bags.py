@@ -13,11 +13,15 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from attnchain_ros.errors import ConfigError, FileFormatError, InputError
+from attnchain_ros.errors import ConfigError, FileFormatError, MaskError
 from attnchain_ros.files.bag_types import bag_types
 from attnchain_ros.files.bag_writing import ResultBagWriter
 from attnchain_ros.files.bags import open_bag
 from attnchain_ros.files.images import open_frames
+from attnchain_ros.stream.config import StreamConfig
+from attnchain_ros.stream.frame import Frame
+from attnchain_ros.stream.source import FrameSource
+from attnchain_ros.stream.windows import ClipWindows, clip_frames
 from attnchain_ros.wire.fields import CLOUD_DTYPE
 
 START = 1_700_000_000_000_000_000
@@ -94,39 +98,55 @@ def _clip(count: int = 4, late_masks: int = 5_000_000) -> list[tuple[str, int, A
     return sorted(messages, key=lambda item: item[1])
 
 
+def read(source: FrameSource) -> list[Frame]:
+    """The frames as the rollout sees them."""
+    return [frame for frame, _ in clip_frames(source, StreamConfig())]
+
+
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
 @pytest.mark.parametrize("compression", [CompressionMode.NONE, CompressionMode.MESSAGE, CompressionMode.FILE])
 def test_images_masks_and_camera_are_read(tmp_path: Path, storage: StoragePlugin, compression: CompressionMode) -> None:
     source = open_frames(_record(tmp_path / "bag", _clip(), storage, compression))
     for _ in range(2):
-        frames = list(source)
+        frames = read(source)
         assert [frame.stamp_ns for frame in frames] == [START + n * STEP for n in range(4)]
         for number, frame in enumerate(frames):
             np.testing.assert_array_equal(frame.image, _colours(number))
             np.testing.assert_array_equal(frame.mask, _mask(number) > 0)
             assert frame.depth_m is None
     assert source.count == 4
-    assert source.intrinsics is not None and source.intrinsics[0, 0] == 20.0
-    assert source.notes == []
+    windows = ClipWindows(source, StreamConfig(), 4)
+    (part,) = windows
+    assert part.window.intrinsics is not None and part.window.intrinsics[0, 0] == 20.0
+    assert part.frame_id == "cam_optical" and source.notes == windows.notes == []
 
 
 def test_masks_that_were_recorded_long_after_their_images_are_found(tmp_path: Path) -> None:
-    frames = list(open_bag(_record(tmp_path / "bag", _clip(late_masks=10**9))))
+    frames = read(open_bag(_record(tmp_path / "bag", _clip(late_masks=10**9))))
     for number, frame in enumerate(frames):
         np.testing.assert_array_equal(frame.mask, _mask(number) > 0)
 
 
-def test_missing_masks_stay_missing_and_are_counted(tmp_path: Path) -> None:
-    messages = [item for item in _clip() if not (item[0] == "/cam/mask" and item[1] > START + STEP)]
-    source = open_bag(_record(tmp_path / "bag", messages))
-    assert [frame.mask is not None for frame in source] == [True, False, False, False]
-    assert any("3 images have no mask on /cam/mask" in note.text for note in source.notes)
+def test_images_without_a_mask_are_left_out_and_counted(tmp_path: Path) -> None:
+    messages = [item for item in _clip(5) if not (item[0] == "/cam/mask" and START + STEP < item[1] < START + 3 * STEP)]
+    windows = ClipWindows(open_bag(_record(tmp_path / "bag", messages)), StreamConfig(), 4)
+    (part,) = windows
+    assert (part.window.stamps_ns - START).tolist() == [0, 3 * STEP, 4 * STEP]
+    assert [note.text for note in windows.notes] == ["2 of 5 images were left out: without a mask of their own"]
+    # Also where they end early, and none is found by colours: the recording has masks.
+    early = [item for item in _clip(4) if not (item[0] == "/cam/mask" and item[1] > START + STEP)]
+    windows = ClipWindows(open_bag(_record(tmp_path / "early", early)), StreamConfig(foreground="grabcut"), 4)
+    (part,) = windows
+    assert (part.window.stamps_ns - START).tolist() == [0]
+    assert "3 of 4 images were left out: without a mask of their own" in windows.notes[0].text
 
 
 def test_a_mask_without_stamp_belongs_to_every_image(tmp_path: Path) -> None:
     messages = [item for item in _clip() if item[0] != "/cam/mask"]
     messages.insert(0, ("/cam/mask", START - 1, _image(0, _mask(0), "mono8")))
-    for frame in open_bag(_record(tmp_path / "bag", messages)):
+    frames = read(open_bag(_record(tmp_path / "bag", messages)))
+    assert len(frames) == 4
+    for frame in frames:
         np.testing.assert_array_equal(frame.mask, _mask(0) > 0)
 
 
@@ -141,26 +161,27 @@ def test_instance_depth_compressed_and_uncalibrated(tmp_path: Path) -> None:
         ("/depth", START, _image(START, np.full((H, W), 1500, np.uint16), "16UC1")),
     ]
     source = open_bag(_record(tmp_path / "bag", messages), mask_instance=10)
-    (frame,) = source
-    np.testing.assert_allclose(frame.image, _colours(3), atol=4)
-    np.testing.assert_array_equal(frame.mask, _mask(0) == 3)
-    np.testing.assert_allclose(frame.depth_m, 1.5)
-    assert source.intrinsics is None and any("not calibrated" in note.text for note in source.notes)
+    windows = ClipWindows(source, StreamConfig(), 4)
+    (part,) = windows
+    np.testing.assert_allclose(part.window.images[0], _colours(3), atol=4)
+    np.testing.assert_array_equal(part.window.masks[0], _mask(0) == 3)
+    np.testing.assert_allclose(part.window.depth_m[0], 1.5)
+    assert part.window.intrinsics is None and any("not calibrated" in note.text for note in windows.notes)
 
 
 def test_distortion_is_removed_and_points_go_back(tmp_path: Path) -> None:
     messages = [(topic, time, message) for topic, time, message in _clip(2) if topic != "/cam/camera_info"]
     messages.insert(0, ("/cam/camera_info", START, _info(START, d=(-0.2, 0.05, 0.0, 0.0, 0.0))))
-    source = open_bag(_record(tmp_path / "bag", messages))
+    (part,) = ClipWindows(open_bag(_record(tmp_path / "bag", messages)), StreamConfig(), 4)
     points = np.array([[[7.5, 5.5], [2.0, 3.0], [np.nan, 1.0]]], np.float32)
-    back = source.cameras[0].distort_points(points)
+    back = part.camera.distort_points(points)
     np.testing.assert_allclose(back[0, 0], [7.5, 5.5], atol=1e-5)
     # By hand: x' = x (1 + k1 r2 + k2 r4) about the centre, in units of the focal length.
     x, y = (2.0 - 7.5) / 20, (3.0 - 5.5) / 20
     factor = 1 - 0.2 * (x * x + y * y) + 0.05 * (x * x + y * y) ** 2
     np.testing.assert_allclose(back[0, 1], [7.5 + 20 * x * factor, 5.5 + 20 * y * factor], atol=1e-5)
     assert np.isnan(back[0, 2]).all()
-    assert len(list(source)) == 2
+    assert part.window.frames == 2
 
 
 def _pass(numbers: list[int], first: int, recorded: int, size: int = 1) -> list[tuple[str, int, Any]]:
@@ -189,26 +210,29 @@ def test_chains_end_where_the_node_ends_them(tmp_path: Path) -> None:
     ]
     repeated = ("/cam/image", START + 3, _image(START, _colours(0), "rgb8"))
     source = open_bag(_record(tmp_path / "bag", sorted([*messages, repeated], key=lambda item: item[1])))
+    windows = ClipWindows(source, StreamConfig(), 16)
     for _ in range(2):
-        frames = list(source)
-        assert [frame.chain for frame in frames] == [0] * 3 + [1] * 4 + [2] * 2 + [3] * 2
-        assert [int(frame.image[0, 0, 0]) // 10 for frame in frames] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9]
-        for frame in frames:
-            size = frame.image.shape[0] // H
-            wanted = np.repeat(np.repeat(_mask(int(frame.image[0, 0, 0]) // 10) > 0, size, 0), size, 1)
-            np.testing.assert_array_equal(frame.mask, wanted)
-        assert [source.intrinsics_of(chain)[0, 0] for chain in range(4)] == [20.0, 20.0, 20.0, 40.0]
-    notes = " ".join(note.text for note in source.notes)
-    for text in ("image 4 starts a new chain (stamp_back)", "image 8 starts a new chain (gap)", "(image_size)"):
+        parts = list(windows)
+        assert [part.window.frames for part in parts] == [3, 4, 2, 2] and [part.chain for part in parts] == [0, 1, 2, 3]
+        numbers = [[int(image[0, 0, 0]) // 10 for image in part.window.images] for part in parts]
+        assert numbers == [[0, 1, 2], [3, 4, 5, 6], [7, 8], [9, 9]]
+        for part, row in zip(parts, numbers, strict=True):
+            size = part.window.images.shape[1] // H
+            for mask, number in zip(part.window.masks, row, strict=True):
+                np.testing.assert_array_equal(mask, np.repeat(np.repeat(_mask(number) > 0, size, 0), size, 1))
+        assert [part.window.intrinsics[0, 0] for part in parts] == [20.0, 20.0, 20.0, 40.0]
+    notes = " ".join(note.text for note in windows.notes)
+    for text in ("(stamp_back)", "(gap)", "(image_size)"):
         assert text in notes
-    assert "1 images of bag with the stamp of the one before were left out" in notes
-    assert {frame.chain for frame in open_bag(tmp_path / "bag", max_gap_s=0.0)} == {0, 1, 2}, "0 = no gap is too long"
+    assert "1 of 12 images were left out: with the stamp of the one before" in notes
+    parts = list(ClipWindows(open_bag(tmp_path / "bag"), StreamConfig(max_gap_s=0.0), 16))
+    assert [part.chain for part in parts] == [0, 1, 2], "0 = no gap is too long"
 
 
 def test_refusals_list_what_the_bag_holds(tmp_path: Path) -> None:
     bag = _record(tmp_path / "bag", _clip(1))
     with pytest.raises(FileFormatError, match=r"no topic /left/image .*/cam/image \(sensor_msgs/msg/Image\)"):
-        open_bag(bag, image_topic="left/image")
+        open_bag(bag, "left/image")
     two = [*_clip(1), ("/right/image", START, _image(START, _colours(1), "rgb8"))]
     both = _record(tmp_path / "two", two)
     with pytest.raises(FileFormatError, match="2 image topics, name the one to use; it holds /cam/camera_info"):
@@ -218,11 +242,11 @@ def test_refusals_list_what_the_bag_holds(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no image topic; it holds /cam/camera_info"):
         open_frames(none)
     small = [*_clip(1)[:2], ("/cam/mask", START + 9, _image(START, np.ones((4, 4), np.uint8), "mono8"))]
-    with pytest.raises(InputError, match=r"image 0 is 16x12, the message on /cam/mask is 4x4"):
-        list(open_bag(_record(tmp_path / "small", small)))
+    with pytest.raises(MaskError, match=r"not one frame can be used; .* \(mask_size 1\)"):
+        list(ClipWindows(open_bag(_record(tmp_path / "small", small)), StreamConfig(), 4))
     odd = [("/cam/image", START, _image(START, _colours(0), "bgr16"))]
     with pytest.raises(FileFormatError, match=r"/cam/image, image 0: image encoding 'bgr16'"):
-        list(open_bag(_record(tmp_path / "odd", odd)))
+        open_bag(_record(tmp_path / "odd", odd))
     with pytest.raises(ConfigError, match="is a bag: its masks"):
         open_frames(bag, fps=10.0)
     broken = _record(tmp_path / "broken", _clip(1))
@@ -242,7 +266,7 @@ def test_damaged_bags_are_refused_with_the_topics_they_should_hold(
     for share in (0.0, 0.1, 0.5, 0.9):
         file.write_bytes(data[: int(len(data) * share)])
         with pytest.raises(FileFormatError, match=r"cannot be read: .* names .*/cam/image \(sensor_msgs/msg/Image\)"):
-            list(open_bag(bag))
+            list(open_bag(bag).events())
     file.unlink()
     with pytest.raises(FileFormatError, match="missing"):
         open_bag(bag)
@@ -263,15 +287,15 @@ def test_topics_of_unknown_types_do_not_matter(tmp_path: Path) -> None:
         image = writer.add_connection("/cam/image", "sensor_msgs/msg/Image", typestore=store)
         writer.write(battery, START, bytes(4) + b"\x07")
         writer.write(image, START, bags_bytes(_image(START, _colours(1), "rgb8")))
-    assert len(list(open_bag(tmp_path / "bag"))) == 1
+    assert open_bag(tmp_path / "bag").count == 1
     with pytest.raises(FileFormatError, match=r"it holds /battery \(their_msgs/msg/Battery\), /cam/image"):
-        open_bag(tmp_path / "bag", image_topic="/battery")
+        open_bag(tmp_path / "bag", "/battery")
 
 
 def _results(path: Path, scene: Any, **options: Any) -> Path:
-    with ResultBagWriter(path, camera_frame="cam_optical", **options) as writer:
+    with ResultBagWriter(path, **options) as writer:
         for _, result in scene.windows:
-            writer.add(result)
+            writer.add(result, "cam_optical")
     return path
 
 
@@ -344,9 +368,9 @@ def test_an_existing_bag_is_kept_and_a_failed_one_is_not_left_behind(
     path = _results(tmp_path / "results", make_scene())
     with pytest.raises(FileFormatError, match="exists already"):
         _results(path, make_scene())
-    with pytest.raises(RuntimeError), ResultBagWriter(tmp_path / "failed", camera_frame="cam"):
+    with pytest.raises(RuntimeError), ResultBagWriter(tmp_path / "failed"):
         raise RuntimeError
     assert [item.name for item in tmp_path.iterdir()] == ["results"]
     _results(path, make_scene(), overwrite=True)
     with pytest.raises(ConfigError, match="storage is 'db4'"):
-        ResultBagWriter(tmp_path / "x", camera_frame="cam", storage="db4")  # type: ignore[arg-type]
+        ResultBagWriter(tmp_path / "x", storage="db4")  # type: ignore[arg-type]

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnchain_ros.node.frame_buffer import BufferConfig, Frame, FrameBuffer
+from attnchain_ros.stream.buffer import FrameBuffer
+from attnchain_ros.stream.config import StreamConfig
+from attnchain_ros.stream.frame import Frame
 
 IMAGE, MASK = np.zeros((2, 3, 3), np.uint8), np.ones((2, 3), bool)
 PERIOD_S = 1 / 30
@@ -43,8 +45,8 @@ class Film:
 class Stage:
     """A camera of constant rate in front of a device whose windows take as long as they are told."""
 
-    def __init__(self, config: BufferConfig, frames: int, period_s: float = PERIOD_S) -> None:
-        self.buffer = FrameBuffer(config)
+    def __init__(self, config: StreamConfig, size: int, frames: int, period_s: float = PERIOD_S) -> None:
+        self.buffer = FrameBuffer(config, size)
         self.film = Film()
         self.now_s = 0.0
         self._frames, self._period_s, self._sent = frames, period_s, 0
@@ -81,10 +83,10 @@ class Stage:
         self._chains = 2
         self.buffer.close_idle()
 
-    def configure(self, config: BufferConfig) -> None:
+    def configure(self, config: StreamConfig, size: int) -> None:
         """Change the options."""
         self._queue = config.queue_size
-        self.buffer.configure(config)
+        self.buffer.configure(config, size)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -97,7 +99,7 @@ class Stage:
             arrived = self._sent * self._period_s
             self._sent += 1
             # The frame's number is its stamp.
-            self.buffer.push(Frame(self._sent, "camera", IMAGE, MASK, arrived_s=arrived))
+            self.buffer.push(Frame(IMAGE, MASK, self._sent, arrived_s=arrived))
             self.check()
 
     def check(self) -> None:
@@ -108,10 +110,8 @@ class Stage:
         assert found.waiting <= self._queue * self._chains
 
 
-def config_of(frames: int, queue: int, policy: str = "adaptive", stride: int = 1) -> BufferConfig:
-    return BufferConfig(
-        frames=frames, queue_size=max(queue, frames), overflow_policy=policy, stride=stride, max_gap_s=0
-    )
+def config_of(frames: int, queue: int, policy: str = "adaptive", stride: int = 1) -> StreamConfig:
+    return StreamConfig(queue_size=max(queue, frames), overflow_policy=policy, stride=stride, max_gap_s=0)
 
 
 @given(
@@ -126,7 +126,7 @@ def test_adaptive_is_contiguous_and_its_delay_bounded(frames: int, queue: int, s
     """``load``: how many windows' worth of camera frames come in while one window is computed."""
     rng = np.random.default_rng(seed)
     count = 3000
-    stage = Stage(config_of(frames, queue, stride=stride), count)
+    stage = Stage(config_of(frames, queue, stride=stride), frames, count)
     longest_s = load * frames * PERIOD_S
     film = stage.run(lambda number: float(rng.uniform(0.3, 1.0)) * longest_s)
     assert film.windows and film.resets[0] == "start" and set(film.resets[1:]) <= {None}
@@ -149,7 +149,7 @@ def test_adaptive_is_contiguous_and_its_delay_bounded(frames: int, queue: int, s
 
 def test_the_stride_follows_the_device():
     """16 frames, a device of 1.6 s: 48 frames come in meanwhile, so that the stride settles near 48 / 15."""
-    film = Stage(config_of(16, 32), 3000).run(lambda number: 1.6 if number < 30 else 0.1)
+    film = Stage(config_of(16, 32), 16, 3000).run(lambda number: 1.6 if number < 30 else 0.1)
     assert 3 <= np.mean(film.strides[5:30]) <= 4.5
     assert set(film.strides[-20:]) == {1}, "a device that keeps up again gets every frame"
     assert max(film.delays_s[5:30]) < 3 * 1.6 + 1
@@ -160,7 +160,7 @@ def test_the_stride_follows_the_device():
 def test_drop_oldest_bounds_the_delay_and_tells_its_drops(frames: int, queue: int, load: float, seed: int):
     rng = np.random.default_rng(seed)
     config = config_of(frames, queue, "drop_oldest")
-    stage = Stage(config, 1500)
+    stage = Stage(config, frames, 1500)
     longest_s = load * frames * PERIOD_S
     film = stage.run(lambda number: float(rng.uniform(0.3, 1.0)) * longest_s)
     assert set(stage.buffer.accounts().dropped) <= {"overflow"}
@@ -192,14 +192,15 @@ def test_accounts_balance_whatever_happens_inside_windows(policy: str, frames: i
             stage.advance(0.3)
             stage.buffer.set_enabled(True)
         elif trouble == "configure":
-            stage.configure(config_of(2 + number % 7, 2 + number % 11, policy, 1 + number % 2))
+            size = 2 + number % 7
+            stage.configure(config_of(size, 2 + number % 11, policy, 1 + number % 2), size)
         elif trouble == "idle":
             stage.close_idle()
         elif trouble == "clock":
             stage.buffer.clock_jumped(0)
         return None
 
-    stage = Stage(config_of(frames, 2 * frames, policy), 600)
+    stage = Stage(config_of(frames, 2 * frames, policy), frames, 600)
     film = stage.run(lambda number: load * frames * PERIOD_S, disturb)
     for before, after, shared, reset in zip(
         film.windows, film.windows[1:], film.shared[1:], film.resets[1:], strict=False
@@ -213,7 +214,7 @@ def test_accounts_balance_whatever_happens_inside_windows(policy: str, frames: i
 
 @pytest.mark.parametrize("policy", ["adaptive", "drop_oldest"])
 def test_stopping_leaves_no_frame_unaccounted(policy: str):
-    stage = Stage(config_of(4, 8, policy), 200)
+    stage = Stage(config_of(4, 8, policy), 4, 200)
 
     def disturb(stage: Stage, number: int) -> str | None:
         if number == 5:

@@ -14,8 +14,8 @@ from node.hand_made import make_result
 from sensor_msgs.msg import Image
 
 from attnchain_ros import wire
-from attnchain_ros.files.decode import decode_image
 from attnchain_ros.node.building import build
+from attnchain_ros.stream.decode import decode_message
 
 pytestmark = pytest.mark.ros
 
@@ -51,9 +51,7 @@ def message(encoding: str, rows: np.ndarray, padding: int = 0) -> Image:
 
 
 def ours(image: Image) -> Any:
-    return decode_image(
-        image.encoding, image.height, image.width, image.step, bool(image.is_bigendian), memoryview(image.data)
-    )
+    return decode_message(image)
 
 
 @pytest.mark.parametrize("padding", [0, 5])

@@ -6,14 +6,15 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from attnchain_ros.node.diagnostics import status_message
-from attnchain_ros.node.frame_buffer import BufferConfig, FrameBuffer
 from attnchain_ros.node.statistics import Statistics
+from attnchain_ros.stream.buffer import FrameBuffer
+from attnchain_ros.stream.config import StreamConfig
 
 pytestmark = pytest.mark.ros
 
 
 def status_of(statistics: Statistics, now_s: float, state: str = "active", silence: str = "") -> DiagnosticStatus:
-    accounts = FrameBuffer(BufferConfig()).accounts()
+    accounts = FrameBuffer(StreamConfig()).accounts()
     return status_message("/robot/attnchain_node", state, silence, accounts, statistics.snapshot(now_s))
 
 

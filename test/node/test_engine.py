@@ -14,12 +14,15 @@ from attnchain_ros.errors import Cancelled, ConfigError, WeightsError
 from attnchain_ros.files.meshes import write_mesh
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.node.engine import RolloutEngine
-from attnchain_ros.node.frame_buffer import Batch, BufferConfig, Frame, FrameBuffer
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
 from attnchain_ros.node.worker import Worker
 from attnchain_ros.rollout.matching import Chain
 from attnchain_ros.rollout.window import Window, WindowResult
+from attnchain_ros.stream.buffer import Batch
+from attnchain_ros.stream.config import StreamConfig
+from attnchain_ros.stream.frame import Frame
+from attnchain_ros.stream.stream import Stream
 
 QUICK = {
     "sampling.steps": 2, "surface.grid": 16, "surface.coarse_grid": 8, "surface.n_surface": 128,
@@ -108,12 +111,11 @@ class Bench:
     """The worker around the real engine."""
 
     def __init__(self, settings: NodeSettings) -> None:
-        self.buffer = FrameBuffer(BufferConfig(frames=FRAMES, queue_size=8), on_ready=lambda: self.worker.wake())
+        stream = Stream(StreamConfig(queue_size=8), FRAMES, on_ready=lambda: self.worker.wake())
+        self.buffer = stream.buffer
         self.statistics = Statistics()
         self.results: list[WindowResult] = []
-        self.worker = Worker(
-            self.buffer, lambda: RolloutEngine(settings), self._assemble, self._publish, self.statistics
-        )
+        self.worker = Worker(stream, lambda: RolloutEngine(settings), self._assemble, self._publish, self.statistics)
         self.worker.start().result(60)
         self.worker.set_running(True)
 
@@ -126,7 +128,7 @@ class Bench:
     def send(self, first: int, count: int) -> None:
         image, mask = np.zeros((4, 6, 3), np.uint8), np.ones((4, 6), bool)
         for number in range(first, first + count):
-            self.buffer.push(Frame(number, "camera", image, mask, arrived_s=time.monotonic()))
+            self.buffer.push(Frame(image, mask, number, arrived_s=time.monotonic()))
 
     def wait(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + 60

@@ -15,10 +15,10 @@ from node.hand_made import FACES, VERTICES
 from node.ros_harness import BEST_EFFORT, LATCHED, RELIABLE, Client, environment
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from attnchain_ros.files.decode import decode_image
 from attnchain_ros.files.meshes import write_mesh
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.msg import AnimatedMesh, Tracks
+from attnchain_ros.stream.decode import decode_message
 
 pytestmark = pytest.mark.ros
 
@@ -78,7 +78,7 @@ def test_frames_come_with_mask_and_calibration(client: Client, spawn, clip: Path
     assert set(np.diff(stamps)) == {50_000_000}
     by_stamp = {nanoseconds(message.header.stamp): message for message in masks}
     for message in images:
-        decoded = decode_image(message.encoding, message.height, message.width, message.step, False, message.data)
+        decoded = decode_message(message)
         mask = by_stamp[nanoseconds(message.header.stamp)]
         assert mask.encoding == "mono8" and message.header.frame_id == "lens"
         np.testing.assert_array_equal(np.array(mask.data).reshape(SIZE) == 255, decoded.rgb[..., 0] == 200)

@@ -13,9 +13,10 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from attnchain_ros.errors import InputError
-from attnchain_ros.files.decode import depth_metres, instance_mask
 from attnchain_ros.node import qos
-from attnchain_ros.node.inputs import Input, camera_numbers, decode_message, stamp_ns
+from attnchain_ros.node.inputs import Input, stamp_ns
+from attnchain_ros.stream.camera import camera_numbers
+from attnchain_ros.stream.decode import decode_message, depth_metres, instance_mask
 
 pytestmark = pytest.mark.ros
 

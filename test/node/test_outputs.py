@@ -19,9 +19,9 @@ from visualization_msgs.msg import MarkerArray
 from attnchain_ros import wire
 from attnchain_ros.msg import AnimatedMesh, Tracks
 from attnchain_ros.node import cdr, outputs
-from attnchain_ros.node.camera import CameraModel
 from attnchain_ros.node.outputs import Outputs
 from attnchain_ros.node.parameters import NodeSettings, change
+from attnchain_ros.stream.camera import CameraModel
 
 pytestmark = pytest.mark.ros
 

@@ -114,7 +114,7 @@ def test_a_change_reaches_its_place():
     assert settings.rollout.sampling.steps == 7 and settings.rollout.frames == 8
     assert settings.node.queue_size == 40 and not settings.node.publish.tf
     assert settings.rollout.match.radius == 1.0 and isinstance(settings.rollout.match.radius, float)
-    assert settings.buffer.frames == 8 and settings.buffer.queue_size == 40
+    assert settings.rollout.frames == 8 and settings.node.queue_size == 40
     assert all(value_of(NodeSettings(), name) == spec.default for name, spec in TABLE.items())
 
 
@@ -161,7 +161,10 @@ def test_settings_know_what_was_set_whatever_its_value():
     assert untouched.given == {} and untouched.explicit == frozenset()
     settings = change(untouched, {"sampling.anchor_noise": 0.0, "sampling.guidance": 2.0})
     assert settings.given == {"sampling.anchor_noise": 0.0, "sampling.guidance": 2.0}
-    assert change(settings, {"sampling.guidance": 7.5}).given == {"sampling.anchor_noise": 0.0, "sampling.guidance": 7.5}
+    assert change(settings, {"sampling.guidance": 7.5}).given == {
+        "sampling.anchor_noise": 0.0,
+        "sampling.guidance": 7.5,
+    }
 
 
 # Whatever a client may send: each type of ROS parameters, with the values where limits lie.

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from node.hand_made import ALWAYS_NO_MEMORY, BAD_LUCK, NO_MEMORY, HandMadeEngine
 
-from attnchain_ros.node.frame_buffer import Batch, BufferConfig, Frame, FrameBuffer
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
 from attnchain_ros.node.worker import Worker, is_out_of_memory
 from attnchain_ros.rollout.window import Window, WindowResult
+from attnchain_ros.stream.buffer import Batch
+from attnchain_ros.stream.config import StreamConfig
+from attnchain_ros.stream.frame import Frame
+from attnchain_ros.stream.stream import Stream
 
 MASK = np.ones((4, 6), bool)
 
@@ -30,13 +33,14 @@ class Bench:
     """A worker with everything around it, without ROS."""
 
     def __init__(self, seconds: float = 0.0, publish_fault: Exception | None = None) -> None:
-        self.buffer = FrameBuffer(BufferConfig(frames=4, queue_size=16), on_ready=lambda: self.worker.wake())
+        self.stream = Stream(StreamConfig(queue_size=16), 4, on_ready=lambda: self.worker.wake())
+        self.buffer = self.stream.buffer
         self.statistics = Statistics()
         self.results: list[WindowResult] = []
         self.publish_fault = publish_fault
         self.threads: set[int] = set()
         self.seconds = seconds
-        self.worker = Worker(self.buffer, self._make, self._assemble, self._publish, self.statistics)
+        self.worker = Worker(self.stream, self._make, self._assemble, self._publish, self.statistics)
         self.engine = self.worker.start().result(10)
         self.worker.set_running(True)
         self.next = 0
@@ -62,7 +66,7 @@ class Bench:
         for _ in range(count):
             self.next += 1
             image = np.full((4, 6, 3), order, np.uint8)
-            self.buffer.push(Frame(self.next * 10**8, "camera", image, MASK, arrived_s=time.monotonic()))
+            self.buffer.push(Frame(image, MASK, self.next * 10**8, arrived_s=time.monotonic()))
 
     def settled(self) -> bool:
         found = self.buffer.accounts()
@@ -194,8 +198,8 @@ def test_an_engine_that_cannot_be_built_tells_why():
     def fail() -> HandMadeEngine:
         raise FileNotFoundError("no weights")
 
-    buffer = FrameBuffer(BufferConfig(frames=4, queue_size=16))
-    worker = Worker(buffer, fail, lambda batch: None, lambda *all: None, Statistics())
+    stream = Stream(StreamConfig(queue_size=16), 4)
+    worker = Worker(stream, fail, lambda batch: None, lambda *all: None, Statistics())
     with pytest.raises(FileNotFoundError, match="no weights"):
         worker.start().result(10)
     wait_until(lambda: not worker.alive)

@@ -15,7 +15,7 @@ from ...cli.arguments import (
     describe_settings,
     parse_intrinsics,
     parse_settings,
-    with_foreground,
+    stream_config,
 )
 from ...cli.main import FAILED, OK
 from ...errors import AttnChainError, ConfigError, FileFormatError
@@ -242,7 +242,7 @@ def _windows(args: argparse.Namespace, config: RolloutConfig) -> Iterator[tuple[
     import itertools
 
     from ...files.images import open_frames
-    from ...rollout.windows import assemble_windows
+    from ...stream.windows import ClipWindows
 
     if args.clips is not None:
         from ..evaluation.anchors import clip_mesh
@@ -256,14 +256,12 @@ def _windows(args: argparse.Namespace, config: RolloutConfig) -> Iterator[tuple[
         return
     mesh = None if args.anchor is None else read_mesh(args.anchor)
     source = open_frames(Path(args.input), fps=args.fps, masks=args.masks, image_topic=args.image_topic)
-    frames = with_foreground(source, args)
+    windows = ClipWindows(source, stream_config(args), config.frames, parse_intrinsics(args.intrinsics))
     # Only the first chain: another one may have other intrinsics and another object.
-    first = itertools.takewhile(lambda frame: frame.chain == 0, frames)
-    given = parse_intrinsics(args.intrinsics)
-    windows = assemble_windows(first, config.frames, source.intrinsics if given is None else given)
+    first = itertools.takewhile(lambda part: part.chain == 0, windows)
     count = 0
-    for window in itertools.islice(windows, args.windows):
+    for part in itertools.islice(first, args.windows):
         count += 1
-        yield window, mesh, False
+        yield part.window, mesh, False
     if not count:
         raise FileFormatError(f"{args.input} has no frames: nothing to probe")

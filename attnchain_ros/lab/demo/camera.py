@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from ...files.frames import ArraySource, Frame
 from ...node import fake_camera
+from ...stream.config import StreamConfig
+from ...stream.frame import Frame
+from ...stream.source import ArraySource
 from .clip import demo_clip
 
 FRAME_ID = "camera_optical_frame"
@@ -21,11 +23,11 @@ def main(words: Sequence[str]) -> int:
     ]
     return fake_camera.run(
         ArraySource(frames, f"synthetic:{index}", clip.intrinsics),
+        StreamConfig(),
         rate_hz=rate_hz,
         reliable=True,
         namespace=namespace,
         frame_id=FRAME_ID,
-        intrinsics=clip.intrinsics,
     )
 
 

@@ -18,7 +18,7 @@ def window_means(values: np.ndarray, windows: Sequence[range]) -> list[float]:
 
     Args:
         values: [F] one figure for each frame of the sequence.
-        windows: frame numbers of each window, as from ``rollout.windows.split_frames``.
+        windows: frame numbers of each window, as from ``stream.windows.split_frames``.
     Raises:
         InputError: a window has no frames of its own, or frames that do not exist.
     Twin: ``reference.drift.window_means``.

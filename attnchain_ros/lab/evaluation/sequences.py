@@ -15,8 +15,8 @@ from ...mesh.types import Mesh
 from ...notes import texts
 from ...rollout.pipeline import Rollout
 from ...rollout.window import Window, WindowResult
-from ...rollout.windows import split_frames
 from ...shapes import check_shape
+from ...stream.windows import split_frames
 from .drift import token_correlation
 from .flow import Tracks
 from .motion import FoundMotion, join_windows

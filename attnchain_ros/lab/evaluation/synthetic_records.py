@@ -13,7 +13,7 @@ from ...camera.raycast import intersect_pixels
 from ...camera.tracks3d import carry_points, to_camera
 from ...mesh.sampling import sample_surface
 from ...mesh.types import face_areas_normals
-from ...rollout.windows import split_frames
+from ...stream.windows import split_frames
 from .actionbench import TrueClouds, score_clouds
 from .actionbench_config import ActionBenchConfig
 from .alignment import align_surfaces, apply_similarity

@@ -13,8 +13,8 @@ import numpy as np
 from ...backbone import Backbone
 from ...config import RolloutConfig
 from ...errors import AttnChainError, Cancelled, InputError, MaskError
-from ...files.foreground import GrabCutSource
-from ...files.frames import ArraySource, Frame
+from ...stream.foreground import GrabCut
+from ...stream.frame import Frame
 from .actionbench import TrueClouds, score_clouds
 from .actionbench_config import PUBLISHED, ActionBenchConfig
 from .badja import RASTER as BADJA_RASTER
@@ -202,8 +202,9 @@ def _trackers(options: VideoOptions) -> dict[str, Tracker]:
 def _masks(images: np.ndarray, masks: np.ndarray | None, options: VideoOptions) -> np.ndarray | None:
     if masks is not None or not options.grabcut:
         return masks
-    frames = [Frame(image, None, number) for number, image in enumerate(images)]
-    cut = [frame.mask for frame in GrabCutSource(ArraySource(frames, "video"))]
+    frames = [Frame(image, None, number, sequence=number) for number, image in enumerate(images)]
+    GrabCut().fill(frames)
+    cut = [frame.mask for frame in frames]
     return np.stack([mask for mask in cut if mask is not None])
 
 

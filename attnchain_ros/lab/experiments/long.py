@@ -13,7 +13,7 @@ from ...camera.tracks3d import carry_points, to_camera
 from ...config import RolloutConfig
 from ...errors import InputError
 from ...mesh.sampling import sample_surface
-from ...rollout.windows import split_frames
+from ...stream.windows import split_frames
 from ..evaluation.actionbench import cloud_distance, motion_distance
 from ..evaluation.drift import window_means
 from ..evaluation.errors import point_errors

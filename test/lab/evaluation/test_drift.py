@@ -6,7 +6,7 @@ import pytest
 from attnchain_ros.errors import InputError
 from attnchain_ros.lab.evaluation import drift as fast
 from attnchain_ros.lab.reference import drift as slow
-from attnchain_ros.rollout.windows import split_frames
+from attnchain_ros.stream.windows import split_frames
 
 
 def test_window_means_by_hand_and_against_twin() -> None:

@@ -8,7 +8,7 @@ from attnchain_ros.lab.experiments.bench import BASELINE_TABLE, Bench, Task
 from attnchain_ros.lab.experiments.rows import names_of, select
 from attnchain_ros.lab.synthetic import ClipConfig, split_clip
 from attnchain_ros.lab.synthetic.motion import ping_pong
-from attnchain_ros.rollout.windows import split_frames
+from attnchain_ros.stream.windows import split_frames
 
 TASK = Task("long", "test", 2)
 

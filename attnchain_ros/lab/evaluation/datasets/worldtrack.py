@@ -16,7 +16,7 @@ import numpy as np
 
 from ....camera.tracks3d import project
 from ....errors import FileFormatError
-from ....files.decode import decode_compressed
+from ....stream.decode import decode_compressed
 from ..worldtrack import FRAMES, world_points
 from .arrays import check_masks, list_files, mask_folder, read_npz
 

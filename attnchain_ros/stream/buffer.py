@@ -1,4 +1,4 @@
-"""From single camera frames to windows: bounded, contiguous, and with every frame accounted for. ROS-free, thread-safe.
+"""From single camera frames to batches of a window each: bounded, contiguous, every frame accounted for. Thread-safe.
 
     received = used + dropped (by cause) + in flight + waiting            always, after every call
 
@@ -23,39 +23,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import ConfigError
-from ..files.frames import ImageKind, break_cause
-from .masks import MaskBook, MaskMode
-
-POLICIES = ("adaptive", "drop_oldest", "block")
-FOREGROUNDS = ("none", "grabcut")
-
-
-@dataclass(eq=False)
-class Frame:
-    """One camera frame on its way into a window.
-
-    Attributes:
-        stamp_ns: the image's own stamp, nanoseconds.
-        frame_id: the camera's optical frame.
-        image: [H, W, 3] uint8 RGB.
-        mask: [H, W] bool; None while it is awaited, or where it is made by GrabCut when the window is assembled (mask
-            mode ``first``, or foreground ``grabcut``).
-        arrived_s: when it came in, seconds of the steady clock, for statistics.
-        sequence: number among the segment's frames with a settled mask, given by the buffer.
-    """
-
-    stamp_ns: int
-    frame_id: str
-    image: np.ndarray
-    mask: np.ndarray | None = None
-    arrived_s: float = 0.0
-    sequence: int = 0
-
-    @property
-    def kind(self) -> ImageKind:
-        """What decides whether the chain goes on."""
-        return ImageKind(self.stamp_ns, self.image.shape, self.frame_id)
+from .accounts import Accounts, MaskWait
+from .config import StreamConfig, check_queue
+from .frame import Frame, break_cause
+from .masks import MaskBook
 
 
 @dataclass
@@ -105,85 +76,36 @@ class Batch:
         return len(self.frames) - int(self.shared_first)
 
 
-@dataclass(frozen=True)
-class BufferConfig:
-    """How frames become windows; the node's parameters of the same names.
-
-    Raises:
-        ConfigError: the queue cannot hold a window, or the policy is unknown.
-    """
-
-    frames: int = 16
-    overflow_policy: str = "adaptive"
-    queue_size: int = 32
-    stride: int = 1
-    max_gap_s: float = 2.0
-    mask_mode: MaskMode = "every"
-    mask_tolerance_s: float = 0.02
-    reset_on_frame_id_change: bool = True
-    foreground: str = "none"
-
-    def __post_init__(self) -> None:
-        if self.foreground not in FOREGROUNDS:
-            raise ConfigError(f"foreground is {self.foreground!r}, wanted one of {', '.join(FOREGROUNDS)}")
-        if self.overflow_policy not in POLICIES:
-            raise ConfigError(f"overflow_policy is {self.overflow_policy!r}, wanted one of {', '.join(POLICIES)}")
-        if self.queue_size < self.frames:
-            raise ConfigError(
-                f"queue_size is {self.queue_size}, but a window has {self.frames} frames: "
-                "raise queue_size or lower frames"
-            )
-
-
-@dataclass(frozen=True)
-class Accounts:
-    """Where the frames went: ``received == used + sum(dropped) + in_flight + waiting``; ``resets`` counts by cause."""
-
-    received: int
-    used: int
-    dropped: dict[str, int]
-    in_flight: int
-    waiting: int
-    awaiting_mask: int
-    resets: dict[str, int]
-    stride: int
-    made_masks: int = 0
-    """Frames without a mask of their own: GrabCut makes it when their window is assembled."""
-
-
-@dataclass(frozen=True)
-class MaskWait:
-    """How the masks keep up with the images.
-
-    Attributes:
-        seconds: for how long images have come without one that got its mask; 0 = the last one got it.
-        nearest_s: from the newest image's stamp to the nearest mask's; None = no mask came.
-    """
-
-    seconds: float
-    nearest_s: float | None
-
-
 class FrameBuffer:
-    """Bounded buffer between the camera's callbacks and the worker. All methods may be called from any thread.
+    """Bounded buffer between whoever brings frames and whoever takes batches. Any thread may call any method.
 
     Args:
-        config: see ``BufferConfig``.
+        config: see ``StreamConfig``.
+        frames: of a window.
         on_ready: called (without the lock) whenever ``take`` may have something new to give.
         on_problem: called (without the lock) with (cause, sentence) for masks that cannot be used.
+        waits: with policy ``block`` a push waits for room; False where one thread pushes and takes in turns.
+    Raises:
+        ConfigError: the queue cannot hold a window.
     """
 
     def __init__(
         self,
-        config: BufferConfig,
+        config: StreamConfig,
+        frames: int = 16,
         on_ready: Callable[[], None] = lambda: None,
         on_problem: Callable[[str, str], None] = lambda cause, text: None,
+        *,
+        waits: bool = True,
     ) -> None:
+        check_queue(config, frames)
         self._config = config
+        self._frames = frames
+        self._waits = waits
         self._on_ready = on_ready
         self._on_problem = on_problem
         self._changed = threading.Condition()
-        self._masks = self._new_book()
+        self._masks = MaskBook(config)
         self._segments: deque[_Segment] = deque([_Segment("start")])
         self._last: Frame | None = None
         self._received = self._used = self._in_flight = self._made_masks = 0
@@ -201,7 +123,7 @@ class FrameBuffer:
     def push(self, frame: Frame) -> None:
         """Take in one camera frame, in the order of arrival; with policy ``block`` this waits for room."""
         with self._changed:
-            if self._config.overflow_policy == "block":
+            if self._blocks:
                 self._changed.wait_for(
                     lambda: not (self._open and self._enabled) or self._waiting() < self._config.queue_size
                 )
@@ -224,17 +146,17 @@ class FrameBuffer:
     def push_mask(self, stamp_ns: int, mask: np.ndarray) -> None:
         """Take in one mask, [H, W] bool; stamp 0 matches any image. With policy ``block`` masks do not run ahead."""
         with self._changed:
-            if self._config.overflow_policy == "block":
+            if self._blocks:
                 self._changed.wait_for(
                     lambda: (
                         not (self._open and self._enabled)
                         or self._last is None
-                        or self._masks.ahead_of(self._last.stamp_ns) < 2 * self._config.queue_size
+                        or self._masks.stamps.later_than(self._last.stamp_ns) < 2 * self._config.queue_size
                     )
                 )
             if not (self._open and self._enabled):
                 return
-            self._masks.add(stamp_ns, mask)
+            self._masks.stamps.add(stamp_ns, mask)
             self._settle()
         self._report()
 
@@ -257,7 +179,7 @@ class FrameBuffer:
                 return False
         self._last = frame
         if cause == "stamp_back":
-            self._masks.forget_from(frame.stamp_ns)
+            self._masks.stamps.jump_back(frame.stamp_ns)
         tail = self._segments[-1]
         if cause is not None and (tail.settled or tail.awaiting):  # else it has only just begun (idle, then a gap)
             self._start_segment(cause)
@@ -340,7 +262,7 @@ class FrameBuffer:
                 self._segments.popleft()
 
     def _take_from(self, segment: _Segment) -> Batch | None:
-        wanted = self._config.frames - 1
+        wanted = self._frames - 1
         available = len(segment.ready) - int(segment.anchor is None)
         if available < wanted and not (segment.closed and segment.ready):
             return None
@@ -383,6 +305,21 @@ class FrameBuffer:
             self._changed.notify_all()
         self._on_ready()
 
+    def end(self) -> None:
+        """The recording is over: what still waits for a mask has none, and the rest is given out."""
+        with self._changed:
+            self._masks.complete = True
+            self._settle()
+            self._segments[-1].closed = True
+        self._report()
+
+    def end_masks(self) -> None:
+        """No mask will come any more; only for recordings."""
+        with self._changed:
+            self._masks.complete = True
+            self._settle()
+        self._report()
+
     def close_idle(self) -> None:
         """No frame came for longer than ``max_gap_s``, so a later one starts anew: give out what is ready."""
         with self._changed:
@@ -405,7 +342,7 @@ class FrameBuffer:
             if self._last is None or self._last.stamp_ns <= now_ns:
                 return
             self._last = None
-            self._masks.forget_from(now_ns)
+            self._masks.stamps.jump_back(now_ns)
             tail = self._segments[-1]
             if tail.settled or tail.awaiting:
                 self._start_segment("clock_jump")
@@ -420,7 +357,7 @@ class FrameBuffer:
             self._segments = deque([_Segment(cause)])
             self._resets[cause] += 1
             self._last = self._unmasked_since_s = None
-            self._masks.clear()
+            self._masks.stamps.clear()
             self._generation += 1
             self._changed.notify_all()
 
@@ -430,13 +367,18 @@ class FrameBuffer:
             self._enabled = enabled
             self._changed.notify_all()
 
-    def configure(self, config: BufferConfig) -> None:
-        """Change the options; what waits is kept where it fits."""
+    def configure(self, config: StreamConfig, frames: int) -> None:
+        """Change the options; what waits is kept where it fits.
+
+        Raises:
+            ConfigError: the queue cannot hold a window.
+        """
+        check_queue(config, frames)
         with self._changed:
-            old, self._config = self._config, config
+            old, self._config, self._frames = self._config, config, frames
             before, after = ((one.mask_mode, one.mask_tolerance_s, one.foreground) for one in (old, config))
             if before != after:
-                self._masks = self._new_book()
+                self._masks = MaskBook(self._config)
             for segment in self._segments:
                 for queue, cause in ((segment.awaiting, "no_mask"), (segment.ready, "overflow")):
                     while len(queue) > config.queue_size:
@@ -475,7 +417,7 @@ class FrameBuffer:
         with self._changed:
             if self._last is None or self._unmasked_since_s is None:
                 return MaskWait(0.0, None)
-            distance = self._masks.distance_ns(self._last.stamp_ns)
+            distance = self._masks.stamps.distance_ns(self._last.stamp_ns)
             return MaskWait(
                 self._last.arrived_s - self._unmasked_since_s, None if distance is None else distance * 1e-9
             )
@@ -486,14 +428,9 @@ class FrameBuffer:
         with self._changed:
             return self._generation
 
-    def _new_book(self) -> MaskBook:
-        # A mask may come long before its image is taken in (blocked), so the book is larger than the queue.
-        return MaskBook(
-            self._config.mask_mode,
-            round(self._config.mask_tolerance_s * 1e9),
-            capacity=4 * self._config.queue_size,
-            made=self._config.foreground == "grabcut",
-        )
+    @property
+    def _blocks(self) -> bool:
+        return self._waits and self._config.overflow_policy == "block"
 
     def _waiting(self) -> int:
         return sum(len(segment.awaiting) + len(segment.ready) for segment in self._segments)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from attnchain_ros.errors import InputError
-from attnchain_ros.node.camera import CameraBook, CameraNumbers, camera_model
+from attnchain_ros.stream.camera import CameraBook, CameraNumbers, camera_model
 
 K = (500.0, 0.0, 319.5, 0.0, 510.0, 239.5, 0.0, 0.0, 1.0)
 P = (400.0, 0.0, 300.0, 0.0, 0.0, 400.0, 200.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -73,12 +73,12 @@ def test_points_go_back_to_where_the_lens_shows_them(model_name: str, d: tuple[f
 
 def test_the_book_keeps_up_and_survives_faults():
     book = CameraBook()
-    assert not book.known and book.model(480, 640).intrinsics is None
+    assert not book.known and book.model(480, 640, 0).intrinsics is None
     book.update(PLAIN)
-    first = book.model(480, 640)
-    assert book.known and book.model(480, 640) is first
+    first = book.model(480, 640, 0)
+    assert book.known and book.model(480, 640, 0) is first
     book.update(dataclasses.replace(PLAIN, d=(1.0, 2.0), model="brown"))
-    faulty = book.model(480, 640)
+    faulty = book.model(480, 640, 0)
     assert faulty.intrinsics is None and "distortion model is 'brown'" in faulty.notes[0].text
 
 
@@ -188,8 +188,9 @@ def test_images_keep_the_calibration_they_were_taken_with():
         book.update(zoomed, stamp)
     focal = [book.model(480, 640, stamp).intrinsics[0, 0] for stamp in (5, 10, 39, 40, 99)]
     assert focal == [500, 500, 500, 1000, 1000]
-    assert book.model(480, 640).intrinsics[0, 0] == 1000
-    book.update(PLAIN, 10)  # the bag begins again
+    book.update(PLAIN, 10)  # the bag begins again, and windows of the pass before still wait
+    assert [book.model(480, 640, stamp).intrinsics[0, 0] for stamp in (39, 99)] == [500, 1000]
+    book.jump_back(10)
     assert [book.model(480, 640, stamp).intrinsics[0, 0] for stamp in (10, 99)] == [500, 500]
     book.update(zoomed, 40)
     assert [book.model(480, 640, stamp).intrinsics[0, 0] for stamp in (39, 40)] == [500, 1000]

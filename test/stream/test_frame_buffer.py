@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnchain_ros.errors import ConfigError
-from attnchain_ros.node.frame_buffer import Batch, BufferConfig, Frame, FrameBuffer
+from attnchain_ros.stream.buffer import Batch, FrameBuffer
+from attnchain_ros.stream.config import StreamConfig
+from attnchain_ros.stream.frame import Frame
 
 STEP_NS = 100_000_000
 SHAPE = (4, 6, 3)
@@ -18,7 +20,7 @@ MASK = np.ones(SHAPE[:2], bool)
 
 
 def frame(number: int, *, mask: np.ndarray | None = MASK, shape=SHAPE, frame_id: str = "camera") -> Frame:
-    return Frame((number + 10) * STEP_NS, frame_id, np.zeros(shape, np.uint8), mask)
+    return Frame(np.zeros(shape, np.uint8), mask, (number + 10) * STEP_NS, frame_id=frame_id)
 
 
 def numbers(batch: Batch | None) -> list[int]:
@@ -41,8 +43,8 @@ def take_all(buffer: FrameBuffer) -> list[Batch]:
     return batches
 
 
-def make(**options) -> FrameBuffer:
-    return FrameBuffer(BufferConfig(**{"frames": 4, "queue_size": 8, **options}))
+def make(frames: int = 4, **options) -> FrameBuffer:
+    return FrameBuffer(StreamConfig(**{"queue_size": 8, **options}), frames)
 
 
 def test_windows_share_one_frame():
@@ -180,7 +182,9 @@ def test_what_breaks_the_chain_resets(cause: str, breaking: Frame):
     assert found.resets == {cause: 1}
     assert found.dropped == {f"reset_{cause}": 1}
     for number in range(1, 4):
-        buffer.push(Frame(breaking.stamp_ns + number * STEP_NS, breaking.frame_id, breaking.image, breaking.mask))
+        buffer.push(
+            Frame(breaking.image, breaking.mask, breaking.stamp_ns + number * STEP_NS, frame_id=breaking.frame_id)
+        )
     batch = buffer.take()
     assert batch.reset == cause and not batch.shared_first and batch.frames[0] is breaking
     check_accounts(buffer, 9)
@@ -338,7 +342,7 @@ def test_masks_find_their_images_however_the_two_are_mixed(data: st.DataObject):
     pictures = {}
     for kind, stamp in events:
         if kind == "image":
-            buffer.push(Frame(stamp * unit, "camera", np.zeros(SHAPE, np.uint8)))
+            buffer.push(Frame(np.zeros(SHAPE, np.uint8), None, stamp * unit, frame_id="camera"))
         else:
             pictures[stamp] = np.ones(SHAPE[:2], bool)
             buffer.push_mask(stamp * unit, pictures[stamp])
@@ -381,7 +385,7 @@ def test_with_grabcut_no_mask_is_awaited_and_those_that_come_with_the_image_are_
     assert buffer.accounts().dropped == {"window_error": 4}, "a new chain can start without a mask too"
     assert buffer.accounts().waiting == 2
     with pytest.raises(ConfigError, match="foreground is 'magic', wanted one of none, grabcut"):
-        BufferConfig(foreground="magic")
+        StreamConfig(foreground="magic")
 
 
 def test_how_long_masks_have_been_missing():
@@ -404,7 +408,7 @@ def test_how_long_masks_have_been_missing():
 
 def test_masks_that_cannot_be_used_are_told_with_numbers():
     told: list[tuple[str, str]] = []
-    buffer = FrameBuffer(BufferConfig(frames=4, queue_size=8), on_problem=lambda *problem: told.append(problem))
+    buffer = FrameBuffer(StreamConfig(queue_size=8), 4, on_problem=lambda *problem: told.append(problem))
     buffer.push_mask(10 * STEP_NS, np.ones((2, 3), bool))
     buffer.push(frame(0, mask=None))
     buffer.push_mask(11 * STEP_NS, np.zeros_like(MASK))
@@ -423,7 +427,7 @@ def test_stamp_zero_matches_any_image():
 
 def test_a_queue_smaller_than_a_window_is_refused():
     with pytest.raises(ConfigError, match=r"queue_size is 8, but a window has 16 frames"):
-        BufferConfig(frames=16, queue_size=8)
+        FrameBuffer(StreamConfig(queue_size=8), 16)
 
 
 @pytest.mark.parametrize("policy", ["adaptive", "drop_oldest"])

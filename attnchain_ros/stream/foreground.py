@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from ..errors import ConfigError, MaskError
-from .frames import Frame, FrameSource
+from ..notes import Notes
+from .frame import Frame
 
 _LOG = logging.getLogger(__name__)
 _WORK_SIDE = 320
@@ -23,77 +23,40 @@ _FIRST_ITERATIONS = 6
 _ITERATIONS = 2
 
 
-def parse_box(text: str, name: str) -> tuple[int, int, int, int]:
-    """``x,y,width,height`` in whole pixels.
-
-    Args:
-        text: as the user gave it.
-        name: of the argument or parameter, for the error.
-    Raises:
-        ConfigError: not four whole numbers, or an empty box.
-
-    >>> parse_box("10,20,30,40", "--box")
-    (10, 20, 30, 40)
-    """
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(
-            f"{name} is {text!r}, wanted 4 numbers separated by commas: whole pixels x,y,width,height"
-        ) from error
-    if min(x, y) < 0 or min(width, height) < 2:
-        raise ConfigError(f"{name} is {text!r}: x and y are at least 0, width and height at least 2")
-    return x, y, width, height
-
-
 def centred_box(height: int, width: int) -> tuple[int, int, int, int]:
     """x, y, width, height of a rectangle over the middle 70 % of the image, in pixels."""
     return round(width * 0.15), round(height * 0.15), round(width * 0.7), round(height * 0.7)
 
 
-class GrabCutSource(FrameSource):
-    """Another source with its missing masks filled in.
+class GrabCut:
+    """Fills in the masks that frames lack.
 
     The first frame without a mask and without a mask before it is cut by GrabCut inside ``box``; every later one
-    is cut around the mask of the frame before; a new chain starts from the box again. This needs one object with
-    colours unlike its background, all of it inside the box at first; it fails where colours agree, on fast motion (more
-    than about a tenth of the object a frame) and when the object leaves the image. What went wrong is told in
-    ``notes``.
+    is cut around the mask of the frame before. This needs one object with colours unlike its background, all of it
+    inside the box at first; it fails where colours agree, on fast motion (more than about a tenth of the object a
+    frame) and when the object leaves the image. What went wrong is told in ``notes``.
     """
 
-    def __init__(self, source: FrameSource, box: tuple[int, int, int, int] | None = None) -> None:
-        """Wrap ``source``; ``box`` is x, y, width, height in pixels of the first frame, None = the middle of it."""
-        self.source = source
-        self.name = source.name
-        self.intrinsics = source.intrinsics
-        self.notes = source.notes
+    def __init__(self, box: tuple[int, int, int, int] | None = None) -> None:
+        """``box`` is x, y, width, height in pixels of a chain's first frame, None = the middle of it."""
         self.box = box
+        self.notes = Notes()
 
-    @property
-    def count(self) -> int | None:
-        """Number of frames."""
-        return self.source.count
+    def fill(self, frames: Sequence[Frame]) -> None:
+        """Give every frame of a chain's part a mask; the last one's is what the next part goes on from.
 
-    def __iter__(self) -> Iterator[Frame]:
-        """The frames, each with a mask.
-
+        Args:
+            frames: in order; the first has a mask unless it is the first of its chain.
         Raises:
             ConfigError: the box leaves the image.   MaskError: nothing was found in the box.
         """
         before: np.ndarray | None = None
-        chain = 0
-        for number, frame in enumerate(self.source):
-            if frame.chain != chain:
-                before, chain = None, frame.chain
-            mask = frame.mask
+        for frame in frames:
+            mask, number = frame.mask, frame.sequence
             if mask is None:
                 mask = self._first(frame.image, number) if before is None else self._next(frame.image, before, number)
             before = mask if mask.any() else before
-            yield replace(frame, mask=mask)
-
-    def intrinsics_of(self, chain: int) -> np.ndarray | None:
-        """The other source's."""
-        return self.source.intrinsics_of(chain)
+            frame.mask = mask
 
     def _first(self, image: np.ndarray, number: int) -> np.ndarray:
         height, width = image.shape[:2]

@@ -1,8 +1,9 @@
-"""Image messages to arrays without ROS or cv_bridge, for the bag reader and the node alike."""
+"""Image messages to arrays without ROS or cv_bridge, be they rclpy's or read from a bag."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +34,26 @@ DEPTH_ENCODINGS = ("16UC1", "32FC1")
 
 
 @dataclass(frozen=True)
+class ImageFields:
+    """The fields of a ``sensor_msgs/Image`` that matter.
+
+    Attributes:
+        encoding: see IMAGE_ENCODINGS, MASK_ENCODINGS, DEPTH_ENCODINGS; the case is ignored.
+        height, width: pixels.
+        step: bytes from one row to the next; padding at the row's end is skipped.
+        is_bigendian: byte order of 16 and 32 bit values.
+        data: the bytes, at least ``step`` times the number of rows.
+    """
+
+    encoding: str
+    height: int
+    width: int
+    step: int
+    is_bigendian: bool
+    data: bytes | bytearray | memoryview | np.ndarray
+
+
+@dataclass(frozen=True)
 class DecodedImage:
     """One decoded image message.
 
@@ -48,23 +69,53 @@ class DecodedImage:
     raw: np.ndarray
 
 
-def decode_image(
-    encoding: str,
-    height: int,
-    width: int,
-    step: int,
-    is_bigendian: bool,
-    data: bytes | bytearray | memoryview | np.ndarray,
-    colours: bool = True,
-) -> DecodedImage:
-    """Decode the fields of a ``sensor_msgs/Image``; no message class is needed.
+def decode_message(message: Any, colours: bool = True) -> DecodedImage:
+    """The picture in a ``sensor_msgs`` Image or CompressedImage, be it rclpy's or read from a bag.
 
     Args:
-        encoding: as in the message; see IMAGE_ENCODINGS, MASK_ENCODINGS, DEPTH_ENCODINGS; the case is ignored.
-        height, width: pixels.
-        step: bytes from one row to the next; padding at the row's end is skipped.
-        is_bigendian: byte order of 16 and 32 bit values.
-        data: the bytes, at least ``step`` times the number of rows.
+        message: anything with the fields of either.
+        colours: make a colour image out of grey values; masks and depth need none.
+    Raises:
+        FileFormatError, ShapeError: encoding, sizes or bytes cannot be used.
+    """
+    if hasattr(message, "format"):
+        return decode_compressed(message.format, memoryview(message.data))
+    fields = ImageFields(
+        message.encoding,
+        int(message.height),
+        int(message.width),
+        int(message.step),
+        bool(message.is_bigendian),
+        memoryview(message.data),
+    )
+    return decode_image(fields, colours)
+
+
+def decode_mask(message: Any, instance: int = 0) -> np.ndarray:
+    """The object in a message that holds a mask: [H, W] bool; ``instance`` as for ``instance_mask``.
+
+    Raises:
+        FileFormatError, ShapeError: it cannot be used as a mask.
+    """
+    if hasattr(message, "format") and is_jpeg(message.data):
+        raise FileFormatError("a JPEG blurs the edges of a mask: publish masks as PNG")
+    return instance_mask(decode_message(message, colours=False).raw, instance)
+
+
+def decode_depth(message: Any) -> np.ndarray:
+    """The depth image in a message, as ``depth_metres`` gives it.
+
+    Raises:
+        FileFormatError, ShapeError: it cannot be used as depth.
+    """
+    return depth_metres(decode_message(message, colours=False).raw)
+
+
+def decode_image(fields: ImageFields, colours: bool = True) -> DecodedImage:
+    """Decode an Image; no message class is needed.
+
+    Args:
+        fields: of the message.
         colours: make a colour image out of grey values; masks need none.
     Returns:
         arrays that may look into ``data`` instead of copying it (6 MB for rgb8 of 1920 x 1080): leave it as it is.
@@ -72,31 +123,31 @@ def decode_image(
         FileFormatError: the encoding is not one of those above (named in the message).
         ShapeError: ``step`` or the amount of data does not fit the size, or the size does not fit the encoding.
     """
+    encoding, height, width = fields.encoding, fields.height, fields.width
     kind = encoding.strip().lower()
     if height < 1 or width < 1:
         raise ShapeError(f"image of encoding {encoding} is {width}x{height}: it has no pixels")
     if kind in _PACKED:
         channels = _PACKED[kind]
-        raw = _rows(encoding, height, width * channels, step, is_bigendian, data, np.uint8)
-        raw = raw.reshape(height, width, channels)
-        colours = raw[..., :3] if kind.startswith("rgb") else raw[..., 2::-1]
+        raw = _rows(fields, width * channels).reshape(height, width, channels)
+        picture = raw[..., :3] if kind.startswith("rgb") else raw[..., 2::-1]
         mask = raw[..., 3] >= 128 if channels == 4 else None
-        return DecodedImage(np.ascontiguousarray(colours), mask, raw)
+        return DecodedImage(np.ascontiguousarray(picture), mask, raw)
     if kind in _GREY:
-        raw = _rows(encoding, height, width, step, is_bigendian, data, np.uint8)
+        raw = _rows(fields, width)
         return DecodedImage(np.repeat(raw[..., None], 3, axis=2) if colours else None, None, raw)
     if kind in _RAW:
-        return DecodedImage(None, None, _rows(encoding, height, width, step, is_bigendian, data, _RAW[kind]))
+        return DecodedImage(None, None, _rows(fields, width, dtype=_RAW[kind]))
     if kind in _YUV422:
         _check_even(encoding, width=width)
-        raw = _rows(encoding, height, width * 2, step, is_bigendian, data, np.uint8).reshape(height, width, 2)
+        raw = _rows(fields, width * 2).reshape(height, width, 2)
         return DecodedImage(cv2.cvtColor(raw, _YUV422[kind]), None, raw)
     if kind == "nv12":
         _check_even(encoding, width=width, height=height)
-        raw = _rows(encoding, height * 3 // 2, width, step, is_bigendian, data, np.uint8)
+        raw = _rows(fields, width, rows=height * 3 // 2)
         return DecodedImage(cv2.cvtColor(raw, cv2.COLOR_YUV2RGB_NV12), None, raw)
     if kind in _BAYER:
-        raw = _rows(encoding, height, width, step, is_bigendian, data, np.uint8)
+        raw = _rows(fields, width)
         return DecodedImage(cv2.cvtColor(raw, _BAYER[kind]), None, raw)
     known = ", ".join(dict.fromkeys((*IMAGE_ENCODINGS, *MASK_ENCODINGS, *DEPTH_ENCODINGS)))
     raise FileFormatError(f"image encoding {encoding!r} is not supported: publish one of {known}")
@@ -178,20 +229,16 @@ def depth_metres(raw: np.ndarray) -> np.ndarray:
 
 
 def _rows(
-    encoding: str,
-    rows: int,
-    columns: int,
-    step: int,
-    is_bigendian: bool,
-    data: bytes | bytearray | memoryview | np.ndarray,
-    dtype: type[np.generic],
+    fields: ImageFields, columns: int, *, rows: int | None = None, dtype: type[np.generic] = np.uint8
 ) -> np.ndarray:
     """[rows, columns] values in native byte order out of rows of ``step`` bytes; copied only where they must be."""
-    wire = np.dtype(dtype).newbyteorder(">" if is_bigendian else "<")
+    encoding, step = fields.encoding, fields.step
+    rows = fields.height if rows is None else rows
+    wire = np.dtype(dtype).newbyteorder(">" if fields.is_bigendian else "<")
     least = columns * wire.itemsize
     if step < least:
         raise ShapeError(f"step of the {encoding} image is {step} bytes, {least} are needed for a row")
-    flat = np.frombuffer(data, np.uint8)
+    flat = np.frombuffer(fields.data, np.uint8)
     # The padding after the very last row may be missing.
     if len(flat) < step * (rows - 1) + least:
         raise ShapeError(f"the {encoding} image has {len(flat)} bytes, {step} x {rows} rows are needed")

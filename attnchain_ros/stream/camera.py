@@ -1,16 +1,17 @@
-"""From CameraInfo's numbers to the intrinsics of the images that really come. ROS-free."""
+"""From CameraInfo's numbers to the intrinsics of the images that really come."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..camera.intrinsics import Undistorter, camera_info_matrix
 from ..errors import InputError
 from ..notes import Note, Notes
+from .stamps import StampBook
 
 _MOST_CHANGES = 64
 
@@ -36,6 +37,22 @@ class CameraNumbers:
     roi: tuple[int, int, int, int] = (0, 0, 0, 0)
     binning: tuple[int, int] = (1, 1)
     frame_id: str = ""
+
+
+def camera_numbers(message: Any) -> CameraNumbers:
+    """The fields of a CameraInfo that matter, be the message rclpy's or read from a bag."""
+    roi = message.roi
+    return CameraNumbers(
+        width=int(message.width),
+        height=int(message.height),
+        k=tuple(float(value) for value in message.k),
+        p=tuple(float(value) for value in message.p),
+        d=tuple(float(value) for value in message.d),
+        model=message.distortion_model,
+        roi=(int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)),
+        binning=(int(message.binning_x), int(message.binning_y)),
+        frame_id=message.header.frame_id,
+    )
 
 
 @dataclass(frozen=True)
@@ -114,25 +131,34 @@ class CameraBook:
     def __init__(self, *, rectified: bool = False) -> None:
         self._rectified = rectified
         self._lock = threading.Lock()
-        self._changes: deque[tuple[int, CameraNumbers]] = deque(maxlen=_MOST_CHANGES)
+        self._changes: StampBook[CameraNumbers] = StampBook(0, _MOST_CHANGES)
+        self._last: CameraNumbers | None = None
         self._cached: tuple[CameraNumbers | None, int, int, CameraModel] | None = None
 
     def update(self, numbers: CameraNumbers, stamp_ns: int = 0) -> None:
         """Take in a CameraInfo that holds from ``stamp_ns`` on."""
         with self._lock:
-            if not self._changes or self._changes[-1][1] != numbers:
-                self._changes.append((stamp_ns, numbers))
+            changed, self._last = numbers != self._last, numbers
+            if changed:
+                self._changes.add(stamp_ns, numbers)
 
     @property
     def known(self) -> bool:
         """Whether a CameraInfo came."""
         with self._lock:
-            return bool(self._changes)
+            return self._last is not None
 
-    def model(self, height: int, width: int, stamp_ns: int | None = None) -> CameraModel:
-        """The model for images of this size taken at a stamp (None = now); computed when CameraInfo or size change."""
+    def jump_back(self, stamp_ns: int) -> None:
+        """Images began anew at ``stamp_ns``: what came for the pass before holds no longer (``StampBook``)."""
         with self._lock:
-            numbers, cached = self._numbers_at(stamp_ns), self._cached
+            self._changes.jump_back(stamp_ns)
+            if self._last is not None and self._changes.holding(stamp_ns) is None:
+                self._changes.add(stamp_ns, self._last)
+
+    def model(self, height: int, width: int, stamp_ns: int) -> CameraModel:
+        """The model for images of this size taken at a stamp; computed when CameraInfo or size change."""
+        with self._lock:
+            numbers, cached = self._changes.holding(stamp_ns), self._cached
         if cached is not None and cached[:3] == (numbers, height, width):
             return cached[3]
         try:
@@ -142,12 +168,3 @@ class CameraBook:
         with self._lock:
             self._cached = (numbers, height, width, found)
         return found
-
-    def _numbers_at(self, stamp_ns: int | None) -> CameraNumbers | None:
-        """The last ones to come of those that hold at a stamp (also after a jump back); else the first ones of all."""
-        if not self._changes:
-            return None
-        if stamp_ns is None:
-            return self._changes[-1][1]
-        held = [numbers for since_ns, numbers in self._changes if since_ns <= stamp_ns]
-        return held[-1] if held else self._changes[0][1]

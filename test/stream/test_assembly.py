@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from attnchain_ros.node.assembly import DepthBook, WindowAssembler
-from attnchain_ros.node.camera import CameraBook, CameraNumbers
-from attnchain_ros.node.frame_buffer import BufferConfig, Frame, FrameBuffer
+from attnchain_ros.stream.assembly import WindowAssembler
+from attnchain_ros.stream.buffer import FrameBuffer
+from attnchain_ros.stream.camera import CameraNumbers
+from attnchain_ros.stream.config import StreamConfig
+from attnchain_ros.stream.frame import Frame
 
 SIZE = (60, 80)
 STEP_NS = 10**8
@@ -22,10 +24,10 @@ def scene(shift: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batch_of(count: int, *, masks: int, mode: str = "every"):
-    buffer = FrameBuffer(BufferConfig(frames=count, queue_size=count, mask_mode=mode))
+    buffer = FrameBuffer(StreamConfig(queue_size=count, mask_mode=mode), count)
     for number in range(count):
         image, mask = scene(2 * number)
-        buffer.push(Frame((number + 1) * STEP_NS, "camera", image, mask if number < masks else None))
+        buffer.push(Frame(image, mask if number < masks else None, (number + 1) * STEP_NS))
     batch = buffer.take()
     assert batch is not None
     return batch
@@ -36,7 +38,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_a_window_holds_what_came():
-    window = WindowAssembler(CameraBook(), DepthBook(10**7)).assemble(batch_of(3, masks=3))
+    window = WindowAssembler().assemble(batch_of(3, masks=3).frames)
     assert window.images.shape == (3, *SIZE, 3) and window.intrinsics is None and window.depth_m is None
     assert window.stamps_ns.tolist() == [STEP_NS, 2 * STEP_NS, 3 * STEP_NS]
     for number in range(3):
@@ -47,8 +49,8 @@ def test_a_window_holds_what_came():
 
 def test_the_first_mask_is_carried_on():
     batch = batch_of(5, masks=1, mode="first")
-    assembler = WindowAssembler(CameraBook(), DepthBook(10**7))
-    window = assembler.assemble(batch)
+    assembler = WindowAssembler()
+    window = assembler.assemble(batch.frames)
     for number in range(5):
         assert overlap(window.masks[number], scene(2 * number)[1]) > 0.85
     # the last one stays with its frame, for the next window to go on from
@@ -56,27 +58,26 @@ def test_the_first_mask_is_carried_on():
 
 
 def test_depth_is_found_by_stamp():
-    depths = DepthBook(tolerance_ns=10**7)
+    assembler = WindowAssembler(tolerance_ns=10**7)
+    depths = assembler.depths
     depths.add(2 * STEP_NS + 5_000_000, np.full(SIZE, 1.5, np.float32))
     depths.add(3 * STEP_NS + 50_000_000, np.full(SIZE, 9.0, np.float32))
-    window = WindowAssembler(CameraBook(), depths).assemble(batch_of(3, masks=3))
+    window = assembler.assemble(batch_of(3, masks=3).frames)
     assert [float(depth.max()) for depth in window.depth_m] == [0.0, 1.5, 0.0]
 
 
 def test_depth_of_another_size_is_ignored_and_told():
-    depths = DepthBook(10**7)
-    depths.add(STEP_NS, np.ones((6, 8), np.float32))
-    assembler = WindowAssembler(CameraBook(), depths)
-    assert assembler.assemble(batch_of(2, masks=2)).depth_m is None
+    assembler = WindowAssembler(tolerance_ns=10**7)
+    assembler.depths.add(STEP_NS, np.ones((6, 8), np.float32))
+    assert assembler.assemble(batch_of(2, masks=2).frames).depth_m is None
     assert any("depth is 8x6, the image is 80x60" in note.text for note in assembler.notes)
 
 
 def test_distortion_is_removed_from_image_and_mask():
-    cameras = CameraBook()
+    assembler = WindowAssembler()
     k = (70.0, 0.0, 39.5, 0.0, 70.0, 29.5, 0.0, 0.0, 1.0)
-    cameras.update(CameraNumbers(80, 60, k, (0.0,) * 12, (-0.3, 0.1, 0.0, 0.0, 0.0), "plumb_bob"))
-    assembler = WindowAssembler(cameras, DepthBook(10**7))
-    window = assembler.assemble(batch_of(2, masks=2))
+    assembler.cameras.update(CameraNumbers(80, 60, k, (0.0,) * 12, (-0.3, 0.1, 0.0, 0.0, 0.0), "plumb_bob"))
+    window = assembler.assemble(batch_of(2, masks=2).frames)
     np.testing.assert_array_equal(window.intrinsics, np.reshape(k, (3, 3)))
     _, mask = scene(0)
     assert (window.masks[0] != mask).sum() > 5
@@ -86,15 +87,15 @@ def test_distortion_is_removed_from_image_and_mask():
 
 
 def test_without_any_mask_the_object_is_cut_out_from_the_box_and_followed_into_the_next_window():
-    buffer = FrameBuffer(BufferConfig(frames=3, queue_size=8, overflow_policy="block", foreground="grabcut"))
+    buffer = FrameBuffer(StreamConfig(queue_size=8, overflow_policy="block", foreground="grabcut"), 3)
     for number in range(5):
-        buffer.push(Frame((number + 1) * STEP_NS, "camera", scene(2 * number)[0]))
-    assembler = WindowAssembler(CameraBook(), DepthBook(10**7), box=(8, 12, 40, 36))
+        buffer.push(Frame(scene(2 * number)[0], None, (number + 1) * STEP_NS))
+    assembler = WindowAssembler((8, 12, 40, 36))
     batch = buffer.take()
-    first = assembler.assemble(batch)
+    first = assembler.assemble(batch.frames)
     assert any("cut out by GrabCut, starting from the box 8,12,40,36" in note.text for note in assembler.notes)
     buffer.finish(batch)
-    second = assembler.assemble(buffer.take())
+    second = assembler.assemble(buffer.take().frames)
     assert not any("box" in note.text for note in assembler.notes), (
         "the second window goes on from the first one's mask"
     )
@@ -105,10 +106,10 @@ def test_without_any_mask_the_object_is_cut_out_from_the_box_and_followed_into_t
 
 
 def test_a_window_is_read_with_the_calibration_of_its_own_time():
-    cameras = CameraBook()
+    assembler = WindowAssembler()
     k = [70.0, 0.0, 39.5, 0.0, 70.0, 29.5, 0.0, 0.0, 1.0]
     for stamp, focal in ((0, 70.0), (10 * STEP_NS, 140.0)):  # the zoom comes while the window still waits
         k[0] = k[4] = focal
-        cameras.update(CameraNumbers(80, 60, tuple(k), (0.0,) * 12, (), ""), stamp)
-    window = WindowAssembler(cameras, DepthBook(10**7)).assemble(batch_of(2, masks=2))
+        assembler.cameras.update(CameraNumbers(80, 60, tuple(k), (0.0,) * 12, (), ""), stamp)
+    window = assembler.assemble(batch_of(2, masks=2).frames)
     assert window.intrinsics[0, 0] == 70.0
