@@ -23,7 +23,7 @@ def invert_pose(pose: np.ndarray) -> np.ndarray:
 
 
 def apply_pose(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points [..., 3] taken along by one rigid transform [4, 4]."""
+    """Points [..., 3] taken along by one rigid transform (or similarity) [4, 4]."""
     moved: np.ndarray = points @ pose[:3, :3].T + pose[:3, 3]
     return moved
 

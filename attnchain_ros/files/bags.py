@@ -221,7 +221,6 @@ class _Side:
         self._number = 0
         self._messages = _messages(reader, topic)
         self._following = next(self._messages, (None, 0))[0]
-        self._begun = False
 
     @property
     def ended(self) -> bool:

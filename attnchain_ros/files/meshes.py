@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..camera.poses import apply_pose
 from ..errors import FileFormatError, MeshError
 from ..mesh.types import Mesh
 from .animation import made_here, read_animated_glb, write_animated_glb
@@ -158,7 +159,7 @@ def _placed_parts(scene: trimesh.Scene) -> list[tuple[np.ndarray, np.ndarray, np
         part = scene.geometry[name]
         if not isinstance(part, trimesh.Trimesh) or len(part.faces) == 0:
             continue
-        vertices = np.asarray(part.vertices) @ placed[:3, :3].T + placed[:3, 3]
+        vertices = apply_pose(placed, np.asarray(part.vertices))
         mirrored = np.linalg.det(placed[:3, :3]) < 0
         faces = np.asarray(part.faces)
         parts.append((vertices, faces[:, ::-1] if mirrored else faces, _colours(part)))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ..camera.poses import apply_pose
 from ..errors import InputError
 from ..mesh.types import Mesh
 from ..notes import Note, Notes, texts
@@ -351,7 +352,7 @@ class _Placed:
         frame = np.asarray(self._frames[number])
         if self._same:
             return frame
-        return np.asarray(frame.astype(np.float64) @ self._matrix[:3, :3].T + self._matrix[:3, 3], np.float32)
+        return np.asarray(apply_pose(self._matrix, frame.astype(np.float64)), np.float32)
 
 
 def _file_from_object(result: WindowResult) -> np.ndarray:

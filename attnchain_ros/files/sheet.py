@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..camera.poses import apply_pose
 from ..camera.raycast import RasterBuffer, rasterize
 from ..errors import InputError
 from .shading import shade, vertex_normals
@@ -155,7 +156,7 @@ def _object_box(frame: SheetFrame) -> tuple[float, float, float, float] | None:
         return float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1)
     if not frame.camera_valid:
         return None
-    points = frame.vertices @ frame.camera_from_object[:3, :3].T + frame.camera_from_object[:3, 3]
+    points = apply_pose(frame.camera_from_object, frame.vertices)
     points = points[points[:, 2] > 1e-3]
     if not len(points):
         return None
@@ -230,7 +231,7 @@ def _draw_mesh_over(picture: np.ndarray, frame: SheetFrame, faces: np.ndarray, c
     canvas: np.ndarray = picture.copy()
     cover = np.zeros((tile, tile), np.float32)
     if frame.camera_known:
-        vertices = frame.vertices @ frame.camera_from_object[:3, :3].T + frame.camera_from_object[:3, 3]
+        vertices = apply_pose(frame.camera_from_object, frame.vertices)
         tint = np.array(_TINT if frame.camera_valid else _REFUSED, np.uint8)
         colours = np.broadcast_to(tint, frame.vertices.shape)
         shaded, cover = _render(vertices, faces, crop.tile_from_full(tile) @ frame.intrinsics, colours, tile)

@@ -25,15 +25,13 @@ class AnchorTransform:
     center: np.ndarray
     rotation: np.ndarray
 
-    def to_canonical(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 3] in the user's frame and units -> canonical frame, same dtype."""
-        moved = self.scale * (points.astype(np.float64) @ self.rotation.T - self.center)
-        return moved.astype(points.dtype)
-
-    def to_user(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 3] in the canonical frame -> the user's frame and units, same dtype."""
-        moved = (points.astype(np.float64) / self.scale + self.center) @ self.rotation
-        return moved.astype(points.dtype)
+    @property
+    def user_from_canonical(self) -> np.ndarray:
+        """[4, 4] float64, takes points of the canonical frame back into the user's frame and units."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = self.rotation.T / self.scale
+        matrix[:3, 3] = self.rotation.T @ self.center
+        return matrix
 
 
 def normalise_anchor(

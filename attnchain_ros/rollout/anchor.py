@@ -31,10 +31,7 @@ def given_anchor(mesh: Mesh, config: RolloutConfig) -> Anchor:
         mesh, rotation_from_degrees(config.anchor_rotation_deg), config.anchor_longest_side
     )
     merged, expand = merge_duplicates(canonical)
-    user_from_object = np.eye(4)
-    user_from_object[:3, :3] = transform.rotation.T / transform.scale
-    user_from_object[:3, 3] = transform.rotation.T @ transform.center
-    return _finish(merged, expand, canonical.faces, canonical.vertex_colors, user_from_object, config)
+    return _finish(merged, expand, canonical.faces, canonical.vertex_colors, transform.user_from_canonical, config)
 
 
 def canonical_anchor(mesh: Mesh, config: RolloutConfig) -> Anchor:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from attnchain_ros.camera.poses import apply_pose
 from attnchain_ros.errors import InputError, MeshError
 from attnchain_ros.mesh.anchor import merge_duplicates, normalise_anchor
 from attnchain_ros.mesh.components import connected_components, open_edges
@@ -16,13 +17,12 @@ def test_normalised_box_and_way_back(sphere, rotation):
     assert np.ptp(canonical.vertices, axis=0).max() == pytest.approx(2, abs=1e-6)
     assert transform.scale == pytest.approx(2 / 2000, rel=1e-6)
     # 2000 units of length: float32 keeps 1e-7 of that.
-    assert np.abs(transform.to_user(canonical.vertices) - user.vertices).max() < 5e-4
-    assert np.abs(transform.to_canonical(user.vertices) - canonical.vertices).max() < 1e-6
+    assert np.abs(apply_pose(transform.user_from_canonical, canonical.vertices) - user.vertices).max() < 5e-4
 
     turn = rotation([1, 2, 3], 1.1)
     turned, transform = normalise_anchor(user, turn)
     assert np.ptp(turned.vertices, axis=0).max() == pytest.approx(2, abs=1e-6)
-    assert np.abs(transform.to_user(turned.vertices) - user.vertices).max() < 5e-4
+    assert np.abs(apply_pose(transform.user_from_canonical, turned.vertices) - user.vertices).max() < 5e-4
     spread = turned.vertices - turned.vertices[0]
     expected = transform.scale * (user.vertices - user.vertices[0]) @ turn.T
     assert np.abs(spread - expected).max() < 1e-5
