@@ -18,7 +18,7 @@ ON_ROS = (("node",), ("lab", "demo"))
 BOTTOM = ("config", "conventions", "errors", "notes", "shapes", "workers")
 # The layers below the rollout; none of them knows of files on disk, commands, nodes or training.
 PURE = ("backbone", "chain", "mesh", "camera", "reference")
-ABOVE_PURE = ("rollout", "files", "cli", "node", "lab")
+ABOVE_PURE = ("rollout", "stream", "files", "offline", "cli", "node", "lab")
 
 
 def module_name(path: Path) -> str:
@@ -105,6 +105,8 @@ def arrows_up(path: Path, source: str) -> list[str]:
         forbidden = ("lab",)
     elif top in ("node", "__init__"):
         forbidden = ("lab",)
+    elif top in ("rollout", "stream", "wire"):
+        forbidden = ("files", "offline", "node", "cli", "lab")
     else:
         forbidden = ("node", "cli", "lab")
     roots = {".".join(name.split(".")[:2]) for name in imported_modules(path, source)}

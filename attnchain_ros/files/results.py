@@ -221,7 +221,7 @@ class ResultWriter:
         arrays = {name: spool.array() for name, spool in self._spools.items()}
         stamps = np.array(arrays["stamps_ns"])
         times = (stamps - stamps[0]) / 1e9
-        placed = _Placed(arrays["vertices"], _file_from_object(first))
+        placed = _Placed(arrays["vertices"], first.file_from_object)
         if len(keyframe_numbers(len(stamps), self.options.max_glb_frames)) < len(stamps):
             text = f"the animation keeps {self.options.max_glb_frames} of the {len(stamps)} frames"
             self.add_note(Note("animation_thinned", text))
@@ -353,14 +353,6 @@ class _Placed:
         if self._same:
             return frame
         return np.asarray(apply_pose(self._matrix, frame.astype(np.float64)), np.float32)
-
-
-def _file_from_object(result: WindowResult) -> np.ndarray:
-    """[4, 4] from the object frame to what animation and meshes are written in."""
-    user = np.asarray(result.user_from_object, np.float64)
-    if (user != np.eye(4)).any() or not result.metric:
-        return user
-    return np.diag([result.scale, result.scale, result.scale, 1.0])
 
 
 def sheet_titles(summary: dict[str, Any]) -> tuple[str, str]:

@@ -176,3 +176,11 @@ class WindowResult:
     def frames(self) -> int:
         """Number of frames F."""
         return int(self.vertices.shape[0])
+
+    @property
+    def file_from_object(self) -> np.ndarray:
+        """[4, 4] float64 to what meshes are written in: a given mesh's own frame and units, else metres where known."""
+        user = np.asarray(self.user_from_object, np.float64)
+        if (user != np.eye(4)).any() or not self.metric:
+            return user
+        return np.diag([self.scale, self.scale, self.scale, 1.0])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from examples_folder import EXAMPLES, load_example
 from node.hand_made import FACES, make_result
 from sensor_msgs.msg import PointCloud2
 
@@ -19,25 +18,15 @@ from attnchain_ros.node.building import build
 
 pytestmark = pytest.mark.ros
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 STAMPS = np.array([1_000_000_000, 1_500_000_000])
 NAMES = wire.Names("camera", "object_1", 1)
 NEEDED = {"show_images": "cv_bridge", "read_tracks": "sensor_msgs_py"}
 
 
-def load(name: str) -> ModuleType:
-    """An example as a module."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_meshes_become_trimeshes() -> None:
     result = make_result(STAMPS, scale=0.5)
     message: AnimatedMesh = build("attnchain_ros/msg/AnimatedMesh", wire.mesh(result, NAMES))
-    first, last = load("read_mesh").frames_of(message)
+    first, last = load_example("read_mesh").frames_of(message)
     np.testing.assert_allclose(first.vertices, 0.5 * result.vertices[0])
     np.testing.assert_allclose(last.vertices, 0.5 * result.vertices[1])
     assert first.faces.tolist() == FACES.tolist() and last.is_watertight
@@ -58,7 +47,7 @@ def test_tracks_are_painted_where_they_are_seen() -> None:
     result = make_result(STAMPS)
     message: Tracks = build("attnchain_ros/msg/Tracks", wire.tracks(result, result.tracks.points_px, NAMES))
     images = {(1, 0): np.zeros((24, 32, 3), np.uint8)}
-    (picture,) = load("show_images").painted(message, images)
+    (picture,) = load_example("show_images").painted(message, images)
     for (x, y), seen in zip(result.tracks.points_px[0], result.tracks.visible[0], strict=True):
         column, row = round(float(x)), round(float(y))
         if seen and 0 <= column < 32 and 0 <= row < 24:
@@ -72,5 +61,5 @@ def test_clouds_are_described() -> None:
     seen = result.tracks.visible[0]
     distance = np.linalg.norm(result.tracks.points_camera[0], axis=1)
     nearest = result.tracks.ids[seen][distance[seen].argmin()]
-    text = load("read_tracks").describe(message)
+    text = load_example("read_tracks").describe(message)
     assert text == f"1.000000000: {seen.sum()} of {len(seen)} points are seen, the nearest is point {nearest}"

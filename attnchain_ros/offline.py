@@ -1,0 +1,166 @@
+"""The method in one call, for scripts and notebooks: ``attnchain_ros.load`` and ``attnchain_ros.animate``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .backbone import Backbone, load_backbone
+from .camera.poses import apply_pose
+from .errors import InputError
+from .files.animation import write_animated_glb
+from .files.images import DEFAULT_FPS, open_frames, stamps_from_fps
+from .files.meshes import read_mesh
+from .mesh.types import Mesh
+from .notes import Note
+from .options import resolve
+from .rollout.pipeline import Rollout
+from .rollout.window import WindowResult
+from .shapes import check_shape
+from .stream.config import StreamConfig
+from .stream.frame import Frame
+from .stream.source import ArraySource, FrameSource
+from .stream.windows import ClipWindows
+
+
+@dataclass(frozen=True)
+class Animation:
+    """One object as long as it was followed: one topology, vertices that move.
+
+    Attributes:
+        windows: of the rollout, in order; everything else is in them (tracks, cameras, confidence, notes).
+        notes: what was assumed, left out or went wrong, for the user.
+    """
+
+    windows: tuple[WindowResult, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def vertices(self) -> np.ndarray:
+        """[F, V, 3] float32, every frame once; in the frame and units of a given anchor mesh, else object frame (y up)
+        in metres where the scale is known and in object units otherwise."""
+        placed = self.windows[0].file_from_object
+        return self.every(lambda window: apply_pose(placed, window.vertices.astype(np.float64)).astype(np.float32))
+
+    @property
+    def faces(self) -> np.ndarray:
+        """[T, 3] int32, counter-clockwise seen from outside; the same in every frame."""
+        return self.windows[0].faces
+
+    @property
+    def vertex_colors(self) -> np.ndarray:
+        """[V, 3] uint8 RGB."""
+        return self.windows[0].vertex_colors
+
+    @property
+    def stamps_ns(self) -> np.ndarray:
+        """[F] int64 nanoseconds, the images' own."""
+        return self.every(lambda window: window.stamps_ns)
+
+    @property
+    def camera_from_object(self) -> np.ndarray:
+        """[F, 4, 4] float64 in object units; NaN in frames without a pose of their own."""
+        return self.every(
+            lambda window: np.where(window.camera.valid[:, None, None], window.camera.camera_from_object, np.nan)
+        )
+
+    @property
+    def points_px(self) -> np.ndarray:
+        """[F, Q, 2] float32 tracked points in full-frame pixels; NaN = absent."""
+        return self.every(lambda window: window.tracks.points_px)
+
+    def every(self, what: Callable[[WindowResult], np.ndarray]) -> np.ndarray:
+        """Rows [F, ...] of the whole animation; a frame that two windows share is taken from the earlier one.
+
+        Args:
+            what: from a window to rows of its frames.
+        """
+        return np.concatenate([what(window)[int(window.shared_first) :] for window in self.windows])
+
+    def write_glb(self, path: str | Path) -> None:
+        """One animated GLB, which opens in Blender and in web viewers."""
+        times_s = (self.stamps_ns - self.stamps_ns[0]) * 1e-9
+        write_animated_glb(Path(path), self.vertices, self.faces, self.vertex_colors, times_s)
+
+
+def load(weights: str | Path | None = None, device: str = "auto", dtype: str = "auto") -> Backbone:
+    """The networks, to be used for several clips.
+
+    Args:
+        weights: checkpoint folder; None = the small demonstration model of this package.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: auto, float32, bfloat16 or float16.
+    Raises:
+        WeightsError: the checkpoint cannot be used.   ConfigError: no such device or precision.
+    """
+    return load_backbone(weights, device, dtype)
+
+
+def animations(
+    clip: str | Path | np.ndarray,
+    *,
+    masks: str | Path | np.ndarray | None = None,
+    anchor: str | Path | Mesh | None = None,
+    backbone: Backbone | None = None,
+    options: Mapping[str, Any] | None = None,
+    intrinsics: np.ndarray | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Iterator[Animation]:
+    """Follow the object of a clip; a new animation begins where the frames before cannot be followed on.
+
+    Args:
+        clip: folder of images, video, rosbag2 folder, or images [F, H, W, 3] uint8 RGB (taken as 30 a second).
+        masks: folder with a mask per image, or [F, H, W] bool; None = the clip's own (alpha, topic), else GrabCut.
+        anchor: mesh of the object as in frame 0 (glb, ply, obj); None = made from the first image.
+        backbone: as from ``load``; None loads the small one.
+        options: of the method by dotted name, such as ``{"sampling.steps": 4}``; they win over the checkpoint's.
+        intrinsics: [3, 3] K in pixels; None = the clip's own, or assumed.
+        progress: called with (stage, done, total) inside each window.
+    Yields:
+        an animation as soon as its frames end.
+    Raises:
+        InputError: clip, masks, anchor or options cannot be used.
+    """
+    networks = load() if backbone is None else backbone
+    config = resolve(networks, options)
+    mesh = read_mesh(Path(anchor)) if isinstance(anchor, (str, Path)) else anchor
+    rollout = Rollout(networks, config, mesh)
+    windows = ClipWindows(_source(clip, masks), StreamConfig(foreground="grabcut"), config.frames, intrinsics)
+    for _, chain in itertools.groupby(windows, key=lambda part: part.chain):
+        rollout.reset()
+        results = tuple(rollout.run(part.window, progress) for part in chain)
+        told = (*windows.source.notes, *windows.notes, *(note for result in results for note in result.notes))
+        yield Animation(results, tuple(dict.fromkeys(told)))
+
+
+def animate(clip: str | Path | np.ndarray, **arguments: Any) -> Animation:
+    """The first of ``animations``, which takes the same arguments; most clips hold one.
+
+    Raises:
+        InputError: as there, or the clip has no frames.
+    """
+    found = next(animations(clip, **arguments), None)
+    if found is None:
+        raise InputError(f"{clip} has no frames")
+    return found
+
+
+def _source(clip: str | Path | np.ndarray, masks: str | Path | np.ndarray | None) -> FrameSource:
+    if not isinstance(clip, np.ndarray):
+        if isinstance(masks, np.ndarray):
+            raise InputError("masks are an array, but the clip is a path: give both as arrays or both as paths")
+        return open_frames(Path(clip), masks=None if masks is None else Path(masks))
+    axes = check_shape("clip", clip, "F H W 3")
+    if masks is not None:
+        if not isinstance(masks, np.ndarray):
+            raise InputError("the clip is an array, but masks are a path: give both as arrays or both as paths")
+        check_shape("masks", masks, "F H W", "one mask per image, of its size", **axes)
+    stamps = stamps_from_fps(len(clip), DEFAULT_FPS)
+    rows = [None] * len(clip) if masks is None else list(np.asarray(masks, bool))
+    frames = [Frame(image, mask, int(stamp)) for image, mask, stamp in zip(clip, rows, stamps, strict=True)]
+    return ArraySource(frames, "images in memory")
