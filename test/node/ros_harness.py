@@ -70,7 +70,7 @@ class NodeProcess:
         """The log so far."""
         return self.log.read_text(errors="replace")
 
-    def end(self, number: int = signal.SIGINT, timeout_s: float = 5.0) -> int:
+    def end(self, number: int = signal.SIGINT, timeout_s: float = 30.0) -> int:
         """Send a signal and wait; returns the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -107,7 +107,7 @@ class Client:
         self.node.create_subscription(message_type, topic, found.append, profile)
         return found
 
-    def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+    def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 120.0) -> Any:
         """Spin until a condition holds."""
         end = time.monotonic() + timeout_s
         while not (found := condition()):
@@ -116,7 +116,7 @@ class Client:
             self.executor.spin_once(timeout_sec=0.02)
         return found
 
-    def call(self, service_type: type[Any], name: str, request: Any, timeout_s: float = 60.0) -> Any:
+    def call(self, service_type: type[Any], name: str, request: Any, timeout_s: float = 120.0) -> Any:
         """Call a service and wait for its answer."""
         client = self.node.create_client(service_type, name)
         self.wait_until(client.service_is_ready, f"service {name}")

@@ -131,7 +131,7 @@ class Bench:
             self.buffer.push(Frame(image, mask, number, arrived_s=time.monotonic()))
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not condition():
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.002)

@@ -116,11 +116,11 @@ def test_the_real_node_publishes_every_window_of_a_clip(
         return len(mesh) == 4 and len(windows) == 4 and len(clouds) == FRAMES
 
     client.wait_until(all_came, "four windows", 120.0)
-    assert camera.wait(30) == 0
+    assert camera.wait(120) == 0
     assert [message.frame_count for message in mesh] == [4, 4, 4, 2]
     assert len({message.topology_id for message in mesh}) == 1
     assert all(list(message.ids) == list(windows[0].ids) for message in windows)
     for message in mesh:
         assert np.isfinite(np.array(message.vertices)).all()
     node.terminate()
-    assert node.wait(5) == 0
+    assert node.wait(30) == 0

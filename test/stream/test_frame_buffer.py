@@ -479,3 +479,25 @@ def test_threads_lose_nothing():
     consumer.join(10)
     check_accounts(buffer, 500)
     assert buffer.accounts().used > 0
+
+
+@pytest.mark.parametrize("ahead", range(5))
+def test_masks_of_the_next_pass_may_run_ahead_of_its_images(ahead: int):
+    """A looping player on a busy machine: some masks of the new pass are here before its first image says so."""
+    buffer = make(overflow_policy="block")
+    for number in range(4):
+        buffer.push_mask((number + 10) * STEP_NS, MASK)
+        buffer.push(frame(number, mask=None))
+    again = [np.eye(*SHAPE[:2], number, dtype=bool) for number in range(4)]
+    for number in range(ahead):
+        buffer.push_mask((number + 10) * STEP_NS, again[number])
+    for number in range(4):
+        buffer.push(frame(number, mask=None))
+        if number >= ahead:
+            buffer.push_mask((number + 10) * STEP_NS, again[number])
+    first, second = take_all(buffer)
+    assert numbers(first) == numbers(second) == [0, 1, 2, 3] and second.reset == "stamp_back"
+    assert buffer.accounts().used == 8
+    # Only the image that comes before any mask of its pass may take the one that the pass before left at its stamp.
+    for item, wanted in list(zip(second.frames, again, strict=True))[0 if ahead else 1 :]:
+        np.testing.assert_array_equal(item.mask, wanted)
