@@ -95,7 +95,7 @@ class FolderReport:
         width = max(len(state.file.path) for state in self.files)
         found = [str(self.folder)]
         for state in self.files:
-            what = in_gigabytes(state.file.size) if state.state is not State.MISSING else ""
+            what = in_gigabytes(state.file.size) if state.state is State.WHOLE else ""
             kinds = "+".join(_NAMES.get(kind, kind) for kind in state.precisions)
             tail = "  ".join(text for text in (what, kinds, state.reason) if text)
             found.append(f"  {state.state.value:<8} {state.file.path:<{width}}  {tail}".rstrip())
@@ -111,8 +111,8 @@ class FolderReport:
         device, dtype = networks.device, str(networks.dtype).removeprefix("torch.")
         weights = in_gigabytes(networks.elements.together * networks.dtype.itemsize)
         found = [
-            f"  memory: about {in_gigabytes(networks.needed)} in {dtype} ({weights} of them weights); {device.name} has "
-            f"{in_gigabytes(device.free)} free of {in_gigabytes(device.total)}"
+            f"  memory: about {in_gigabytes(networks.needed)} in {dtype} ({weights} of them weights); "
+            f"{device.name} has {in_gigabytes(device.free)} free of {in_gigabytes(device.total)}"
         ]
         if not networks.fits:
             advice = "free some, use a larger device" + (
@@ -126,7 +126,7 @@ class FolderReport:
 def check(
     folder: Path,
     manifest: Manifest,
-    options: CheckOptions = CheckOptions(),  # noqa: B008 - frozen
+    options: CheckOptions = CheckOptions(),
     advance: Callable[[int], object] = lambda count: None,
 ) -> list[FolderReport]:
     """Look at a checkpoint folder, and at the converted copies in it.

@@ -74,7 +74,7 @@ def convert_file(
     with write_then_rename(target) as out:
         out.write(header)
         for name, tensor in file.tensors(torch.device("cpu"), PRECISIONS[precision][1]):
-            data = memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+            data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
             out.write(data)
             digest.update(data)
             first, last = file.spans[name]

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import FetchError, FileFormatError
@@ -41,7 +41,7 @@ class FetchOptions:
 
     precision: str = "float32"
     drop_float32: bool = False
-    hub: Hub = Hub()
+    hub: Hub = field(default_factory=Hub)
 
     @property
     def converts(self) -> bool:
@@ -74,7 +74,7 @@ def copy_folder(folder: Path, precision: str) -> Path:
 def fetch(
     manifest: Manifest,
     folder: Path,
-    options: FetchOptions = FetchOptions(),  # noqa: B008 - frozen
+    options: FetchOptions = FetchOptions(),
     tell: Tell = lambda line: None,
     advance: Advance = lambda count: None,
 ) -> Path:

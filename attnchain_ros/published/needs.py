@@ -50,7 +50,7 @@ def window_bytes(sizes: TransformerSizes, patches: int, element: int) -> int:
     keys = 2 * sizes.layers * sizes.frames * (patches + 1) * sizes.width * element
     maps = 4 * sizes.frames * sizes.tokens * (sizes.tokens + patches)
     # Outputs of the lower layers; queries, keys, values joined and split, turned, the output; three arrays in pieces.
-    return (sizes.layers // 2 + 9) * hidden + keys + maps + 3 * PIECE_BYTES
+    return (sizes.layers // 2 + 9) * hidden + keys + maps + 3 * min(PIECE_BYTES, 8 * hidden)
 
 
 @dataclass(frozen=True)

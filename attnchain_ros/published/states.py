@@ -56,9 +56,9 @@ def state_of(
         size = path.stat().st_size
         precisions = _readable(path)
         if size != file.size:
-            reason = f"{in_gigabytes(size)}, the published one has {in_gigabytes(file.size)}"
+            reason = f"{in_gigabytes(size)}, the published file has {in_gigabytes(file.size)}"
             if in_gigabytes(size) == in_gigabytes(file.size):
-                reason = f"{size} bytes, the published one has {file.size}"
+                reason = f"{size} bytes, the published file has {file.size}"
             return FileState(file, State.OTHER, reason, precisions)
         if hashed and sha256_of(path, advance) != file.sha256:
             return FileState(file, State.OTHER, "the right size, but another SHA-256: damaged or changed", precisions)
