@@ -172,7 +172,8 @@ def test_a_gated_repository_asks_for_a_token_and_takes_it(
         fetch(one, tmp_path / "weights", options)
     monkeypatch.setenv("HF_TOKEN", "secret")
     fetch(one, tmp_path / "weights", options)
-    assert hub.requests[-1].token == "Bearer secret"
+    tokens = {request.path.split("/")[1]: request.token for request in hub.requests[-2:]}
+    assert tokens == {"facebook": "Bearer secret", "apart": None}, "the hub's storage is not given the token"
 
 
 def _gone(hub: HubServer) -> None:
