@@ -16,12 +16,12 @@ from ..backbone.image_encoder import ImageEncoder
 from ..errors import FileFormatError, WeightsError
 from .fetching import CONVERTED_LIST, UNFINISHED, copied_files
 from .manifest import Manifest, in_gigabytes
-from .needs import SPARE, DeviceMemory, Elements, device_memory, memory_needed
+from .needs import SPARE, DeviceMemory, Elements, Needs, device_memory, memory_needed
 from .states import FileState, State, state_of
 
 _NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
 _SLOW_ON_CPU = 1_000_000_000
-"""Numbers of Stage I from which on a window takes hours on a CPU."""
+"""Numbers of Stage I from which on a window takes very long on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,27 @@ class Networks:
 
     Attributes:
         elements: numbers of each network.
-        needed: bytes at the fullest moment, on the device that was asked for.
+        needs: bytes at the fullest moment, on the device that was asked for.
         device: where, and what it has.
         dtype: of the computation.
         slow: too large for a CPU, if that is the device.
     """
 
     elements: Elements
-    needed: int
+    needs: Needs
     device: DeviceMemory
     dtype: torch.dtype
     slow: bool
 
     @property
     def fits(self) -> bool:
-        """Whether the device's free memory is enough."""
-        return self.needed <= SPARE * self.device.free
+        """Whether the device's free memory is enough, with ``low_memory`` if need be."""
+        return self.needs.least <= SPARE * self.device.free
+
+    @property
+    def fits_as_it_is(self) -> bool:
+        """Whether it is enough without that."""
+        return self.needs.usual <= SPARE * self.device.free
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,10 @@ class FolderReport:
     def _memory_lines(networks: Networks) -> list[str]:
         device, dtype = networks.device, str(networks.dtype).removeprefix("torch.")
         weights = in_gigabytes(networks.elements.together * networks.dtype.itemsize)
+        usual, least = in_gigabytes(networks.needs.usual), in_gigabytes(networks.needs.least)
+        low = f", {least} with low_memory" if networks.needs.least < networks.needs.usual else ""
         found = [
-            f"  memory: about {in_gigabytes(networks.needed)} in {dtype} ({weights} of them weights); "
+            f"  memory: about {usual} in {dtype}{low} (all weights are {weights}); "
             f"{device.name} has {in_gigabytes(device.free)} free of {in_gigabytes(device.total)}"
         ]
         if not networks.fits:
@@ -119,8 +126,9 @@ class FolderReport:
                 "" if networks.dtype.itemsize == 2 else ", or --dtype bfloat16"
             )
             return [*found, f"  would run: no, there is too little memory: {advice}"]
-        slow = ", but networks of this size take hours for a window on a CPU" if networks.slow else ""
-        return [*found, f"  would run: yes{slow}"]
+        how = "" if networks.fits_as_it_is else ", with low_memory (which 'auto' chooses by itself)"
+        slow = ", but networks of this size take very long for a window on a CPU" if networks.slow else ""
+        return [*found, f"  would run: yes{how}{slow}"]
 
 
 def check(
@@ -212,7 +220,7 @@ def _networks(folder: Path, options: CheckOptions) -> Networks:
     sizes = unfilled[2].network.sizes
     return Networks(
         elements,
-        memory_needed(elements, sizes, images.grid**2, dtype),
+        memory_needed(elements, sizes, images.grid**2, dtype, device.type == "cuda"),
         options.memory(device),
         dtype,
         device.type == "cpu" and elements.stage_one > _SLOW_ON_CPU,

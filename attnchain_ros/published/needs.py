@@ -32,25 +32,49 @@ class Elements:
         return self.vae + self.stage_zero + self.stage_one + self.encoders
 
 
-def memory_needed(elements: Elements, sizes: TransformerSizes, patches: int, dtype: torch.dtype) -> int:
-    """Bytes at the fullest moment of a window: all weights, and what Stage I works with.
+@dataclass(frozen=True)
+class Needs:
+    """Bytes at the fullest moment of a first window.
+
+    Attributes:
+        usual: by default; on a GPU, Stage 0 leaves after the first mesh.
+        least: with ``low_memory``: networks leave the GPU while they have nothing to do. On a CPU nothing can leave.
+    """
+
+    usual: int
+    least: int
+
+
+def memory_needed(elements: Elements, sizes: TransformerSizes, patches: int, dtype: torch.dtype, gpu: bool) -> Needs:
+    """What a checkpoint takes on a device.
 
     Args:
         elements: of the networks.
         sizes: of Stage I.
         patches: P of an image.
         dtype: the networks compute in.
+        gpu: whether the networks can leave the device.
     """
-    return elements.together * dtype.itemsize + window_bytes(sizes, patches, dtype.itemsize)
+    size = dtype.itemsize
+    window = window_bytes(sizes, patches, size)
+    everything = elements.together * size
+    if not gpu:
+        return Needs(everything + window, everything + window)
+    staying = everything - elements.stage_zero * size
+    least = window_bytes(sizes, patches, size, low_memory=True)
+    first_mesh = (elements.vae + elements.stage_zero + elements.encoders) * size
+    return Needs(max(everything, staying + window), max(first_mesh, (elements.vae + elements.stage_one) * size + least))
 
 
-def window_bytes(sizes: TransformerSizes, patches: int, element: int) -> int:
+def window_bytes(sizes: TransformerSizes, patches: int, element: int, low_memory: bool = False) -> int:
     """About what Stage I takes at its peak beside its weights: denoising a window while attention is read."""
     hidden = sizes.frames * (sizes.tokens + 1) * sizes.width * element
-    keys = 2 * sizes.layers * sizes.frames * (patches + 1) * sizes.width * element
+    # Kept for all steps, or computed when asked for.
+    keys = 0 if low_memory else 2 * sizes.layers * sizes.frames * (patches + 1) * sizes.width * element
     maps = 4 * sizes.frames * sizes.tokens * (sizes.tokens + patches)
-    # Outputs of the lower layers; queries, keys, values joined and split, turned, the output; three arrays in pieces.
-    return (sizes.layers // 2 + 9) * hidden + keys + maps + 3 * min(PIECE_BYTES, 8 * hidden)
+    pieces = 3 * min(PIECE_BYTES // 4 if low_memory else PIECE_BYTES, 8 * hidden)
+    # Outputs of the lower layers; queries, keys, values joined and split, turned, the output; arrays in pieces.
+    return (sizes.layers // 2 + 9) * hidden + keys + maps + pieces
 
 
 @dataclass(frozen=True)
