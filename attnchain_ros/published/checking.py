@@ -12,7 +12,7 @@ import torch
 from ..backbone import choose_device, choose_dtype
 from ..backbone import weights as layout
 from ..backbone.backbone import same_encoder
-from ..backbone.image_encoder import ImageEncoder
+from ..backbone.image_encoder import PROCESSOR_FILE, ImageEncoder, read_processor
 from ..errors import FileFormatError, WeightsError
 from .fetching import CONVERTED_LIST, UNFINISHED, copied_files
 from .manifest import Manifest, in_gigabytes
@@ -122,10 +122,8 @@ class FolderReport:
             f"{device.name} has {in_gigabytes(device.free)} free of {in_gigabytes(device.total)}"
         ]
         if not networks.fits:
-            advice = "free some, use a larger device" + (
-                "" if networks.dtype.itemsize == 2 else ", or --dtype bfloat16"
-            )
-            return [*found, f"  would run: no, there is too little memory: {advice}"]
+            less = "" if networks.dtype.itemsize == 2 else ", or compute with --dtype bfloat16"
+            return [*found, f"  would run: no, there is too little memory: free some, use a larger device{less}"]
         how = "" if networks.fits_as_it_is else ", with low_memory (which 'auto' chooses by itself)"
         slow = ", but networks of this size take very long for a window on a CPU" if networks.slow else ""
         return [*found, f"  would run: yes{how}{slow}"]
@@ -211,8 +209,7 @@ def _networks(folder: Path, options: CheckOptions) -> Networks:
     scheduler = folder / layout.SCHEDULER_FILE
     layout.config_number(layout.read_json(scheduler), scheduler, "shift", 1.0)
     processor = folder / layout.PREPROCESSOR_ZERO
-    prepared = layout.read_json(processor / "preprocessor_config.json")
-    images = ImageEncoder(encoder.network, prepared, processor)
+    images = ImageEncoder(encoder.network, read_processor(processor / PROCESSOR_FILE), processor / PROCESSOR_FILE)
     own = folder / layout.IMAGE_ENCODER_ONE
     if own.is_dir() and not same_encoder(folder / layout.IMAGE_ENCODER_ZERO, processor, own):
         counts[3] += _elements(layout.dino_of(own))
