@@ -10,8 +10,8 @@ from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+from rclpy.qos import QoSPolicyKind, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -179,7 +179,7 @@ class Inputs:
         entry.asked = qos.copy(profile)
         # Only those that the user gave: rclpy declares each as a parameter, which would hold the first value for ever.
         kinds = self._overridden(entry)
-        options = {"qos_overriding_options": QoSOverridingOptions(kinds)} if kinds else {}
+        options: dict[str, Any] = {"qos_overriding_options": QoSOverridingOptions(kinds)} if kinds else {}
         entry.subscription = self._node.create_subscription(
             entry.message_type, entry.topic, entry.hear, profile, callback_group=entry.group, **options
         )

@@ -94,7 +94,7 @@ class FrameBuffer:
         config: StreamConfig,
         frames: int = 16,
         on_ready: Callable[[], None] = lambda: None,
-        on_problem: Callable[[str, str], None] = lambda cause, text: None,
+        on_problem: Callable[[str, str], object] = lambda cause, text: None,
         *,
         waits: bool = True,
     ) -> None:

@@ -35,7 +35,7 @@ class Stream:
         config: StreamConfig,
         frames: int,
         on_ready: Callable[[], None] = lambda: None,
-        on_problem: Callable[[str, str], None] = lambda cause, text: None,
+        on_problem: Callable[[str, str], object] = lambda cause, text: None,
         *,
         waits: bool = True,
         intrinsics: np.ndarray | None = None,

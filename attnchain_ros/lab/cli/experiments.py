@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...cli.arguments import add_network_arguments, check_output, parse_settings
 from ...cli.main import FAILED, OK
 from ...errors import ConfigError
+from .. import check_extra
+
+if TYPE_CHECKING:
+    from ..experiments.rows import Row
 
 # The same names as experiments.running.EXPERIMENTS, which a test compares: help must not load torch.
 NAMES = ("summary", "networks", "steps", "reading", "tracks", "camera", "sensitivity", "long")
@@ -51,6 +56,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: an argument cannot be used.   FileFormatError: ``--out`` cannot be written to.
     """
+    check_extra()
     for name, least in (("processes", 1), ("image_size", 16)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}, must be at least {least}")
@@ -118,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     bench = open_bench(setup)
     identity = run_identity(bench.backbone, bench.config, bench.counts, args.settings)
     identity["pictures"] = f"{bench.config.frames} frames of {bench.image_size} px"
-    rows = {}
+    rows: dict[str, Sequence[Row]] = {}
     for name, count in clips.items():
         file = RunFile(args.out / name, {"experiment": name, **identity}, args.resume)
         known = given_baselines(rows.get("summary", ()))

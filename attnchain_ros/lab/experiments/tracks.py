@@ -48,7 +48,8 @@ def run(bench: Bench, task: Task) -> list[Row]:
     scenes = {camera: bench.scene(task, camera) for camera in CAMERAS}
     # A seed's object moves alike under every camera: the baselines animate it once.
     truth = scenes[CAMERAS[0]].truth
-    animated = {name: functools.cache(make) for name, make in baseline_meshes(truth.vertices[0], truth).items()}
+    made = baseline_meshes(truth.vertices[0], truth)
+    animated: dict[str, Callable[[], np.ndarray]] = {name: functools.cache(make) for name, make in made.items()}
     return [row for camera, scene in scenes.items() for row in _run_camera(bench, scene, camera, animated)]
 
 
