@@ -147,12 +147,14 @@ def test_the_field_check_can_fail() -> None:
 
 
 def test_versions_are_pinned_once() -> None:
-    names = [pins_of(name) for name in ("library", "lab", "development", "build")]
+    names = [pins_of(name) for name in ("library", "lab", "development", "docs", "build")]
     together = [key.lower() for pins in names for key in pins]
     assert len(together) == len(set(together))
     assert all(key.startswith("ros-") for distro in ("kilted", "jazzy") for key in pins_of(f"ros-{distro}"))
     lists = {path.name for path in (ROOT / "requirements").iterdir()}
-    assert lists == {f"{name}.txt" for name in ("library", "lab", "development", "build", "ros-kilted", "ros-jazzy")}
+    assert lists == {
+        f"{name}.txt" for name in ("library", "lab", "development", "docs", "build", "ros-kilted", "ros-jazzy")
+    }
     pin = re.compile(r"(?<![\w=!<>])[A-Za-z][\w.-]*==\d+\.\d")
     for path in tracked_files():
         if path.parent != ROOT / "requirements" and path.suffix in (
