@@ -140,6 +140,17 @@ def test_what_pages_name_exists(page: str, words: set[str]) -> None:
     assert unknown(path.read_text("utf-8"), words) == []
 
 
+def test_what_docstrings_name_exists() -> None:
+    known = {str(path.relative_to(ROOT)) for path in ROOT.glob("*/**/*.py")}
+    named = [
+        (path, name)
+        for path in sorted((ROOT / "attnchain_ros").rglob("*.py"))
+        for name in re.findall(r"``((?:\w+/)*\w+\.py)``", path.read_text("utf-8"))
+    ]
+    assert len(named) > 5
+    assert [pair for pair in named if not any(f"/{place}".endswith(f"/{pair[1]}") for place in known)] == []
+
+
 def test_the_check_of_names_can_fail(words: set[str]) -> None:
     assert unknown("`Rollout.run(window)`, `Rollout.vanished`, `overflow_policy`, ``` `gone_too` ```", words) == [
         "Rollout.vanished"
