@@ -12,6 +12,7 @@ from types import ModuleType
 
 from .. import __version__
 from ..errors import AttnChainError, InputError
+from ..threads import asked_threads, prepare
 
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("cli.run", "animate the object of a video, a folder of images or a bag"),
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in words if not word.startswith("-")), None)
     debug = "--debug" in words
+    prepare(asked_threads(words))  # before a verb loads torch
     try:
         module = _load(verb) if verb in VERBS else None
         parser = _parser(verb, module)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
 from ..errors import ConfigError
 from ..files.foreground import parse_box
+from ..threads import MOST_THREADS
 from .frame_buffer import FOREGROUNDS, POLICIES, BufferConfig
 from .masks import MASK_MODES
 
@@ -50,6 +51,12 @@ class NodeConfig(Checked):
     device: str = option("auto", "'auto', 'cpu', 'cuda' or 'cuda:N'; auto takes a GPU if there is one")
     dtype: str = option("auto", "precision of the backbone; auto = bfloat16 on a GPU, float32 on a CPU",
                         choices=("auto", "float32", "bfloat16", "float16"))  # fmt: skip
+    threads: int = option(
+        0,
+        "threads of the computation on the CPU; 0 = OMP_NUM_THREADS or, where that is not set, one a core",
+        low=0,
+        high=MOST_THREADS,
+    )
     anchor_mesh: str = option(
         "", "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image"
     )
@@ -112,6 +119,7 @@ _AT_CONFIGURE = frozenset(
         "recommended",
         "device",
         "dtype",
+        "threads",
         "anchor_mesh",
         "image_transport",
         "mask_transport",
