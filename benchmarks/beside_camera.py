@@ -74,7 +74,8 @@ class Found:
         live_delays: from an image to the transform of the live lane, where there is one.
         first_tf: from the situation's start to its first transform.
         services: from request to answer.
-        published: images sent; received: images that the node took in; late: images sent more than a period late.
+        published: images sent; received: images that the node took in; late: images sent more than a period late;
+            refused: images that the camera's middleware did not take.
         callbacks: the node's own p95 of its image callback.
         stride: of its windows.
     """
@@ -89,8 +90,15 @@ class Found:
     published: int = 0
     received: int = 0
     late: int = 0
+    refused: int = 0
     callbacks: list[float] = field(default_factory=list)
     stride: list[int] = field(default_factory=list)
+
+    def count(self, sent: dict[str, int]) -> None:
+        """Add what the camera reports."""
+        self.published += sent["published"]
+        self.late += sent["late"]
+        self.refused += sent["refused"]
 
     def all_windows(self) -> list[float]:
         """Seconds of every window."""
@@ -306,8 +314,7 @@ def _quiet(observer: Observer, camera: CameraProcess, found: Found, windows: int
     for number in range(windows):
         wanted = observer.meshes + 1
         sent = camera.burst(FRAMES if number == 0 else FRAMES - 1)
-        found.published += sent["published"]
-        found.late += sent["late"]
+        found.count(sent)
         _wait(lambda wanted=wanted: observer.meshes >= wanted, "a window")
         time.sleep(1.2)  # the next status has its times
         observer.ask(number)
@@ -326,8 +333,7 @@ def _film(observer: Observer, camera: CameraProcess, found: Found, seconds: floa
         number += 1
     span = time.monotonic() - started
     sent = camera.pause()
-    found.published += sent["published"]
-    found.late += sent["late"]
+    found.count(sent)
     time.sleep(1.2)
     _close(observer, found, before, span)
 

@@ -3,7 +3,8 @@
 Publishes rgb8 images with their masks and camera_info on /image, /mask and /camera_info, serialised once and with new
 stamps each time, because a driver in C++ costs next to nothing either. It is told what to do on standard input, a line
 each: ``play HZ``, ``burst COUNT HZ``, ``pause``; it ends with its input. After ``pause`` and a burst it prints a JSON
-line with the images published since the last one and how many of them came more than a period late.
+line with the images published since the last one, how many of them came more than a period late, and how many the
+middleware refused.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import numpy as np
 import rclpy
 import scene
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
@@ -55,20 +57,24 @@ class Camera:
         messages = (info, scene.image_message(mask * np.uint8(255), 0), scene.image_message(image, 0))
         return {name: bytearray(serialize_message(one)) for name, one in zip(TOPICS, messages, strict=True)}
 
-    def publish(self) -> None:
-        """One frame, stamped now."""
+    def publish(self) -> bool:
+        """One frame, stamped now; False where the middleware did not take it in time (the machine is too busy)."""
         picture = self._pictures[self._number % PICTURES]
         self._number += 1
         stamp = struct.pack("<iI", *divmod(time.time_ns(), 10**9))
         for name in TOPICS:
             picture[name][STAMP_AT : STAMP_AT + len(stamp)] = stamp
-            self._publishers[name].publish(bytes(picture[name]))
+            try:
+                self._publishers[name].publish(bytes(picture[name]))
+            except rclpy_implementation.RCLError:
+                return False
+        return True
 
 
 def film(camera: Camera, orders: queue.SimpleQueue[str | None]) -> None:
     """Do what is ordered until the orders end (None)."""
     rate_hz, left = 0.0, 0
-    count = late = 0
+    count = late = refused = 0
     due = time.monotonic()
     while True:
         try:
@@ -81,8 +87,8 @@ def film(camera: Camera, orders: queue.SimpleQueue[str | None]) -> None:
             word, *numbers = order.split()
             if word == "pause":
                 left = 0
-                _report(count, late)
-                count = late = 0
+                _report(count, late, refused)
+                count = late = refused = 0
                 continue
             rate_hz = float(numbers[-1])
             left = int(numbers[0]) if word == "burst" else -1
@@ -91,15 +97,15 @@ def film(camera: Camera, orders: queue.SimpleQueue[str | None]) -> None:
         if now < due:
             continue
         late += now > due + 1 / rate_hz
-        camera.publish()
+        refused += not camera.publish()
         count, left, due = count + 1, left - 1, due + 1 / rate_hz
         if left == 0:
-            _report(count, late)
-            count = late = 0
+            _report(count, late, refused)
+            count = late = refused = 0
 
 
-def _report(count: int, late: int) -> None:
-    sys.stdout.write(json.dumps({"published": count, "late": late}) + "\n")
+def _report(count: int, late: int, refused: int) -> None:
+    sys.stdout.write(json.dumps({"published": count, "late": late, "refused": refused}) + "\n")
     sys.stdout.flush()
 
 

@@ -204,7 +204,7 @@ def measure_camera(folder: Path, args: argparse.Namespace) -> list[Row]:
             f"a window {describe(one.all_windows())}; its mesh after its last image {describe(one.delays)}; "
             f"age of TF {describe(one.tf_ages)}, first after {describe(one.first_tf)}; "
             f"services {describe(one.services, 'ms')}; stride {max(one.stride, default=0)}; "
-            f"{one.received} of {one.published} images came, {one.late} were sent late\n"
+            f"{one.received} of {one.published} images came, {one.late} were sent late, {one.refused} refused\n"
         )
         if name in budgets:
             title = names[name]

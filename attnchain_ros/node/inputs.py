@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -22,6 +23,7 @@ from .assembly import DepthBook
 from .camera import CameraBook, CameraNumbers
 from .frame_buffer import Frame, FrameBuffer
 from .log_once import LogOnce
+from .losses import LossWatch
 from .statistics import Statistics
 
 
@@ -160,6 +162,7 @@ class Inputs:
             *([self.mask] if masks else []),
             self.image,
         ]
+        self.losses = LossWatch(image_topic, ("camera_info", mask_topic))
 
     def subscribe(self) -> None:
         """Create all subscriptions."""
@@ -169,6 +172,7 @@ class Inputs:
 
     def unsubscribe(self) -> None:
         """Destroy all subscriptions."""
+        self.losses.clear()
         with self._lock:
             for entry in self._inputs:
                 self._part(entry)
@@ -223,9 +227,13 @@ class Inputs:
         kinds = self._overridden(entry)
         options = {"qos_overriding_options": QoSOverridingOptions(kinds)} if kinds else {}
         entry.subscription = self._node.create_subscription(
-            entry.message_type, entry.topic, entry.hear, profile, callback_group=entry.group, **options
+            entry.message_type, entry.topic, partial(self._hear, entry), profile, callback_group=entry.group, **options
         )
         entry.profile = profile  # rclpy has put the overrides in
+
+    def _hear(self, entry: Input, message: Any) -> None:
+        self.losses.hear(entry.topic, stamp_ns(message), self._clock())
+        entry.hear(message)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         started = self._clock()
