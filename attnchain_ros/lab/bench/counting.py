@@ -43,19 +43,28 @@ class Cost:
         """All floating-point operations."""
         return self.half_flops + self.full_flops
 
-    def times(self, count: int) -> Cost:
-        """The same work several times over."""
+    def times(self, factor: int) -> Cost:
+        """The same work several times over (or taken out); the peak stays."""
         return Cost(
-            self.half_flops * count, self.full_flops * count, self.moved_bytes * count, self.launches * count,
+            self.half_flops * factor, self.full_flops * factor, self.moved_bytes * factor, self.launches * factor,
             self.peak_bytes,
         )  # fmt: skip
 
-    def less(self, other: Cost) -> Cost:
-        """What is left when another piece of work is taken out; the peak stays."""
+    def plus(self, other: Cost) -> Cost:
+        """Both, one after the other."""
         return Cost(
-            self.half_flops - other.half_flops, self.full_flops - other.full_flops,
-            self.moved_bytes - other.moved_bytes, self.launches - other.launches, self.peak_bytes,
+            self.half_flops + other.half_flops, self.full_flops + other.full_flops,
+            self.moved_bytes + other.moved_bytes, self.launches + other.launches,
+            max(self.peak_bytes, other.peak_bytes),
         )  # fmt: skip
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """All of them, one after the other."""
+    found = Cost()
+    for cost in costs:
+        found = found.plus(cost)
+    return found
 
 
 @dataclass

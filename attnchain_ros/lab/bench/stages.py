@@ -18,7 +18,7 @@ from ...conventions import ANCHOR_FRAME
 from ...mesh.surface import surface_points
 from ...rollout import Rollout
 from ...rollout.watch import Watch
-from .counting import Cost, count
+from .counting import Cost, count, total
 from .scene import Scene, host_config, make_mesh, shape_field
 
 SEED = 0
@@ -34,12 +34,14 @@ class Stage:
         work: what to run.
         per_window: how often a window runs it; 0 = once for each anchor, or another way to do something.
         of: a stage that it does anew with something more, of which only the difference is wanted.
+        sum_of: shorter pieces of work and how often each stands for a part of it, to count instead of ``work``.
     """
 
     name: str
     work: Callable[[], object]
     per_window: int = 1
     of: str = ""
+    sum_of: tuple[tuple[Callable[[], object], int], ...] = ()
 
 
 @dataclass
@@ -117,7 +119,8 @@ def network_stages(backbone: Backbone, config: RolloutConfig) -> list[Stage]:
     token_tokens = torch.full((frames, tokens, tokens), 1.0 / tokens, device=device)
     queries, cloud = random(1, tokens, 6) / 3, random(1, config.encode_points, 6) / 3
 
-    def denoise(changes: dict[str, object]) -> Callable[[], object]:
+    def denoise(direction: str, steps: int = config.sampling.steps) -> Callable[[], object]:
+        changes = {"readout.direction": direction, "sampling.steps": steps, "readout.steps": "last"}
         options: RolloutConfig = replace(config, changes)
         return lambda: backbone.denoise(latents[0], context, options, SEED)
 
@@ -144,21 +147,28 @@ def network_stages(backbone: Backbone, config: RolloutConfig) -> list[Stage]:
                 match_surface(rows[frame], seen, surface[frame], config.match, DIAGONAL)
         return None
 
-    def image_to_3d() -> object:
-        sampling = config.sampling
-        return backbone.image_to_latent(pictures[0], sampling.stage0_steps, sampling.stage0_guidance, SEED)
+    def image_to_3d(steps: int = config.sampling.stage0_steps) -> Callable[[], object]:
+        return lambda: backbone.image_to_latent(pictures[0], steps, config.sampling.stage0_guidance, SEED)
 
-    first = {"readout.direction": "forward"}
+    def in_steps(work: Callable[[int], Callable[[], object]], steps: int) -> tuple[tuple[Callable[[], object], int], ...]:
+        # All steps cost the same, and the rest comes once: two short runs tell both.
+        return ((work(1), 2 - steps), (work(2), steps - 1))
+
+    def more(direction: str) -> tuple[tuple[Callable[[], object], int], ...]:
+        # Only one step is read, whatever their number.
+        return ((denoise(direction, 1), 1), (denoise("forward", 1), -1))
+
+    forward = in_steps(lambda steps: denoise("forward", steps), config.sampling.steps)
     return [
         Stage("images", lambda: backbone.encoder_one.encode(pictures)),
-        Stage("denoising", denoise(first)),
+        Stage("denoising", denoise("forward"), sum_of=forward),
         Stage("fields", fields),
         Stage("surfaces", surfaces, of="fields"),
         Stage("matching", matching, of="fields"),
         Stage("hand-over", lambda: backbone.vae.encode(queries, cloud)),
-        Stage("reading backward instead", denoise({"readout.direction": "backward"}), 0, "denoising"),
-        Stage("reading both ways", denoise({"readout.direction": "both"}), 0, "denoising"),
-        Stage("image to 3D", image_to_3d, 0),
+        Stage("reading backward instead", denoise("backward"), 0, "denoising", more("backward")),
+        Stage("reading both ways", denoise("both"), 0, "denoising", more("both")),
+        Stage("image to 3D", image_to_3d(), 0, sum_of=in_steps(image_to_3d, config.sampling.stage0_steps)),
     ]
 
 
@@ -168,12 +178,15 @@ def counted(stages: list[Stage]) -> dict[str, Measured]:
     for stage in stages:
         one = Measured(stage.name, stage.per_window)
         try:
-            one.cost = count(stage.work)
+            if stage.sum_of:
+                one.cost = total([count(work).times(factor) for work, factor in stage.sum_of])
+            else:
+                one.cost = count(stage.work)
         except (NotImplementedError, RuntimeError) as error:
             one.note = f"cannot be counted: {str(error).splitlines()[0]}"
         before = found.get(stage.of)
-        if one.cost is not None and before is not None and before.cost is not None:
-            one.cost = one.cost.less(before.cost)
+        if one.cost is not None and before is not None and before.cost is not None and not stage.sum_of:
+            one.cost = one.cost.plus(before.cost.times(-1))
         found[stage.name] = one
     return found
 
@@ -206,6 +219,7 @@ def host_stages(backbone: Backbone, config: RolloutConfig, repeats: int) -> dict
     """Seconds of what runs without networks: the anchor's preparation (once), animation, cameras, tracks."""
     options = host_config(config)
     mesh = make_mesh(options)
+    scene = Scene.of(mesh, options.frames)
     laps: dict[str, list[float]] = {}
     for _ in range(repeats + 1):
         started = time.perf_counter()
@@ -213,7 +227,7 @@ def host_stages(backbone: Backbone, config: RolloutConfig, repeats: int) -> dict
         laps.setdefault("preparation", []).append(time.perf_counter() - started)
         anchor = rollout._given
         assert anchor is not None
-        trace = Scene.of(mesh, options.frames).trace(backbone, options, anchor)
+        trace = scene.trace(backbone, options, anchor)
         watch = Watch(torch.device("cpu") if backbone.device.type == "meta" else backbone.device)
         result = rollout.finish(trace, watch)
         for name, seconds in watch.laps.items():
