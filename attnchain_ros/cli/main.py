@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fake-camera": ("cli.fake_camera", "publish a clip as a camera would (needs ROS 2)"),
     "demo": ("lab.cli.demo", "the demonstration, end to end"),
     "evaluate": ("lab.cli.evaluate", "errors against the truth, on synthetic clips or published benchmarks"),
+    "bench": ("lab.cli.bench", "what a window costs, stage by stage, on this machine and at the published size"),
     "experiments": ("lab.cli.experiments", "the paper's experiments in small, as one report"),
     "probe": ("lab.cli.probe", "rank the ways to read attention, without ground truth"),
     "parity": ("lab.cli.parity", "check a checkpoint folder against recorded inputs and outputs"),

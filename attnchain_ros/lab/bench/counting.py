@@ -137,7 +137,7 @@ class Counting(TorchDispatchMode):
 
 
 class FusedAttention(TorchFunctionMode):
-    """Lets attention on tensors without data be one fused kernel, as on a GPU; torch itself would write it out there."""
+    """Lets attention on tensors without data be one fused kernel, as on a GPU; torch itself would write it out."""
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

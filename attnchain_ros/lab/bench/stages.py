@@ -150,7 +150,9 @@ def network_stages(backbone: Backbone, config: RolloutConfig) -> list[Stage]:
     def image_to_3d(steps: int = config.sampling.stage0_steps) -> Callable[[], object]:
         return lambda: backbone.image_to_latent(pictures[0], steps, config.sampling.stage0_guidance, SEED)
 
-    def in_steps(work: Callable[[int], Callable[[], object]], steps: int) -> tuple[tuple[Callable[[], object], int], ...]:
+    def in_steps(
+        work: Callable[[int], Callable[[], object]], steps: int
+    ) -> tuple[tuple[Callable[[], object], int], ...]:
         # All steps cost the same, and the rest comes once: two short runs tell both.
         return ((work(1), 2 - steps), (work(2), steps - 1))
 
