@@ -38,6 +38,7 @@ from running_node import RunningNode
 from attnchain_ros.node.camera import CameraModel
 from attnchain_ros.node.engine import RolloutEngine
 from attnchain_ros.node.parameters import NodeConfig, NodeSettings, PublishConfig
+from attnchain_ros.node.profiles import profile_environment
 from attnchain_ros.rollout import Rollout
 from attnchain_ros.rollout.window import CameraTrack, PointTracks, Window, WindowResult
 
@@ -193,6 +194,8 @@ def measure_camera(folder: Path, args: argparse.Namespace) -> list[Row]:
     parameters = _parameters(folder, args) | dict(parse_parameter(text) for text in args.param)
     if args.threads:
         parameters["threads"] = args.threads
+    if args.profile:
+        os.environ.update(profile_environment())
     found = beside_camera.measure(setting, parameters, folder)
     quiet, rows = found["quiet"], []
     budgets = {"camera": 1.5, "load": 3.0}
@@ -315,6 +318,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
     parser.add_argument("--camera", metavar="WxH@HZ", help="only part camera: beside a camera of this size and rate")
     parser.add_argument("--best-effort", action="store_true", help="the camera offers best-effort delivery")
+    parser.add_argument("--profile", action="store_true", help="camera and node use config/fastdds.xml")
     parser.add_argument("--load", type=int, metavar="N", help="busy processes beside it (default: one a core)")
     parser.add_argument("--rounds", type=int, default=2, help="how often part camera is gone through (default 2)")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each situation in a round (default 30)")

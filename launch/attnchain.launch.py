@@ -13,6 +13,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
+from attnchain_ros.node.profiles import profile_environment
 from launch import LaunchContext, LaunchDescription
 
 # Parameters that are arguments too: name and help. All others: params_file.
@@ -72,6 +73,7 @@ def start(context: LaunchContext, share: Path) -> list[LifecycleNode]:
                 *((f"{topic}/compressed", [LaunchConfiguration(topic), "/compressed"]) for topic in COMPRESSED),
             ],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+            additional_env=profile_environment(),
             output="screen",
         )
     ]

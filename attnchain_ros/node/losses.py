@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from .profiles import PROFILE, VARIABLE, find_profile
+
 SPAN_S = 10.0
 """How far back is looked."""
 SETTLING_S = 1.0
@@ -18,7 +20,6 @@ SETTLING_S = 1.0
 LEAST = 10
 SHARE = 0.2
 """Reported from so many stamps on, and from this share of lost images on."""
-PROFILE = "config/fastdds.xml"
 _RMEM = Path("/proc/sys/net/core/rmem_max")
 
 
@@ -100,7 +101,7 @@ def explain_loss(loss: Loss, topic: str, reliable: bool, compressed: bool) -> st
         remedies.append("let the driver publish reliable")
     if not compressed:
         remedies.append("set image_transport to compressed")
-    remedies.append(f"give the driver and this node larger shared memory (FASTDDS_DEFAULT_PROFILES_FILE={PROFILE})")
+    remedies.append(f"start the driver with more shared memory ({VARIABLE}={find_profile() or PROFILE})")
     remedies.append(f"between machines raise net.core.rmem_max{_present_rmem()}")
     return (
         f"{loss.lost} of {loss.sent} images on {topic} were lost on the way in the last {SPAN_S:g} s: their "

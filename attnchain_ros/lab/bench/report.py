@@ -111,7 +111,7 @@ def _row(one: Measured) -> str:
 def _buying(report: Report, chart: str) -> list[str]:
     """Which card does what with the published weights."""
     need = 1e-9 * report.peak_bytes()
-    less = need - 1e-9 * report.stage_zero
+    less = 1e-9 * report.peak_bytes(stage_zero=False)
     lines = [
         "## What to buy, and which stride to set (published weights)",
         "",

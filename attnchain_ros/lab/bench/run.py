@@ -97,12 +97,14 @@ class Report:
         """Networks and the rest, one after the other; NaN where the networks were not timed."""
         return sum(one.seconds for one in self.stages if one.per_window) + self.host_seconds()
 
-    def peak_bytes(self) -> int:
-        """Weights, and the most that a window holds beside them."""
-        measured = max((one.peak_bytes for one in self.stages), default=0)
+    def peak_bytes(self, stage_zero: bool = True) -> int:
+        """The most that a window holds on the device: weights, with those of Stage 0 or without, and what it makes."""
+        own = [one for one in self.stages if one.per_window]
+        measured = max((one.peak_bytes for one in own), default=0)
+        kept = self.weights if stage_zero else self.weights - self.stage_zero
         if measured:
-            return measured
-        return self.weights + max((one.cost.peak_bytes for one in self.stages if one.cost is not None), default=0)
+            return measured - self.weights + kept
+        return kept + max((one.cost.peak_bytes for one in own if one.cost is not None), default=0)
 
     def paper_seconds(self) -> dict[str, float]:
         """A window on devices that are not here, by the count; the host's part as it was measured here."""
@@ -122,7 +124,7 @@ class Report:
             if one.budget_s is not None
         ]
         host = {one.name: one.seconds for one in self.host}
-        kept = self.peak_bytes() - self.stage_zero
+        kept = self.peak_bytes(stage_zero=False)
         return [
             *found,
             Verdict("GPU memory with Stage 0 off the device", 9.0, 1e-9 * kept, "GB"),
