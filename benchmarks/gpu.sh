@@ -51,7 +51,13 @@ tee -a "$out/summary.txt" < "$out/machine.txt"
 [[ $ready -eq 0 ]] || exit 1
 
 git rev-parse --short HEAD >> "$out/summary.txt" 2> /dev/null || true
-part tests 90 "$python" -m pytest -q -x -m gpu test -p no:cacheprovider
+if [[ $device == cuda* ]]; then
+  mapfile -t chosen < <(grep -rl --include='test_*.py' 'mark\.gpu' test)
+  chosen+=(-m gpu)
+else
+  chosen=(test/backbone/test_devices.py) # the same tests between two backbones on the CPU
+fi
+part tests 90 "$python" -m pytest -q -p no:cacheprovider "${chosen[@]}"
 part bench 210 "$python" -m attnchain_ros.cli bench --sizes "$size" --device "$device" --variants --repeats 2 --out "$out"
 part small 60 "$python" -m attnchain_ros.cli bench --sizes small --device "$device" --repeats 2 --out "$out/small"
 part window 50 "$python" benchmarks/window.py --windows 3 --device "$device"
