@@ -33,7 +33,7 @@ from .diagnostics import Diagnostics, status_message
 from .parameters import NodeSettings
 from .saving import save_result
 from .session import Session
-from .watchdog import explain_missing_masks, explain_silence
+from .watchdog import explain_losses, explain_missing_masks, explain_silence
 from .worker import Engine
 
 _WATCHDOG_REPEAT_S = 30.0
@@ -319,15 +319,17 @@ class AttnChainNode(LifecycleNode):
             return ""
         silent_s = session.statistics.snapshot(now).last_image_s
         masks = session.buffer.mask_wait()
-        text = ""
+        text, lost = "", explain_losses(self, session.inputs.image, session.inputs.losses.loss(now))
         if not silent_s < limit:  # also NaN: never an image
             # A clip may have ended while its windows are still computed: then something does come.
             if not session.buffer.accounts().in_flight:
-                text = f"no image for {limit:g} s: " + explain_silence(self, session.inputs.image)
+                text = f"no image for {limit:g} s: " + explain_silence(self, session.inputs.image, lost)
         elif masks.seconds >= limit:
             text = f"no image has got a mask for {masks.seconds:.0f} s: " + explain_missing_masks(
                 self, session.inputs.mask, masks.nearest_s, session.settings.node.mask_tolerance_s
             )
+        else:
+            text = lost
         if text and now - self._silence_told_s > _WATCHDOG_REPEAT_S:
             self._silence_told_s = now
             self.get_logger().warning(text)
