@@ -89,7 +89,7 @@ class ReadoutConfig(Checked):
     patch_layers: str = option(
         "all", "layers whose cross-attention links tokens to patches (Eq. 6, 7): 'all' or comma-separated indices"
     )
-    row_tile: int = option(256, "anchor rows whose attention is computed at once", low=1)
+    row_tile: int = option(2048, "anchor rows whose attention is computed at once, where memory allows", low=1)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,76 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """A way to compute what ``attend`` computes."""
+
+
+@dataclass(frozen=True)
+class Attended:
+    """One attention, seen from outside.
+
+    Attributes:
+        q, k, v: [B, H, S, D], [B, H, S', D] twice.
+        out: [B, H, S, D] softmax(q k^T / sqrt(D)) v.
+        lse: [B, H, S] logarithm of the sum over keys of exp(q k / sqrt(D)), float32 (float64 if given): any entry of
+            the map that was never written out is exp(q k / sqrt(D) - lse).
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    out: Tensor
+    lse: Tensor
+
+
+def attend_with_lse(q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    """``attend`` with the log-sum-exp that the fused kernels compute on their way; not differentiable through it.
+
+    The kernels are called below ``scaled_dot_product_attention``, which throws it away. Where no kernel takes these
+    tensors, the map is written out a few rows at a time.
+    """
+    fused = _fused(q, k, v)
+    return Attended(q, k, v, *(_by_rows(q, k, v) if fused is None else fused))
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Output and log-sum-exp of the kernel for these tensors, if there is one."""
+    if q.device.type in ("cpu", "meta"):
+        if q.stride(-1) != 1 or k.stride(-1) != 1 or v.stride(-1) != 1:
+            return None
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+        return out, lse
+    if q.device.type != "cuda":
+        return None
+    asked = torch.backends.cuda.SDPAParams(q, k, v, None, 0.0, False, False)
+    # The kernels themselves want whole groups of eight features; scaled_dot_product_attention would pad them.
+    if q.shape[-1] % 8 == 0 and torch.backends.cuda.can_use_flash_attention(asked):
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)[:2]
+        return out, lse
+    if q.shape[-1] % 8 == 0 and torch.backends.cuda.can_use_efficient_attention(asked):
+        out, lse = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, None, True)[:2]
+        return out, lse[..., : q.shape[-2]]
+    return None
+
+
+def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp without a kernel."""
+    wide = torch.promote_types(q.dtype, torch.float32)
+    scale, turned, values = 1.0 / math.sqrt(q.shape[-1]), k.to(wide).transpose(-1, -2), v.to(wide)
+    outs, sums = [], []
+    rows = rows_that_fit(4 * q.shape[0] * q.shape[1] * k.shape[-2], PIECE_BYTES)
+    for first in range(0, q.shape[-2], rows):
+        logits = (q[..., first : first + rows, :].to(wide) * scale) @ turned
+        sums.append(torch.logsumexp(logits, dim=-1))
+        outs.append(torch.exp(logits - sums[-1][..., None]) @ values)
+    return torch.cat(outs, dim=-2).to(q.dtype), torch.cat(sums, dim=-1)
+
+
+PIECE_BYTES = 256 << 20
+"""Largest temporary array of attention that is read or changed, and of points that are decoded, unless told."""
+
+
+def rows_that_fit(row_bytes: int, piece_bytes: int) -> int:
+    """How many rows of an array stay within some bytes; at least one."""
+    return max(1, piece_bytes // row_bytes)
 
 
 class Attention(nn.Module):

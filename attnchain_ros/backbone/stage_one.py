@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..config import RolloutConfig
 from .flow import Flow, Look, StepProgress
+from .layers import Attended
 from .readout import MapReader, TokenMaps
 from .reinforcement import PairTracer, TokenPairs, reinforce_output
 from .schedule import TRAIN_STEPS, stage_one_schedule
@@ -32,12 +33,15 @@ class _Probe:
     frames: int
     mode: str
 
-    def self_attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
+    def reads(self, layer: int) -> bool:
+        return self.pairs is not None or (self.reader is not None and self.reader.reads(layer))
+
+    def self_attention(self, layer: int, attended: Attended) -> Tensor:
         if self.reader is not None:
-            out = self.reader.self_attention(layer, q, k, v, out)
+            self.reader.self_attention(layer, attended)
         if self.pairs is None:
-            return out
-        return reinforce_output((q, k, v), out, self.pairs, self.frames, self.mode)
+            return attended.out
+        return reinforce_output((attended.q, attended.k, attended.v), attended.out, self.pairs, self.frames, self.mode)
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
         if self.reader is not None:

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .layers import Attention, FeedForward, LayerNorm32, TimeEmbedding, rotary_table, rotate_pairs
+from .layers import (
+    Attended,
+    Attention,
+    FeedForward,
+    LayerNorm32,
+    TimeEmbedding,
+    attend_with_lse,
+    rotary_table,
+    rotate_pairs,
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +49,12 @@ class TransformerSizes:
 class Probe(Protocol):
     """Looks at (and may correct) attention while the network runs. B is 1 and S = F * (N + 1) in an inflated layer."""
 
-    def self_attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
-        """Called in every inflated layer with q, k, v and the plain output, [B, H, S, D]; returns the output to use."""
+    def reads(self, layer: int) -> bool:
+        """Whether ``self_attention`` is wanted in an inflated layer."""
+        ...
+
+    def self_attention(self, layer: int, attended: Attended) -> Tensor:
+        """Called in inflated layers that ``reads`` names; returns the output [B, H, S, D] to use."""
         ...
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
@@ -131,9 +144,10 @@ class FlowTransformer(nn.Module):
             if table is not None:
                 turn = (table[0].reshape(rows, flat.shape[1], -1), table[1].reshape(rows, flat.shape[1], -1))
                 q, k = rotate_pairs(q, turn), rotate_pairs(k, turn)
-            out = block.self_attention.attend(q, k, v)
-            if probe is not None and inflate:
-                out = probe.self_attention(index, q, k, v, out)
+            if probe is not None and inflate and probe.reads(index):
+                out = probe.self_attention(index, attend_with_lse(q, k, v))
+            else:
+                out = block.self_attention.attend(q, k, v)
             hidden = hidden + block.self_attention.join(out).reshape(hidden.shape)
             if context is None:
                 hidden = hidden + block.cross_attention.to_out.bias
