@@ -41,7 +41,7 @@ class _Probe:
             self.reader.self_attention(layer, attended)
         if self.pairs is None:
             return attended.out
-        return reinforce_output((attended.q, attended.k, attended.v), attended.out, self.pairs, self.frames, self.mode)
+        return reinforce_output(attended, self.pairs, self.frames, self.mode)
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
         if self.reader is not None:
