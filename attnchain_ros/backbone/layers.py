@@ -13,17 +13,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+PIECE_BYTES = 256 << 20
+"""Largest temporary array of attention that is read or changed, and of points that are decoded, unless told."""
+
+
+def rows_that_fit(row_bytes: int, piece_bytes: int) -> int:
+    """How many rows of an array stay within some bytes; at least one."""
+    return max(1, piece_bytes // row_bytes)
+
 
 class LayerNorm32(nn.LayerNorm):
-    """Layer norm computed in float32 whatever the dtype of the weights; eps 1e-5."""
+    """Layer norm whose sums are float32 whatever the dtype, as torch's kernels do it; eps 1e-5."""
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.weight.float(), self.bias.float()
-        return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
+        # Under autocast torch answers in float32.
+        return super().forward(x).to(x.dtype)
 
 
 class RmsNorm(nn.Module):
-    """Root-mean-square norm over the last axis, computed in float32; eps 1e-6."""
+    """Root-mean-square norm over the last axis, summed in float32 whatever the dtype; eps 1e-6."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -31,9 +39,9 @@ class RmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        x32 = x.float()
-        scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)
-        return (x32 * scale * self.weight.float()).to(x.dtype)
+        # Under autocast x is narrower than the weight: then both are widened, as the kernel wants one dtype.
+        same = x if x.dtype == self.weight.dtype else x.float()
+        return F.rms_norm(same, self.weight.shape, self.weight.to(same.dtype), self.eps).to(x.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -104,15 +112,6 @@ def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         sums.append(torch.logsumexp(logits, dim=-1))
         outs.append(torch.exp(logits - sums[-1][..., None]) @ values)
     return torch.cat(outs, dim=-2).to(q.dtype), torch.cat(sums, dim=-1)
-
-
-PIECE_BYTES = 256 << 20
-"""Largest temporary array of attention that is read or changed, and of points that are decoded, unless told."""
-
-
-def rows_that_fit(row_bytes: int, piece_bytes: int) -> int:
-    """How many rows of an array stay within some bytes; at least one."""
-    return max(1, piece_bytes // row_bytes)
 
 
 class Attention(nn.Module):
@@ -198,15 +197,34 @@ def use_attention(network: nn.Module, way: Attend) -> None:
 
 
 class FeedForward(nn.Module):
-    """Linear, exact GELU, Linear; inner width 4 W."""
+    """Linear, exact GELU, Linear; inner width 4 W.
+
+    Attributes:
+        piece_bytes: the largest temporary array; ``use_pieces`` changes it.
+    """
 
     def __init__(self, width: int, ratio: float = 4.0) -> None:
         super().__init__()
+        self.piece_bytes = PIECE_BYTES
         self.inner = nn.Linear(width, int(width * ratio))
         self.outer = nn.Linear(int(width * ratio), width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.outer(F.gelu(self.inner(x)))
+        rows = rows_that_fit(self.inner.out_features * x.element_size(), self.piece_bytes)
+        if x.numel() <= rows * x.shape[-1]:
+            return self.outer(F.gelu(self.inner(x)))
+        flat = x.reshape(-1, x.shape[-1])
+        # Parts of one length: kernels are chosen, and on the CPU kept, for every length anew.
+        rows = math.ceil(len(flat) / math.ceil(len(flat) / rows))
+        parts = [self.outer(F.gelu(self.inner(flat[i : i + rows]))) for i in range(0, len(flat), rows)]
+        return torch.cat(parts).view(x.shape)
+
+
+def use_pieces(network: nn.Module, piece_bytes: int) -> None:
+    """Let a network work in pieces of another size."""
+    for module in network.modules():
+        if isinstance(module, FeedForward):
+            module.piece_bytes = piece_bytes
 
 
 class PointEmbedding(nn.Module):
@@ -244,15 +262,16 @@ class TimeEmbedding(nn.Module):
         return self.linear_2(F.gelu(self.linear_1(wave)))
 
 
-def rotary_table(steps: Tensor, width: int, base: float = 10000.0) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [B, S, D / 2] of rotary embedding for positions [B, S] and head width D."""
+def rotary_table(steps: Tensor, width: int, base: float = 10000.0) -> Tensor:
+    """Rotary embedding for positions [B, S] and head width D: cos + i sin [B, S, D / 2], complex64."""
     rates = base ** (-torch.arange(0, width, 2, device=steps.device, dtype=torch.float32) / width)
     angles = steps.float()[..., None] * rates
-    return angles.cos(), angles.sin()
+    return torch.complex(angles.cos(), angles.sin())
 
 
-def rotate_pairs(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+def rotate_pairs(x: Tensor, table: Tensor) -> Tensor:
     """Rotate adjacent feature pairs of [B, H, S, D] by the angles of ``rotary_table``; float32 inside."""
-    cos, sin = (part[:, None] for part in table)
-    even, odd = x[..., 0::2].float(), x[..., 1::2].float()
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    # What was widened is a copy already: it is turned in place.
+    turned = pairs * table[:, None] if x.dtype == torch.float32 else pairs.mul_(table[:, None])
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)

@@ -82,6 +82,35 @@ class Block(nn.Module):
         self.norm_feed = LayerNorm32(width)
         self.feed_forward = FeedForward(width, sizes.ratio)
 
+    # One method a part, so that what it worked with is let go before the next part begins.
+
+    def merge(self, lower: list[Tensor], hidden: Tensor) -> Tensor:
+        """With the mirrored block's output, taken off ``lower``; as it is in lower blocks. [B, S, W]."""
+        if self.skip_linear is None or self.skip_norm is None:
+            return hidden
+        return self.skip_norm(self.skip_linear(torch.cat([lower.pop(), hidden], dim=-1)))
+
+    def look_around(self, flat: Tensor, table: Tensor | None, layer: int, probe: Probe | None) -> Tensor:
+        """What self-attention adds to [B, S, W]; the probe, if any, looks at it."""
+        q, k, v = self.self_attention.self_projections(self.norm_self(flat))
+        if table is not None:
+            q = rotate_pairs(q, table)
+            k = rotate_pairs(k, table)
+        if probe is None:
+            return self.self_attention.join(self.self_attention.attend(q, k, v))
+        return self.self_attention.join(probe.self_attention(layer, attend_with_lse(q, k, v)))
+
+    def look_at_image(
+        self, hidden: Tensor, keys: tuple[Tensor, Tensor] | None, layer: int, probe: Probe | None
+    ) -> Tensor:
+        """What cross-attention adds to [B, S, W]; of an all-zero context only the bias of its output remains."""
+        if keys is None:
+            return self.cross_attention.to_out.bias
+        q = self.cross_attention.queries(self.norm_cross(hidden))
+        if probe is not None:
+            probe.cross_attention(layer, q, keys[0])
+        return self.cross_attention.join(self.cross_attention.attend(q, *keys))
+
 
 class FlowTransformer(nn.Module):
     """Predicts the velocity (data - noise) of latents at a diffusion time; Stage 0 and Stage I are the same network."""
@@ -135,28 +164,14 @@ class FlowTransformer(nn.Module):
             table = rotary_table(relative.repeat_interleave(length, dim=1), self.sizes.width // self.sizes.heads)
         lower: list[Tensor] = []
         for index, block in enumerate(self.typed_blocks()):
-            if block.skip_linear is not None and block.skip_norm is not None:
-                hidden = block.skip_norm(block.skip_linear(torch.cat([lower.pop(), hidden], dim=-1)))
+            hidden = block.merge(lower, hidden)
             inflate = index in self.sizes.inflated_layers
-            rows = batch if inflate else batch * frames
-            flat = block.norm_self(hidden).reshape(rows, -1, self.sizes.width)
-            q, k, v = block.self_attention.self_projections(flat)
-            if table is not None:
-                turn = (table[0].reshape(rows, flat.shape[1], -1), table[1].reshape(rows, flat.shape[1], -1))
-                q, k = rotate_pairs(q, turn), rotate_pairs(k, turn)
-            if probe is not None and inflate and probe.reads(index):
-                out = probe.self_attention(index, attend_with_lse(q, k, v))
-            else:
-                out = block.self_attention.attend(q, k, v)
-            hidden = hidden + block.self_attention.join(out).reshape(hidden.shape)
-            if context is None:
-                hidden = hidden + block.cross_attention.to_out.bias
-            else:
-                q = block.cross_attention.queries(block.norm_cross(hidden))
-                k, v = context[index]
-                if probe is not None:
-                    probe.cross_attention(index, q, k)
-                hidden = hidden + block.cross_attention.join(block.cross_attention.attend(q, k, v))
+            flat = hidden.reshape(batch if inflate else batch * frames, -1, self.sizes.width)
+            turns = None if table is None else table.reshape(*flat.shape[:2], -1)
+            looks = probe if probe is not None and inflate and probe.reads(index) else None
+            hidden = hidden + block.look_around(flat, turns, index, looks).reshape(hidden.shape)
+            del flat
+            hidden = hidden + block.look_at_image(hidden, None if context is None else context[index], index, probe)
             hidden = hidden + block.feed_forward(block.norm_feed(hidden))
             if index < self.sizes.layers // 2:
                 lower.append(hidden)
