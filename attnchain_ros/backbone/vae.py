@@ -221,4 +221,4 @@ class DecodedLatents:
             if full > count:
                 part = torch.cat([part, part[:, -1:].expand(-1, full - count, -1)], dim=1)
             parts.append(compute(part)[:, :count])
-        return torch.cat(parts, dim=1) if parts else compute(points)
+        return torch.cat(parts, dim=1)
