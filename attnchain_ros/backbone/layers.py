@@ -269,8 +269,14 @@ def rotary_table(steps: Tensor, width: int, base: float = 10000.0) -> Tensor:
     return torch.complex(angles.cos(), angles.sin())
 
 
-def rotate_pairs(x: Tensor, table: Tensor) -> Tensor:
-    """Rotate adjacent feature pairs of [B, H, S, D] by the angles of ``rotary_table``; float32 inside."""
+def rotate_pairs(x: Tensor, table: Tensor, piece_bytes: int = PIECE_BYTES) -> Tensor:
+    """Rotate adjacent feature pairs of [B, H, S, D] by the angles of ``rotary_table``; float32 inside, in pieces."""
+    heads = rows_that_fit(4 * x.shape[0] * x.shape[2] * x.shape[3], piece_bytes)
+    if heads < x.shape[1] and not torch.is_grad_enabled():
+        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        for first in range(0, x.shape[1], heads):
+            out[:, first : first + heads] = rotate_pairs(x[:, first : first + heads], table, piece_bytes)
+        return out
     pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
     # What was widened is a copy already: it is turned in place.
     turned = pairs * table[:, None] if x.dtype == torch.float32 else pairs.mul_(table[:, None])

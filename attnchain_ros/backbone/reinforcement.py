@@ -34,6 +34,11 @@ class TokenPairs:
     gain: Tensor
 
     @cached_property
+    def touched(self) -> Tensor:
+        """[R] anchor tokens that have pairs in any frame, rising."""
+        return torch.unique(self.anchor_token)
+
+    @cached_property
     def by_frame(self) -> list[FramePairs]:
         """The pairs of every frame that has some; worked out once, for all layers."""
         found = []
@@ -110,8 +115,7 @@ def reinforce_output(
     if mode == "gain_row":
         moved /= (1.0 + gained)[..., None]
     result = attended.out.clone()
-    touched = torch.unique(pairs.anchor_token)
-    result[0, :, anchor.start + touched] = moved[:, touched].to(result.dtype)
+    result[0, :, anchor.start + pairs.touched] = moved[:, pairs.touched].to(result.dtype)
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class Probe(Protocol):
         ...
 
 
-ContextKeys = list[tuple[Tensor, Tensor]]
+ContextKeys = Sequence[tuple[Tensor, Tensor]]
 """Keys and values of the image tokens for every layer: they do not depend on the diffusion time."""
 
 
@@ -124,9 +124,14 @@ class FlowTransformer(nn.Module):
         self.norm_out = LayerNorm32(sizes.width)
         self.proj_out = nn.Linear(sizes.width, sizes.channels)
 
-    def project_context(self, context: Tensor) -> ContextKeys:
-        """Keys and values of image tokens [B, P + 1, C] for every layer; once per window."""
+    def project_context(self, context: Tensor, keep: bool = True) -> ContextKeys:
+        """Keys and values of image tokens [B, P + 1, C] for every layer; once per window.
+
+        Those of all layers take 1 GB at the published size: ``keep`` False computes each when it is asked for.
+        """
         context = context.to(self.proj_in.weight.dtype)
+        if not keep:
+            return KeysOnDemand(self, context)
         return [block.cross_attention.keys_values(context) for block in self.typed_blocks()]
 
     def typed_blocks(self) -> list[Block]:
@@ -177,6 +182,20 @@ class FlowTransformer(nn.Module):
                 lower.append(hidden)
         velocity = self.proj_out(self.norm_out(hidden[:, 1:]))
         return velocity.reshape(batch, frames, tokens, channels).to(latents.dtype)
+
+
+class KeysOnDemand(Sequence[tuple[Tensor, Tensor]]):
+    """``ContextKeys`` that are computed anew whenever a layer asks for its own."""
+
+    def __init__(self, network: FlowTransformer, context: Tensor) -> None:
+        self.network, self.context = network, context
+
+    def __len__(self) -> int:
+        return len(self.network.blocks)
+
+    def __getitem__(self, layer: Any) -> Any:
+        """Keys and values of one layer."""
+        return self.network.typed_blocks()[layer].cross_attention.keys_values(self.context)
 
 
 def parse_indices(text: str, allowed: Sequence[int], what: str) -> tuple[int, ...]:

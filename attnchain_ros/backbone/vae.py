@@ -141,12 +141,13 @@ class ShapeVae(nn.Module):
         mean, logvar = self.quant(self.encoder(queries, surface)).float().chunk(2, dim=-1)
         return mean, logvar
 
-    def decode(self, latents: Tensor) -> DecodedLatents:
+    def decode(self, latents: Tensor, piece_bytes: int = PIECE_BYTES) -> DecodedLatents:
         """Run the part that depends on the latents [B, N, c] alone; query the result for points."""
         tokens = self.post_quant(latents.to(self.post_quant.weight.dtype))
         for block in self.decoder.blocks[:-1]:
             tokens = block(tokens)
-        return DecodedLatents(self.decoder, *self.decoder.cross_block.cross_attention.keys_values(tokens))
+        keys, values = self.decoder.cross_block.cross_attention.keys_values(tokens)
+        return DecodedLatents(self.decoder, keys, values, piece_bytes)
 
 
 CPU_POINTS = 8192

@@ -93,8 +93,8 @@ def roll(
     from ..rollout.windows import assemble_windows
 
     anchor = None if args.anchor is None else read_mesh(args.anchor)
-    backbone = load_backbone(args.weights, args.device, args.dtype)
     changes = parse_settings(args.settings)
+    backbone = load_backbone(args.weights, args.device, args.dtype, str(changes.get("low_memory", "auto")))
     config = config_for(backbone, changes)
     given = parse_intrinsics(args.intrinsics)
     options = ResultOptions(
