@@ -89,7 +89,7 @@ class ReadoutConfig(Checked):
     patch_layers: str = option(
         "all", "layers whose cross-attention links tokens to patches (Eq. 6, 7): 'all' or comma-separated indices"
     )
-    row_tile: int = option(256, "anchor rows whose attention is computed at once", low=1)
+    row_tile: int = option(2048, "anchor rows whose attention is computed at once, where memory allows", low=1)
 
 
 @dataclass(frozen=True)
@@ -225,6 +225,10 @@ class TrackConfig(Checked):
     )
 
 
+LOW_MEMORY = ("auto", "off", "on")
+"""Values of ``RolloutConfig.low_memory``."""
+
+
 @dataclass(frozen=True)
 class RolloutConfig(Checked):
     """The whole method: one window after another."""
@@ -252,6 +256,13 @@ class RolloutConfig(Checked):
     )
     crop_padding: float = option(
         0.1, "padding of the crop as a share of its longer side (published: 0.1)", low=0.0, high=1.0
+    )
+    low_memory: str = option(
+        "auto",
+        "read when the weights are loaded. 'auto': Stage 0 leaves the device after the first mesh, and where it has "
+        "too little memory for that, the other networks leave while they have nothing to do; 'on': the latter from the "
+        "start; 'off': everything stays. Results stay the same; on the CPU nothing leaves",
+        choices=LOW_MEMORY,
     )
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)

@@ -101,8 +101,8 @@ def roll(clip: Clip, args: argparse.Namespace, on_result: OnResult = lambda part
 
     source = clip.source
     anchor = None if args.anchor is None else read_mesh(args.anchor)
-    backbone = load_backbone(args.weights, args.device, args.dtype)
     changes = parse_settings(args.settings)
+    backbone = load_backbone(args.weights, args.device, args.dtype, str(changes.get("low_memory", "auto")))
     config = resolve(backbone, changes)
     windows = ClipWindows(source, clip.config, config.frames, parse_intrinsics(args.intrinsics))
     options = ResultOptions(

@@ -95,7 +95,7 @@ def encode_frames(backbone: Backbone, config: RolloutConfig, window: Window, squ
     """Image tokens [config.frames, P + 1, C]: the object on white; a shorter window is padded with its last frame."""
     prepared = prepare_images(window.images, window.masks, square)
     missing = config.frames - window.frames
-    return backbone.encoder_one.encode(np.concatenate([prepared, np.repeat(prepared[-1:], missing, axis=0)]))
+    return backbone.encode_images(np.concatenate([prepared, np.repeat(prepared[-1:], missing, axis=0)]))
 
 
 def first_picture(backbone: Backbone, window: Window, square: Crop) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ class KnownField(DecodedLatents):
         places: [N, 3] where the tokens are.
     """
 
-    places: Tensor
+    places: Tensor = dataclasses.field(kw_only=True)
 
     def attention(self, points: Tensor, tile: int = 8192) -> Tensor:
         """[1, n, 3] -> [1, n, N]; rows sum to 1."""
@@ -111,7 +112,7 @@ class Scene:
         tokens = vertices[rng.integers(0, len(vertices), backbone.tokens)]
         landmarks = vertices[anchor.landmark_vertices]
         none = torch.zeros(0, backbone.tokens, backbone.channels, device=device)
-        anchor_field = KnownField(backbone.vae.decoder, none, none, torch.from_numpy(tokens).float().to(device))
+        anchor_field = KnownField(backbone.vae.decoder, none, none, places=torch.from_numpy(tokens).float().to(device))
         rows = anchor_field.attention(torch.from_numpy(landmarks)[None].to(device))[0]
         places = torch.from_numpy(np.stack([turned(landmarks, frame) for frame in range(frames)])).float().to(device)
         grid = backbone.encoder_one.grid

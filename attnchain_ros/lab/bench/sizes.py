@@ -13,6 +13,7 @@ from torch import nn
 from ...backbone import Backbone
 from ...backbone.dinov2 import DinoSizes, DinoV2
 from ...backbone.image_encoder import ImageEncoder
+from ...backbone.memory import NETWORKS, DeviceMemory
 from ...backbone.transformer import FlowTransformer, TransformerSizes
 from ...backbone.vae import ShapeVae, VaeSizes
 from ...config import RolloutConfig, replace
@@ -118,19 +119,23 @@ def build(size: Size, device: torch.device, dtype: torch.dtype, seed: int = 0) -
         "crop_size": {"height": size.crop, "width": size.crop},
     }  # fmt: skip
     encoder = ImageEncoder(make(lambda: DinoV2(size.dino)), processor, Path(size.name))
+    vae = make(lambda: ShapeVae(size.vae))
+    zero, one = make(lambda: FlowTransformer(size.stage_zero)), make(lambda: FlowTransformer(size.stage_one))
+    networks: list[nn.Module] = [vae, zero, one, encoder.model, encoder.model]
     return Backbone(
         name=f"random {size.name}",
         checksum="",
         folder=Path(size.name),
-        vae=make(lambda: ShapeVae(size.vae)),
-        stage_zero=make(lambda: FlowTransformer(size.stage_zero)),
-        stage_one=make(lambda: FlowTransformer(size.stage_one)),
+        vae=vae,
+        stage_zero=zero,
+        stage_one=one,
         encoder_zero=encoder,
         encoder_one=encoder,
         stage_zero_shift=1.0,
         recommended={},
         device=device,
         dtype=dtype,
+        memory=DeviceMemory(dict(zip(NETWORKS, networks, strict=True)), device, 0),
     )
 
 
