@@ -1,0 +1,273 @@
+"""Points of the mesh followed through the pictures of a window, and the parts' motions that fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..camera.crop import Crop, union_crop
+from ..camera.tracks3d import carry_points
+from .flow import View, cut_view, find_again, flow_both_ways, read_mask, step_points
+from .sight import Sight, look_at_points, vertex_normals
+from .solving import PartMotions, PartShapes, Sightings, motions_of, solve_parts
+
+ASTRAY_PX = 5.0
+"""A track farther than this from its point on the mesh is given up, working pixels."""
+
+AGAIN_EVERY = 3
+"""Frames between two looks for lost points in a key picture."""
+
+FRESH_EVERY = 5
+"""Frames between two starts of new tracks on landmarks that no key picture shows."""
+
+FRESH_WEIGHT = 0.3
+"""Of a track that starts where the mesh is, beside 1 of a track from the first picture."""
+
+KEY_WEIGHT = 0.5
+"""Of a track from a later key picture, whose own pose may be off."""
+
+QUIET_PX = 1.2
+"""A landmark this near to where its rest pose is seen has not moved, working pixels."""
+
+QUIET_SHARE, LEAST_QUIET = 0.7, 6
+"""A part seems still if more than this share of at least so many known landmarks has not moved."""
+
+
+@dataclass(frozen=True)
+class KeyPicture:
+    """A picture in which points can be looked for again.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB; mask: [H, W] bool.
+        points_px: [N, 2] where the points are seen in it, full-frame pixels; NaN = not seen.
+        weight: of a track that comes from it.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    points_px: np.ndarray
+    weight: float
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """How the anchor mesh carries points and is carried by landmarks.
+
+    Attributes:
+        faces: [T, 3]; landmarks: [K] vertices.
+        rest: [K, 3] float64 landmarks at rest.
+        face: [Q] and barycentric: [Q, 3] of further points, -1 = on no triangle.
+        skin: [F, K, 3] places of landmarks to [F, V, 3] vertices.
+        margin: depth tolerance of visibility, object units.
+    """
+
+    faces: np.ndarray
+    landmarks: np.ndarray
+    rest: np.ndarray
+    face: np.ndarray
+    barycentric: np.ndarray
+    skin: Callable[[np.ndarray], np.ndarray]
+    margin: float
+
+    def points(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[K + Q, 3] places and unit normals of all points on a posed mesh [V, 3]: landmarks first."""
+        normals = vertex_normals(vertices, self.faces)
+        both = np.stack([np.asarray(vertices, np.float64), normals])
+        carried = carry_points(both, self.faces, self.face, self.barycentric).astype(np.float64)
+        places, turned = np.concatenate([both[:, self.landmarks], carried], axis=1)
+        return places, turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12)
+
+
+def look_at_mesh(carrier: Carrier, vertices: np.ndarray, pose: np.ndarray, intrinsics: np.ndarray, size: int) -> Sight:
+    """Where a posed mesh [V, 3] has all points in a picture of ``size`` x ``size`` pixels; ``pose`` [4, 4]."""
+    places, normals = carrier.points(vertices)
+    turn, shift = pose[:3, :3], pose[:3, 3]
+    return look_at_points(
+        vertices @ turn.T + shift, carrier.faces, places @ turn.T + shift, normals @ turn.T, intrinsics, size,
+        carrier.margin,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PointState:
+    """Where all points (landmarks, then queries) were last seen.
+
+    Attributes:
+        points_px: [N, 2] full-frame pixels; NaN = never seen.
+        alive: [N] bool, followed up to now.   weight: [N] of the track.
+        frames: followed so far.
+    """
+
+    points_px: np.ndarray
+    alive: np.ndarray
+    weight: np.ndarray
+    frames: int = 0
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A window after its pixels were heard.
+
+    Attributes:
+        landmarks: [n, K, 3] float64 and vertices: [n, V, 3] of the new frames.
+        points_px: [n, N, 2] tracks, full-frame pixels; alive: [n, N] bool where they hold.
+        mesh_px: [n, N, 2] where the mesh has the points; visible: [n, N] whether it shows them.
+        state: for the next window.
+        tracks: [n] landmarks whose track had a say; inliers: [n] mean share that agreed.
+    """
+
+    landmarks: np.ndarray
+    vertices: np.ndarray
+    points_px: np.ndarray
+    alive: np.ndarray
+    mesh_px: np.ndarray
+    visible: np.ndarray
+    state: PointState
+    tracks: np.ndarray
+    inliers: np.ndarray
+
+
+@dataclass
+class PixelFollower:
+    """Follows points through one window, frame by frame.
+
+    Attributes:
+        carrier: of the anchor mesh.
+        views: [F] pictures of the window in ``crop``, the shared frame first.
+        crop: working square.   intrinsics: [3, 3] of the full frame.
+        cameras: [F, 4, 4] camera_from_object.
+        keys: pictures to look in again, the first frame of all first.
+        part: [K] rigid part of every landmark.
+    """
+
+    carrier: Carrier
+    views: list[View]
+    crop: Crop
+    intrinsics: np.ndarray
+    cameras: np.ndarray
+    keys: list[KeyPicture]
+    part: np.ndarray
+    shapes: PartShapes = field(init=False)
+    _key_views: dict[int, tuple[View, Crop]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.shapes = PartShapes.of(self.carrier.rest, self.part)
+
+    def run(self, chain: np.ndarray, state: PointState) -> Followed:
+        """Through all new frames.
+
+        Args:
+            chain: [n, K, 3] what the chain says about the landmarks of the new frames.
+            state: where the points are in the shared frame.
+        """
+        found: list[tuple[np.ndarray, ...]] = []
+        for number, places in enumerate(chain):
+            found.append(self._frame(number + 1, places, state))
+            state = replace(
+                state, points_px=found[-1][2], alive=found[-1][3], weight=found[-1][4], frames=state.frames + 1
+            )
+        columns = [np.stack(column) for column in zip(*found, strict=True)]
+        landmarks, vertices, points, alive, _, mesh_px, visible, tracks, inliers = columns
+        return Followed(landmarks, vertices, points, alive, mesh_px, visible, state, tracks, inliers)
+
+    def _frame(self, frame: int, chain: np.ndarray, state: PointState) -> tuple[np.ndarray, ...]:
+        view, count = self.views[frame], len(self.part)
+        there, back = flow_both_ways(self.views[frame - 1], view)
+        points, held = step_points(self.crop.full_to_crop(state.points_px), there, back, view.mask)
+        alive, weight = state.alive & held, state.weight.copy()
+        still = self._still_parts(frame, points[:count], alive[:count] & (weight[:count] == 1.0))
+        landmarks, share = self._solve(frame, chain, still, points[:count], alive[:count], weight[:count])
+        tracks, inliers = int(alive[:count].sum()), float(np.nan_to_num(np.nanmean(np.append(share, 0.0))))
+        vertices = self.carrier.skin(landmarks[None])[0]
+        sight = self._look(frame, vertices)
+        with np.errstate(invalid="ignore"):
+            near = np.linalg.norm(sight.pixels - points, axis=1) < ASTRAY_PX
+        on_mesh = np.isfinite(sight.pixels).all(axis=1)
+        alive &= np.where(on_mesh, sight.visible & near, True)
+        done = state.frames + 1
+        if done % AGAIN_EVERY == 0:
+            for number, key in self._keys_by_use():
+                self._find(number, key, frame, sight, points, alive, weight)
+        if done % FRESH_EVERY == 0:
+            fresh = sight.clear & ~alive & ~np.isfinite(self.keys[0].points_px).all(axis=1)
+            fresh[count:] = False
+            fresh &= read_mask(view.mask, sight.pixels)
+            points[fresh], alive[fresh], weight[fresh] = sight.pixels[fresh], True, FRESH_WEIGHT
+        full, mesh = self.crop.crop_to_full(points), self.crop.crop_to_full(sight.pixels)
+        return landmarks, vertices, full, alive, weight, mesh, sight.visible, np.array(tracks), np.array(inliers)
+
+    def _solve(
+        self,
+        frame: int,
+        chain: np.ndarray,
+        still: np.ndarray,
+        points: np.ndarray,
+        alive: np.ndarray,
+        weight: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Landmarks [K, 3] of a frame and the parts' inlier shares [P]."""
+        rest, part = self.carrier.rest, self.part
+        known = np.flatnonzero(alive)
+        sightings = Sightings(
+            rest[known] - self.shapes.centre[part[known]], part[known], points[known], weight[known],
+            self.cameras[frame], self.crop.intrinsics(self.intrinsics),
+        )  # fmt: skip
+        motions, share = solve_parts(self.shapes, motions_of(chain, part, self.shapes, rest), still, sightings)
+        landmarks = motions.move(rest, part, self.shapes)
+        # Fewer than four landmarks do not make a rigid part.
+        few = (self.shapes.size < 4)[part]
+        return np.where(few[:, None], chain, landmarks), share
+
+    def _still_parts(self, frame: int, points: np.ndarray, first: np.ndarray) -> np.ndarray:
+        """[P] parts whose tracks from the first picture lie where the rest pose is seen now, or was seen there."""
+        pose = self.cameras[frame]
+        flat = (self.carrier.rest @ pose[:3, :3].T + pose[:3, 3]) @ self.crop.intrinsics(self.intrinsics).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            at_rest = flat[:, :2] / flat[:, 2:]
+            began = self.crop.full_to_crop(self.keys[0].points_px[: len(points)])
+            away = np.fmin(np.linalg.norm(points - at_rest, axis=1), np.linalg.norm(points - began, axis=1))
+        count = len(self.shapes.size)
+        known = np.bincount(self.part[first], minlength=count)
+        quiet = np.bincount(self.part[first & (away < QUIET_PX)], minlength=count)
+        return (known >= LEAST_QUIET) & (quiet > QUIET_SHARE * known)
+
+    def _look(self, frame: int, vertices: np.ndarray) -> Sight:
+        """Where the mesh has all points, in working pixels."""
+        intrinsics = self.crop.intrinsics(self.intrinsics)
+        return look_at_mesh(self.carrier, vertices, self.cameras[frame], intrinsics, self.crop.size)
+
+    def _keys_by_use(self) -> list[tuple[int, KeyPicture]]:
+        return list(enumerate(self.keys))[:1]
+
+    def _find(
+        self,
+        number: int,
+        key: KeyPicture,
+        frame: int,
+        sight: Sight,
+        points: np.ndarray,
+        alive: np.ndarray,
+        weight: np.ndarray,
+    ) -> None:
+        """Look for lost points in a key picture; changes the last three in place."""
+        wanted = np.isfinite(key.points_px).all(axis=1) & sight.clear & ~(alive & (weight >= key.weight))
+        rows = np.flatnonzero(wanted)
+        view, crop = self._key_view(number, key)
+        found, held = find_again(
+            view.grey, self.views[frame].grey, crop.full_to_crop(key.points_px[rows]), sight.pixels[rows]
+        )
+        held &= read_mask(self.views[frame].mask, found)
+        rows = rows[held]
+        points[rows], alive[rows], weight[rows] = found[held], True, key.weight
+
+    def _key_view(self, number: int, key: KeyPicture) -> tuple[View, Crop]:
+        """A key picture at the window's scale and size, about its object."""
+        if number not in self._key_views:
+            about = union_crop(key.mask[None], 0.0, 1)
+            shift = np.rint(0.5 * (about.side - self.crop.side))
+            square = Crop(about.x0 + shift, about.y0 + shift, self.crop.side, self.crop.size)
+            crop = replace(square, x0=np.floor(square.x0 + 0.5) - 0.5, y0=np.floor(square.y0 + 0.5) - 0.5)
+            self._key_views[number] = (cut_view(key.image, key.mask, crop), crop)
+        return self._key_views[number]

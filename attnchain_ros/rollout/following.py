@@ -1,0 +1,211 @@
+"""A window with the preset "full": reads fused, landmarks on rigid parts, parts laid onto pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..camera.crop import union_crop
+from ..config import PartsConfig, RolloutConfig
+from ..conventions import ANCHOR_FRAME
+from ..mesh.skinning import skin_vertices
+from ..parts.flow import cut_view, working_crop
+from ..parts.fusion import Fused, Read, fuse_reads
+from ..parts.merging import merge_patches
+from ..parts.moments import motion_moments, rigid_motions
+from ..parts.patches import make_patches
+from ..parts.pixels import Carrier, Followed, KeyPicture, PixelFollower, PointState, look_at_mesh
+from ..parts.rigid import carry_landmarks, fit_parts
+from .animating import Animation, clean_matches, keep_vertex_history, steady_vertices
+from .state import Anchor, Keyframe, Memory, RolloutState, TrackState
+from .trace import Trace
+from .window import CameraTrack, PointTracks
+
+
+@dataclass(frozen=True)
+class ChainMotion:
+    """What the reads say about a window, before pixels are asked.
+
+    Attributes:
+        animation: of all frames.
+        landmarks: [n, K, 3] float64 of the new frames, on rigid parts.
+        part: [K] rigid part of each landmark; None where parts are off.
+        fused: of the new frames.
+        memory: with this window's evidence.
+    """
+
+    animation: Animation
+    landmarks: np.ndarray
+    part: np.ndarray | None
+    fused: Fused
+    memory: Memory
+
+
+def start_memory(anchor: Anchor, config: PartsConfig) -> Memory:
+    """For an anchor that nothing was seen of."""
+    mesh = anchor.mesh
+    patches = make_patches(mesh.vertices, mesh.faces, anchor.landmark_vertices, config.patches)
+    return Memory(patches, (), np.zeros(len(patches.of)))
+
+
+def read_of(trace: Trace, variance: np.ndarray, config: RolloutConfig) -> Read:
+    """The new frames of a trace as a read; ``variance`` [K] of the landmarks where it is anchored."""
+    points, valid, _ = clean_matches(trace.state.anchor, trace.matches, config)
+    new = slice(ANCHOR_FRAME + 1, trace.frames)
+    source = trace.matches.points[ANCHOR_FRAME].cpu().numpy().astype(np.float64)
+    return Read(points[new].cpu().numpy().astype(np.float64), valid[new].cpu().numpy(), source, variance)
+
+
+def skinner(anchor: Anchor) -> Callable[[np.ndarray], np.ndarray]:
+    """Landmarks [F, K, 3] to vertices [F, V, 3] float32, from the rest pose."""
+    rest = torch.from_numpy(anchor.mesh.vertices)
+    places = rest[torch.from_numpy(anchor.landmark_vertices)]
+
+    def skin(landmarks: np.ndarray) -> np.ndarray:
+        return skin_vertices(rest, places, torch.from_numpy(landmarks.astype(np.float32)), anchor.weights).numpy()
+
+    return skin
+
+
+def chain_motion(trace: Trace, second: tuple[Trace, np.ndarray] | None, config: RolloutConfig) -> ChainMotion:
+    """Fuse the reads of a window and put the landmarks on rigid parts.
+
+    Args:
+        trace: from the previous frame; at least two frames.
+        second: the read from a keyframe, and the variance of the keyframe's landmarks.
+        config: of parts and matching.
+    """
+    state, options = trace.state, config.parts
+    memory = start_memory(state.anchor, options) if state.memory is None else state.memory
+    reads = [read_of(trace, memory.variance, config)]
+    if second is not None:
+        reads.append(read_of(second[0], second[1], config))
+    patches = memory.patches
+    fused = fuse_reads(reads, patches, options.sigma_landmark)
+    landmarks, part = fused.points, None
+    if options.rigid:
+        moments = motion_moments(patches.rest, fused.points, fused.weight, patches.of, patches.count)
+        memory = replace(memory, evidence=(*memory.evidence, moments)[-options.memory :])
+        evidence = np.concatenate(memory.evidence, axis=1)
+        label = merge_patches(evidence, patches.pairs, options.merge_ratio, config.frames - 1)
+        part = label[patches.of]
+        part = np.unique(part, return_inverse=True)[1]
+        motions = fit_parts(patches.rest, fused.points, fused.weight, part, options.robust_scale)
+        landmarks = carry_landmarks(patches.rest, part, *motions)
+    vertices = skinner(state.anchor)(landmarks)
+    valid = np.concatenate([np.ones((1, len(patches.of)), bool), fused.found])
+    animation = join_frames(state, landmarks, vertices, valid)
+    return ChainMotion(animation, landmarks, part, fused, memory)
+
+
+def join_frames(state: RolloutState, landmarks: np.ndarray, vertices: np.ndarray, valid: np.ndarray) -> Animation:
+    """The anchor frame as it is handed over, and the new frames [n, ...]."""
+    here = state.vertices[state.anchor.landmark_vertices]
+    return Animation(
+        np.concatenate([state.vertices[None], vertices]).astype(np.float32),
+        np.concatenate([here[None], landmarks]).astype(np.float32),
+        valid,
+        0,
+    )
+
+
+def settle(state: RolloutState, animation: Animation, sigma: float) -> Animation:
+    """Smooth the vertices over time and keep what the next window's smoothing needs."""
+    vertices = steady_vertices(state, torch.from_numpy(animation.vertices), sigma)
+    keep_vertex_history(state, vertices[:-1], sigma)
+    return replace(animation, vertices=vertices.numpy())
+
+
+def carrier_of(trace: Trace, tracks: TrackState, rest: np.ndarray, config: RolloutConfig) -> Carrier:
+    """The anchor mesh with its landmarks [K, 3] at rest and the tracked points."""
+    anchor = trace.state.anchor
+    return Carrier(
+        anchor.mesh.faces, anchor.landmark_vertices, rest, tracks.face, tracks.barycentric,
+        skinner(anchor), config.tracks.visibility_margin * trace.diagonal,
+    )  # fmt: skip
+
+
+def begin_pixels(
+    trace: Trace, memory: Memory, camera: CameraTrack, tracks: TrackState, config: RolloutConfig
+) -> Memory:
+    """Make the window's first frame the first keyframe, if it has a pose and there is none yet."""
+    pose = camera.camera_from_object[ANCHOR_FRAME]
+    if memory.keyframes or not (camera.valid[ANCHOR_FRAME] or trace.state.pose is not None):
+        return memory
+    state, window = trace.state, trace.window
+    carrier = carrier_of(trace, tracks, memory.patches.rest, config)
+    crop = working_crop(union_crop(window.masks, config.crop_padding, 1), config.parts.work_px)
+    sight = look_at_mesh(carrier, state.vertices, pose, crop.intrinsics(trace.intrinsics), crop.size)
+    pixels = crop.crop_to_full(sight.pixels)
+    pixels[~sight.visible] = np.nan
+    landmarks = len(memory.patches.of)
+    pixels[landmarks:] = tracks.last_px
+    known = np.isfinite(pixels).all(axis=1)
+    image, mask = window.images[ANCHOR_FRAME], window.masks[ANCHOR_FRAME]
+    first = Keyframe(
+        image, mask, int(window.stamps_ns[ANCHOR_FRAME]), state.latent, state.vertices, memory.variance,
+        view_of(memory.patches.rest, state.vertices[state.anchor.landmark_vertices], pose),
+        KeyPicture(image, mask, pixels, 1.0),
+    )  # fmt: skip
+    return replace(memory, keyframes=(first,), points=PointState(pixels, known, np.ones(len(known))))
+
+
+def view_of(rest: np.ndarray, places: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """[3, 3] how the object as a whole is turned in the camera: landmarks [K, 3] at rest and now, pose [4, 4]."""
+    moments = motion_moments(rest, places[None], np.ones((1, len(rest))), np.zeros(len(rest), np.int64), 1)
+    turn: np.ndarray = pose[:3, :3] @ rigid_motions(moments[0, 0])[0]
+    return turn
+
+
+def follow_pixels(
+    trace: Trace, chain: ChainMotion, memory: Memory, camera: CameraTrack, tracks: TrackState, config: RolloutConfig
+) -> Followed | None:
+    """Lay the parts onto the pictures; None where there are no parts, or never was a pose."""
+    if chain.part is None or memory.points is None:
+        return None
+    window = trace.window
+    crop = working_crop(union_crop(window.masks, config.crop_padding, 1), config.parts.work_px)
+    views = [cut_view(image, mask, crop) for image, mask in zip(window.images, window.masks, strict=True)]
+    follower = PixelFollower(
+        carrier_of(trace, tracks, memory.patches.rest, config), views, crop, trace.intrinsics,
+        camera.camera_from_object, [key.picture for key in memory.keyframes], chain.part,
+    )  # fmt: skip
+    return follower.run(chain.landmarks, memory.points)
+
+
+def follow_window(
+    trace: Trace, state: RolloutState, chain: ChainMotion, camera: CameraTrack, config: RolloutConfig
+) -> tuple[Animation, CameraTrack, Followed | None]:
+    """From what the chain says to what the pixels say: the window's animation and cameras; updates ``state``."""
+    tracks = state.tracks
+    memory, followed, moved = chain.memory, None, chain.animation
+    if config.parts.pixels and tracks is not None:
+        memory = begin_pixels(trace, memory, camera, tracks, config)
+        followed = follow_pixels(trace, chain, memory, camera, tracks, config)
+    if followed is not None:
+        memory = replace(memory, points=followed.state)
+        moved = join_frames(trace.state, followed.landmarks, followed.vertices, moved.valid)
+    state.memory = replace(memory, variance=chain.fused.variance)
+    return settle(state, moved, config.parts.sigma_final), camera, followed
+
+
+def choose_keyframe(memory: Memory, state: RolloutState) -> Keyframe:
+    """The keyframe from which the next read promises the least error."""
+    return memory.keyframes[0]
+
+
+def keep_keyframe(trace: Trace, state: RolloutState, config: RolloutConfig) -> None:
+    """Keep the window's last frame as a keyframe where it shows the object from a new side."""
+
+
+def lay_on_pixels(tracks: PointTracks, followed: Followed, config: RolloutConfig) -> PointTracks:
+    """2D tracks by flow where its checks hold, by the mesh where not."""
+    first = followed.points_px.shape[1] - tracks.points_px.shape[1]
+    alive, pixels = followed.alive[:, first:], followed.points_px[:, first:]
+    points, visible = tracks.points_px.copy(), tracks.visible.copy()
+    points[1:][alive] = pixels[alive]
+    visible[1:] |= alive
+    return replace(tracks, points_px=points, visible=visible)
