@@ -247,9 +247,7 @@ class PartsConfig(Checked):
     robust_scale: float = option(
         0.08, "a landmark this far from its part's motion counts a quarter", unit="object units", low=1e-4, high=10.0
     )
-    sigma_landmark: float = option(
-        0.75, "temporal Gaussian on landmarks read", unit="frames", low=0.0, high=100.0
-    )
+    sigma_landmark: float = option(0.75, "temporal Gaussian on landmarks read", unit="frames", low=0.0, high=100.0)
     sigma_final: float = option(0.5, "temporal Gaussian on vertices", unit="frames", low=0.0, high=100.0)
     pixels: bool = option(True, "parts are laid onto pixels that optical flow follows; needs a camera pose")
     work_px: int = option(256, "side of the square in which pixels are followed; it is never enlarged", unit="px",

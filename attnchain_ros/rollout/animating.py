@@ -72,9 +72,7 @@ def animate(state: RolloutState, matches: LandmarkMatches, frames: int, config: 
     return Animation(posed, places, kept_matches, int((~steady).sum()))
 
 
-def clean_matches(
-    anchor: Anchor, matches: LandmarkMatches, config: RolloutConfig
-) -> tuple[Tensor, Tensor, np.ndarray]:
+def clean_matches(anchor: Anchor, matches: LandmarkMatches, config: RolloutConfig) -> tuple[Tensor, Tensor, np.ndarray]:
     """Matches freed of their offsets, and which of them to believe.
 
     Returns:
@@ -92,7 +90,7 @@ def clean_matches(
     valid = reject_outliers(here, points, ANCHOR_FRAME, config.animation, diagonal)
     others = torch.arange(len(points), device=points.device) != ANCHOR_FRAME
     valid &= ~(others[:, None] & torch.from_numpy(lost).to(points.device))
-    for frame in matches.empty_frames:
+    for frame in (*matches.empty_frames, *matches.skipped):
         valid[frame] = False
     return points, valid, lost
 

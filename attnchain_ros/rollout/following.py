@@ -97,6 +97,10 @@ def chain_motion(trace: Trace, second: tuple[Trace, np.ndarray] | None, config: 
         landmarks = carry_landmarks(patches.rest, part, *motions)
     vertices = skinner(state.anchor)(landmarks)
     valid = np.concatenate([np.ones((1, len(patches.of)), bool), fused.found])
+    looked = [frame for frame in range(trace.frames) if frame not in trace.matches.skipped]
+    frame = np.arange(trace.frames)
+    # A frame that was skipped is as sure as the nearest one that was not: its camera needs correspondences, too.
+    valid = valid[np.array(looked)[np.abs(frame[:, None] - looked).argmin(axis=1)]]
     animation = join_frames(state, landmarks, vertices, valid)
     return ChainMotion(animation, landmarks, part, fused, memory)
 

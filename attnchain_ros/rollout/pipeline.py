@@ -33,7 +33,15 @@ from .following import (
 from .matching import Chain, window_seed
 from .painting import PLAIN_COLOR, paint_vertices
 from .state import Anchor, RolloutState
-from .trace import Trace, check_window, encode_frames, first_picture, object_square, patch_square
+from .trace import (
+    Trace,
+    check_window,
+    encode_frames,
+    first_picture,
+    object_square,
+    patch_square,
+    skipped_frames,
+)
 from .tracking import start_tracks, track_points
 from .watch import Progress, Watch
 from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult
@@ -154,7 +162,9 @@ class Rollout:
         )  # fmt: skip
         watch.lap("denoising")
         watch.report("correspondence")
-        matches = chain.match(stage.latents, stage.maps)  # Sec. 4.1 (3): A_{Zf->Vf}; Eq. 2, 3, 4
+        matches = chain.match(
+            stage.latents, stage.maps, skipped_frames(config, window.frames)
+        )  # Sec. 4.1 (3): A_{Zf->Vf}; Eq. 2, 3, 4
         watch.lap("correspondence")
         crop = patch_square(backbone, square)
         grid = backbone.encoder_one.grid
