@@ -9,9 +9,10 @@ import numpy as np
 
 from ..camera.crop import Crop, union_crop
 from ..camera.tracks3d import carry_points
+from .cameras import GUESS_TURN_DEG, TrackedPoints, camera_series, smooth_poses
 from .flow import View, cut_view, find_again, flow_both_ways, read_mask, step_points
 from .sight import Sight, look_at_points, vertex_normals
-from .solving import PartMotions, PartShapes, Sightings, motions_of, solve_parts
+from .solving import PartShapes, Sightings, motions_of, solve_parts
 
 ASTRAY_PX = 5.0
 """A track farther than this from its point on the mesh is given up, working pixels."""
@@ -30,6 +31,9 @@ KEY_WEIGHT = 0.5
 
 QUIET_PX = 1.2
 """A landmark this near to where its rest pose is seen has not moved, working pixels."""
+
+RESTING = 0.05
+"""A landmark that the chain moves by so much counts a quarter as one that rests, object units."""
 
 QUIET_SHARE, LEAST_QUIET = 0.7, 6
 """A part seems still if more than this share of at least so many known landmarks has not moved."""
@@ -150,6 +154,7 @@ class PixelFollower:
     keys: list[KeyPicture]
     part: np.ndarray
     shapes: PartShapes = field(init=False)
+    _flows: dict[int, tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=dict)
     _key_views: dict[int, tuple[View, Crop]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,10 +177,55 @@ class PixelFollower:
         landmarks, vertices, points, alive, _, mesh_px, visible, tracks, inliers = columns
         return Followed(landmarks, vertices, points, alive, mesh_px, visible, state, tracks, inliers)
 
+    def _step(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points [N, 2] of the frame before in this frame, and whether that holds [N]."""
+        if frame not in self._flows:
+            self._flows[frame] = flow_both_ways(self.views[frame - 1], self.views[frame])
+        return step_points(points, *self._flows[frame], self.views[frame].mask)
+
+    def lay_cameras(
+        self, chain: np.ndarray, state: PointState, turn_deg: float, guessed: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Poses under which the object rests as far as it can, from the first frame's on; changes ``cameras``.
+
+        Args:
+            chain: [n, K, 3] what the chain says about the new frames: what it says has moved hardly counts as resting.
+            state: where the points are in the shared frame.
+            turn_deg: how far the camera may turn about the object from frame to frame (standard deviation).
+            guessed: the poses given have a say where too few landmarks rest.
+        Returns:
+            [n] landmarks that rest in each new frame, 0 where they are too few; [n] their median miss in full-frame
+            pixels, NaN there.
+        """
+        count, rest = len(self.part), self.carrier.rest
+        points, alive = self.crop.full_to_crop(state.points_px), state.alive.copy()
+        frames = []
+        for frame, places in enumerate(chain, start=1):
+            points, held = self._step(frame, points)
+            alive &= held
+            rows = np.flatnonzero(alive[:count])
+            resting = self._resting(places)[rows]
+            frames.append(TrackedPoints(rest[rows], places[rows], points[rows], state.weight[rows], resting))
+        found = camera_series(frames, self.cameras[0], self.crop.intrinsics(self.intrinsics))
+        if frames:
+            middle = 0.5 * (rest.min(axis=0) + rest.max(axis=0))
+            guess = GUESS_TURN_DEG if guessed else np.inf
+            poses = np.where(found.enough[:, None, None], found.poses, self.cameras[1:])
+            errors = np.where(found.enough, found.error_deg, guess)
+            smooth = smooth_poses(self.cameras[0], poses, errors, turn_deg, middle)
+            self.cameras = np.concatenate([self.cameras[:1], smooth])
+        miss = np.where(found.enough, found.miss, np.nan) / self.crop.scale
+        return np.where(found.enough, found.count, 0).astype(np.int32), miss.astype(np.float32)
+
+    def _resting(self, places: np.ndarray) -> np.ndarray:
+        """[K] 1 for landmarks at [K, 3] that are hardly away from rest, compared to the others; towards 0 else."""
+        moved = np.linalg.norm(places - self.carrier.rest, axis=1)
+        usual = max(RESTING, 1.5 * float(np.quantile(moved, 0.25)))
+        return 1.0 / (1.0 + (moved / usual) ** 2) ** 2
+
     def _frame(self, frame: int, chain: np.ndarray, state: PointState) -> tuple[np.ndarray, ...]:
         view, count = self.views[frame], len(self.part)
-        there, back = flow_both_ways(self.views[frame - 1], view)
-        points, held = step_points(self.crop.full_to_crop(state.points_px), there, back, view.mask)
+        points, held = self._step(frame, self.crop.full_to_crop(state.points_px))
         alive, weight = state.alive & held, state.weight.copy()
         still = self._still_parts(frame, points[:count], alive[:count] & (weight[:count] == 1.0))
         landmarks, share = self._solve(frame, chain, still, points[:count], alive[:count], weight[:count])

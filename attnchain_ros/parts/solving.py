@@ -19,7 +19,6 @@ from scipy.spatial.transform import Rotation
 
 from .moments import motion_moments, rigid_motions
 
-
 PIXEL_ERROR = 1.5
 """Standard deviation of a track, working pixels."""
 

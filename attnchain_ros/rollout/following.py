@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from ..camera.crop import union_crop
+from ..camera.first_pose import find_first_pose
 from ..config import PartsConfig, RolloutConfig
 from ..conventions import ANCHOR_FRAME
 from ..mesh.skinning import skin_vertices
+from ..notes import Note
 from ..parts.flow import cut_view, working_crop
 from ..parts.fusion import Fused, Read, fuse_reads
 from ..parts.merging import merge_patches
@@ -20,9 +22,18 @@ from ..parts.patches import make_patches
 from ..parts.pixels import Carrier, Followed, KeyPicture, PixelFollower, PointState, look_at_mesh
 from ..parts.rigid import carry_landmarks, fit_parts
 from .animating import Animation, clean_matches, keep_vertex_history, steady_vertices
+from .cameras import OUTLINE_SIZE, estimate_cameras, sample_crop
+from .matching import window_seed
 from .state import Anchor, Keyframe, Memory, RolloutState, TrackState
 from .trace import Trace
+from .tracking import start_tracks
 from .window import CameraTrack, PointTracks
+
+LEAST_LAID = 0.5
+"""Share of a window's frames in which landmarks must rest for the cameras to come from them."""
+
+TURNED_DEG = 5.0
+"""A first pose this far from what attention and outline said makes the other frames' poses worthless, too."""
 
 
 @dataclass(frozen=True)
@@ -164,36 +175,115 @@ def view_of(rest: np.ndarray, places: np.ndarray, pose: np.ndarray) -> np.ndarra
     return turn
 
 
-def follow_pixels(
-    trace: Trace, chain: ChainMotion, memory: Memory, camera: CameraTrack, tracks: TrackState, config: RolloutConfig
-) -> Followed | None:
-    """Lay the parts onto the pictures; None where there are no parts, or never was a pose."""
-    if chain.part is None or memory.points is None:
+def pixel_follower(
+    trace: Trace, chain: ChainMotion, memory: Memory, poses: np.ndarray, tracks: TrackState, config: RolloutConfig
+) -> PixelFollower | None:
+    """What follows the window's pixels under cameras [F, 4, 4]; None where there are no parts, or never was a pose."""
+    if not config.parts.pixels or chain.part is None or memory.points is None:
         return None
     window = trace.window
     crop = working_crop(union_crop(window.masks, config.crop_padding, 1), config.parts.work_px)
     views = [cut_view(image, mask, crop) for image, mask in zip(window.images, window.masks, strict=True)]
-    follower = PixelFollower(
-        carrier_of(trace, tracks, memory.patches.rest, config), views, crop, trace.intrinsics,
-        camera.camera_from_object, [key.picture for key in memory.keyframes], chain.part,
+    return PixelFollower(
+        carrier_of(trace, tracks, memory.patches.rest, config), views, crop, trace.intrinsics, poses,
+        [key.picture for key in memory.keyframes], chain.part,
     )  # fmt: skip
-    return follower.run(chain.landmarks, memory.points)
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A window with its cameras.
+
+    Attributes:
+        camera: of all frames.   notes: why poses were refused.
+        memory: with the first keyframe, once there is one.
+        follower: of the window's pixels; None where they cannot be followed.
+    """
+
+    camera: CameraTrack
+    notes: tuple[Note, ...]
+    memory: Memory
+    follower: PixelFollower | None
+
+
+def pose_window(trace: Trace, state: RolloutState, chain: ChainMotion, config: RolloutConfig) -> Posed:
+    """Cameras of a window; attaches the tracked points to the mesh in the first one (``state.tracks``).
+
+    Landmarks that rest say how the camera moved. Where they are too few, and in the first window, patches and outlines
+    are asked as with the preset "paper".
+    """
+    memory, options = chain.memory, config.parts
+    laid = options.cameras and config.camera.estimate
+    if laid and state.tracks is not None and state.pose is not None and trace.shared_first:
+        poses = np.repeat(state.pose[None], trace.frames, axis=0)
+        follower = pixel_follower(trace, chain, memory, poses, state.tracks, config)
+        if follower is not None and memory.points is not None:
+            resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, False)
+            if (resting > 0).mean() >= LEAST_LAID:
+                camera = camera_from_pixels(trace, follower.cameras, resting, misses)
+                return Posed(camera, (), memory, follower)
+    camera, notes = estimate_cameras(trace, chain.animation, config.camera, window_seed(config, state))
+    turned = False
+    if laid and memory.points is None and camera.valid[ANCHOR_FRAME] and config.camera.refine == "outline":
+        camera, turned = look_around(trace, camera)
+    if state.tracks is None:
+        state.tracks = start_tracks(trace, chain.animation, camera, config.tracks)  # Eq. 9, the rays of the queries
+    if config.parts.pixels:
+        memory = begin_pixels(trace, memory, camera, state.tracks, config)
+    if memory.points is not None and not trace.shared_first and state.index:
+        memory = replace(memory, points=replace(memory.points, alive=np.zeros_like(memory.points.alive)))
+    follower = pixel_follower(trace, chain, memory, camera.camera_from_object, state.tracks, config)
+    if laid and follower is not None and memory.points is not None:
+        resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, not turned)
+        if (resting > 0).mean() >= LEAST_LAID:
+            camera = camera_from_pixels(trace, follower.cameras, resting, misses)
+        else:
+            follower.cameras = camera.camera_from_object
+    return Posed(camera, notes, memory, follower)
+
+
+def camera_from_pixels(trace: Trace, poses: np.ndarray, resting: np.ndarray, misses: np.ndarray) -> CameraTrack:
+    """Poses [F, 4, 4] of all frames, of which the first was known before."""
+    window = trace.window
+    return CameraTrack(
+        trace.intrinsics, window.intrinsics is not None, poses, np.ones(len(poses), bool),
+        np.concatenate([resting[:1], resting]).astype(np.int32), np.concatenate([misses[:1], misses]),
+    )  # fmt: skip
+
+
+def look_around(trace: Trace, camera: CameraTrack) -> tuple[CameraTrack, bool]:
+    """The first frame's pose after all directions were tried, and whether that turned it away from the others."""
+    small = trace.crop.at_size(OUTLINE_SIZE)
+    mask = sample_crop(trace.window.masks[ANCHOR_FRAME], small)
+    surface = (trace.state.vertices, trace.state.anchor.mesh.faces)
+    poses = camera.camera_from_object
+    found = find_first_pose(surface, small.intrinsics(trace.intrinsics), mask, (poses[ANCHOR_FRAME],))
+    if found is None:
+        return camera, False
+    apart = turn_between_deg(found[0], poses[ANCHOR_FRAME])
+    turned = apart > TURNED_DEG
+    poses = np.repeat(found[0][None], len(poses), axis=0) if turned else poses.copy()
+    poses[ANCHOR_FRAME] = found[0]
+    return replace(camera, camera_from_object=poses), turned
+
+
+def turn_between_deg(one: np.ndarray, other: np.ndarray) -> float:
+    """Angle between the rotations of two poses [4, 4]."""
+    cosine = 0.5 * (np.trace(one[:3, :3] @ other[:3, :3].T) - 1)
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def follow_window(
-    trace: Trace, state: RolloutState, chain: ChainMotion, camera: CameraTrack, config: RolloutConfig
-) -> tuple[Animation, CameraTrack, Followed | None]:
-    """From what the chain says to what the pixels say: the window's animation and cameras; updates ``state``."""
-    tracks = state.tracks
-    memory, followed, moved = chain.memory, None, chain.animation
-    if config.parts.pixels and tracks is not None:
-        memory = begin_pixels(trace, memory, camera, tracks, config)
-        followed = follow_pixels(trace, chain, memory, camera, tracks, config)
-    if followed is not None:
+    trace: Trace, state: RolloutState, chain: ChainMotion, posed: Posed, config: RolloutConfig
+) -> tuple[Animation, Followed | None]:
+    """From what the chain says to what the pixels say: the window's animation; updates ``state``."""
+    memory, followed, moved = posed.memory, None, chain.animation
+    if posed.follower is not None and memory.points is not None:
+        followed = posed.follower.run(chain.landmarks, memory.points)
         memory = replace(memory, points=followed.state)
         moved = join_frames(trace.state, followed.landmarks, followed.vertices, moved.valid)
     state.memory = replace(memory, variance=chain.fused.variance)
-    return settle(state, moved, config.parts.sigma_final), camera, followed
+    return settle(state, moved, config.parts.sigma_final), followed
 
 
 def choose_keyframe(memory: Memory, state: RolloutState) -> Keyframe:

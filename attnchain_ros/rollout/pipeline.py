@@ -29,6 +29,7 @@ from .following import (
     follow_window,
     keep_keyframe,
     lay_on_pixels,
+    pose_window,
 )
 from .matching import Chain, window_seed
 from .painting import PLAIN_COLOR, paint_vertices
@@ -189,17 +190,22 @@ class Rollout:
             moved = chain.animation
         watch.lap("animation")
         watch.report("camera")
-        camera, refusals = estimate_cameras(trace, moved, config.camera, window_seed(config, state))  # Eq. 7, 8
-        watch.lap("camera")
-        if state.tracks is None:
-            state.tracks = start_tracks(trace, moved, camera, config.tracks)  # Eq. 9, the rays of the queries
         followed = None
-        if chain is not None:
+        if chain is None:
+            seed = window_seed(config, state)
+            camera, refusals = estimate_cameras(trace, moved, config.camera, seed)  # Eq. 7, 8
+            watch.lap("camera")
+        else:
+            posed = pose_window(trace, state, chain, config)
+            camera, refusals = posed.camera, posed.notes
+            watch.lap("camera")
             watch.report("pixels")
-            moved, camera, followed = follow_window(trace, state, chain, camera, config)
+            moved, followed = follow_window(trace, state, chain, posed, config)
             watch.lap("pixels")
         watch.report("tracks")
         buffers = self._draw(trace, moved, camera)
+        if state.tracks is None:
+            state.tracks = start_tracks(trace, moved, camera, config.tracks)  # Eq. 9, the rays of the queries
         tracks, routes = track_points(trace, moved, camera, buffers, state.tracks, config.tracks)  # Eq. 6, 9
         if followed is not None and config.parts.tracks:
             tracks = lay_on_pixels(tracks, followed, config)
