@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ..camera.crop import Crop, union_crop
 from ..camera.tracks3d import carry_points
@@ -16,6 +17,12 @@ from .solving import PartShapes, Sightings, motions_of, solve_parts
 
 ASTRAY_PX = 5.0
 """A track farther than this from its point on the mesh is given up, working pixels."""
+
+NEIGHBOURS = 24
+"""Points around a lost one whose tracks say how far the mesh is off there."""
+
+DRIFT_PX = 2.0
+"""A track that holds is put right by a key picture by no more than this, working pixels."""
 
 AGAIN_EVERY = 3
 """Frames between two looks for lost points in a key picture."""
@@ -63,6 +70,7 @@ class Carrier:
         faces: [T, 3]; landmarks: [K] vertices.
         rest: [K, 3] float64 landmarks at rest.
         face: [Q] and barycentric: [Q, 3] of further points, -1 = on no triangle.
+        rest_points: [K + Q, 3] float64 all points at rest; NaN = on no triangle.
         skin: [F, K, 3] places of landmarks to [F, V, 3] vertices.
         margin: depth tolerance of visibility, object units.
     """
@@ -72,6 +80,7 @@ class Carrier:
     rest: np.ndarray
     face: np.ndarray
     barycentric: np.ndarray
+    rest_points: np.ndarray
     skin: Callable[[np.ndarray], np.ndarray]
     margin: float
 
@@ -117,7 +126,8 @@ class Followed:
     Attributes:
         landmarks: [n, K, 3] float64 and vertices: [n, V, 3] of the new frames.
         points_px: [n, N, 2] tracks, full-frame pixels; alive: [n, N] bool where they hold.
-        mesh_px: [n, N, 2] where the mesh has the points; visible: [n, N] whether it shows them.
+        mesh_px: [n, N, 2] where the mesh has the points, less what it is off around them; visible, clear: [n, N] bool
+            whether it shows them, and whether not at a grazing angle, inside the mask.
         state: for the next window.
         tracks: [n] landmarks whose track had a say; inliers: [n] mean share that agreed.
     """
@@ -128,6 +138,7 @@ class Followed:
     alive: np.ndarray
     mesh_px: np.ndarray
     visible: np.ndarray
+    clear: np.ndarray
     state: PointState
     tracks: np.ndarray
     inliers: np.ndarray
@@ -144,6 +155,7 @@ class PixelFollower:
         cameras: [F, 4, 4] camera_from_object.
         keys: pictures to look in again, the first frame of all first.
         part: [K] rigid part of every landmark.
+        around, closeness: [N, k] the points nearest to each at rest, and how much each of them counts.
     """
 
     carrier: Carrier
@@ -154,11 +166,19 @@ class PixelFollower:
     keys: list[KeyPicture]
     part: np.ndarray
     shapes: PartShapes = field(init=False)
+    around: np.ndarray = field(init=False)
+    closeness: np.ndarray = field(init=False)
     _flows: dict[int, tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=dict)
     _key_views: dict[int, tuple[View, Crop]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shapes = PartShapes.of(self.carrier.rest, self.part)
+        places = self.carrier.rest_points
+        known = np.isfinite(places).all(axis=1)
+        found, near = cKDTree(places[known]).query(np.nan_to_num(places), min(NEIGHBOURS + 1, int(known.sum())))
+        found, near = found[:, 1:], near[:, 1:]
+        self.around = np.flatnonzero(known)[near]
+        self.closeness = np.exp(-0.5 * (found / max(float(np.median(found[:, :8])), 1e-9)) ** 2)
 
     def run(self, chain: np.ndarray, state: PointState) -> Followed:
         """Through all new frames.
@@ -174,8 +194,8 @@ class PixelFollower:
                 state, points_px=found[-1][2], alive=found[-1][3], weight=found[-1][4], frames=state.frames + 1
             )
         columns = [np.stack(column) for column in zip(*found, strict=True)]
-        landmarks, vertices, points, alive, _, mesh_px, visible, tracks, inliers = columns
-        return Followed(landmarks, vertices, points, alive, mesh_px, visible, state, tracks, inliers)
+        landmarks, vertices, points, alive, _, mesh_px, visible, clear, tracks, inliers = columns
+        return Followed(landmarks, vertices, points, alive, mesh_px, visible, clear, state, tracks, inliers)
 
     def _step(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points [N, 2] of the frame before in this frame, and whether that holds [N]."""
@@ -232,21 +252,35 @@ class PixelFollower:
         tracks, inliers = int(alive[:count].sum()), float(np.nan_to_num(np.nanmean(np.append(share, 0.0))))
         vertices = self.carrier.skin(landmarks[None])[0]
         sight = self._look(frame, vertices)
+        expected = self._expected(sight, points, alive)
         with np.errstate(invalid="ignore"):
             near = np.linalg.norm(sight.pixels - points, axis=1) < ASTRAY_PX
+            near[count:] = np.linalg.norm(expected - points, axis=1)[count:] < ASTRAY_PX
         on_mesh = np.isfinite(sight.pixels).all(axis=1)
         alive &= np.where(on_mesh, sight.visible & near, True)
         done = state.frames + 1
         if done % AGAIN_EVERY == 0:
             for number, key in self._keys_by_use():
-                self._find(number, key, frame, sight, points, alive, weight)
+                self._find(number, key, frame, sight.clear, (expected, points, alive, weight))
         if done % FRESH_EVERY == 0:
             fresh = sight.clear & ~alive & ~np.isfinite(self.keys[0].points_px).all(axis=1)
             fresh[count:] = False
             fresh &= read_mask(view.mask, sight.pixels)
             points[fresh], alive[fresh], weight[fresh] = sight.pixels[fresh], True, FRESH_WEIGHT
-        full, mesh = self.crop.crop_to_full(points), self.crop.crop_to_full(sight.pixels)
-        return landmarks, vertices, full, alive, weight, mesh, sight.visible, np.array(tracks), np.array(inliers)
+        full, mesh = self.crop.crop_to_full(points), self.crop.crop_to_full(expected)
+        clear = sight.clear & read_mask(view.mask, expected)
+        return landmarks, vertices, full, alive, weight, mesh, sight.visible, clear, np.array(tracks), np.array(inliers)
+
+    def _expected(self, sight: Sight, points: np.ndarray, alive: np.ndarray) -> np.ndarray:
+        """[N, 2] where the mesh has the points, moved as the tracks around each lie beside the mesh."""
+        beside = np.where(alive[:, None], points - sight.pixels, 0.0)
+        known = alive & np.isfinite(beside).all(axis=1)
+        beside = np.where(known[:, None], beside, 0.0)
+        share = known[self.around] * self.closeness
+        # Without a known neighbour nothing is moved.
+        moved = np.einsum("nk,nka->na", share, beside[self.around]) / (share.sum(axis=1, keepdims=True) + 1e-3)
+        found: np.ndarray = sight.pixels + moved
+        return found
 
     def _solve(
         self,
@@ -296,19 +330,25 @@ class PixelFollower:
         number: int,
         key: KeyPicture,
         frame: int,
-        sight: Sight,
-        points: np.ndarray,
-        alive: np.ndarray,
-        weight: np.ndarray,
+        clear: np.ndarray,
+        state: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     ) -> None:
-        """Look for lost points in a key picture; changes the last three in place."""
-        wanted = np.isfinite(key.points_px).all(axis=1) & sight.clear & ~(alive & (weight >= key.weight))
-        rows = np.flatnonzero(wanted)
+        """Look for lost points [N] that are ``clear`` to see in a key picture.
+
+        ``state`` is where they are expected, where they are, alive and weight; the last three change in place.
+        """
+        expected, points, alive, weight = state
+        known = alive & (weight >= key.weight)
+        guess = np.where(known[:, None], points, expected)
+        wanted = np.isfinite(key.points_px).all(axis=1) & (clear | known)
+        rows = np.flatnonzero(wanted & np.isfinite(guess).all(axis=1))
         view, crop = self._key_view(number, key)
         found, held = find_again(
-            view.grey, self.views[frame].grey, crop.full_to_crop(key.points_px[rows]), sight.pixels[rows]
+            view.grey, self.views[frame].grey, crop.full_to_crop(key.points_px[rows]), guess[rows]
         )
         held &= read_mask(self.views[frame].mask, found)
+        # A track that holds has drifted a little at most.
+        held &= ~known[rows] | (np.linalg.norm(found - guess[rows], axis=1) < DRIFT_PX)
         rows = rows[held]
         points[rows], alive[rows], weight[rows] = found[held], True, key.weight
 

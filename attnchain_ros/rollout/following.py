@@ -10,6 +10,7 @@ import torch
 
 from ..camera.crop import union_crop
 from ..camera.first_pose import find_first_pose
+from ..camera.tracks3d import carry_points
 from ..config import PartsConfig, RolloutConfig
 from ..conventions import ANCHOR_FRAME
 from ..mesh.skinning import skin_vertices
@@ -137,9 +138,12 @@ def settle(state: RolloutState, animation: Animation, sigma: float) -> Animation
 def carrier_of(trace: Trace, tracks: TrackState, rest: np.ndarray, config: RolloutConfig) -> Carrier:
     """The anchor mesh with its landmarks [K, 3] at rest and the tracked points."""
     anchor = trace.state.anchor
+    mesh = anchor.mesh
+    queries = carry_points(mesh.vertices[None], mesh.faces, tracks.face, tracks.barycentric)[0]
     return Carrier(
-        anchor.mesh.faces, anchor.landmark_vertices, rest, tracks.face, tracks.barycentric,
-        skinner(anchor), config.tracks.visibility_margin * trace.diagonal,
+        mesh.faces, anchor.landmark_vertices, rest, tracks.face, tracks.barycentric,
+        np.concatenate([rest, queries.astype(np.float64)]), skinner(anchor),
+        config.tracks.visibility_margin * trace.diagonal,
     )  # fmt: skip
 
 
@@ -298,8 +302,8 @@ def keep_keyframe(trace: Trace, state: RolloutState, config: RolloutConfig) -> N
 def lay_on_pixels(tracks: PointTracks, followed: Followed, config: RolloutConfig) -> PointTracks:
     """2D tracks by flow where its checks hold, by the mesh where not."""
     first = followed.points_px.shape[1] - tracks.points_px.shape[1]
-    alive, pixels = followed.alive[:, first:], followed.points_px[:, first:]
+    alive, pixels, mesh = (values[:, first:] for values in (followed.alive, followed.points_px, followed.mesh_px))
     points, visible = tracks.points_px.copy(), tracks.visible.copy()
-    points[1:][alive] = pixels[alive]
-    visible[1:] |= alive
+    points[1:] = np.where(alive[..., None], pixels, np.where(np.isfinite(mesh), mesh, points[1:]))
+    visible[1:] = alive | (visible[1:] & followed.clear[:, first:])
     return replace(tracks, points_px=points, visible=visible)
