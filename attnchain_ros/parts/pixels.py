@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -268,7 +269,8 @@ class PixelFollower:
             fresh &= read_mask(view.mask, sight.pixels)
             points[fresh], alive[fresh], weight[fresh] = sight.pixels[fresh], True, FRESH_WEIGHT
         full, mesh = self.crop.crop_to_full(points), self.crop.crop_to_full(expected)
-        clear = sight.clear & read_mask(view.mask, expected)
+        near_mask = cv2.dilate(view.mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+        clear = sight.visible & read_mask(near_mask, expected)
         return landmarks, vertices, full, alive, weight, mesh, sight.visible, clear, np.array(tracks), np.array(inliers)
 
     def _expected(self, sight: Sight, points: np.ndarray, alive: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ from ..camera.tracks3d import project, visibility
 GRAZING = 0.2
 """Least cosine between normal and line of sight for a point to be looked for in the picture."""
 
+AVERTED = -0.3
+"""The same for a point to be seen at all: at sharp edges normals are means over sides that are turned away."""
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -19,7 +22,7 @@ class Sight:
 
     Attributes:
         pixels: [N, 2] float64 where they are in the picture; NaN = behind the camera or nowhere.
-        visible: [N] bool, in front of everything else of the object, turned to the camera.
+        visible: [N] bool, in front of everything else of the object, not turned away from the camera.
         clear: [N] bool, visible and not seen at a grazing angle.
     """
 
@@ -59,4 +62,4 @@ def look_at_points(
     away = np.linalg.norm(points_camera, axis=1)
     facing = -(normals * points_camera).sum(axis=1) / np.maximum(away, 1e-12)
     facing = np.nan_to_num(facing, nan=-1.0)
-    return Sight(project(intrinsics, points_camera), drawn & (facing > 0.0), drawn & (facing > GRAZING))
+    return Sight(project(intrinsics, points_camera), drawn & (facing > AVERTED), drawn & (facing > GRAZING))

@@ -305,5 +305,5 @@ def lay_on_pixels(tracks: PointTracks, followed: Followed, config: RolloutConfig
     alive, pixels, mesh = (values[:, first:] for values in (followed.alive, followed.points_px, followed.mesh_px))
     points, visible = tracks.points_px.copy(), tracks.visible.copy()
     points[1:] = np.where(alive[..., None], pixels, np.where(np.isfinite(mesh), mesh, points[1:]))
-    visible[1:] = alive | (visible[1:] & followed.clear[:, first:])
+    visible[1:] = alive | followed.clear[:, first:]
     return replace(tracks, points_px=points, visible=visible)
