@@ -231,7 +231,7 @@ class PartsConfig(Checked):
 
     reads: str = option(
         "both",
-        "'both' reads every window from the previous frame and from a keyframe, 'previous' only from the previous frame",
+        "'both': a window is read from the previous frame and from a keyframe; 'previous': from the previous frame",
         choices=("both", "previous"),
     )
     read_every: int = option(2, "the read from a keyframe is made in every n-th window", unit="windows", low=1, high=64)
@@ -270,8 +270,8 @@ class RolloutConfig(Checked):
 
     preset: str = option(
         "paper",
-        "'paper' is the paper's method; 'full' adds a second read, rigid parts, pixels and keyframes (``parts``), which "
-        "end the drift over long sequences",
+        "'paper' is the paper's method; 'full' adds a second read, rigid parts, pixels and keyframes (``parts``), "
+        "which end the drift over long sequences",
         choices=("paper", "full"),
     )
     frames: int = option(16, "frames of a window", low=2, high=256)

@@ -56,8 +56,9 @@ def cut_view(image: np.ndarray, mask: np.ndarray, crop: Crop) -> View:
     height, width = axes["H"], axes["W"]
     columns = slice(min(max(left, 0), width - 1), max(min(left + side, width), 1))
     rows = slice(min(max(upper, 0), height - 1), max(min(upper + side, height), 1))
-    borders = (rows.start - upper, upper + side - rows.stop, columns.start - left, left + side - columns.stop)
-    borders = tuple(max(border, 0) for border in borders)
+    above, below = max(rows.start - upper, 0), max(upper + side - rows.stop, 0)
+    before, after = max(columns.start - left, 0), max(left + side - columns.stop, 0)
+    borders = (above, below, before, after)
     grey = cv2.cvtColor(np.ascontiguousarray(image[rows, columns]), cv2.COLOR_RGB2GRAY)
     grey = cv2.copyMakeBorder(grey, *borders, cv2.BORDER_REPLICATE)
     inside = cv2.copyMakeBorder(mask[rows, columns].astype(np.uint8), *borders, cv2.BORDER_CONSTANT, value=0)
@@ -113,9 +114,11 @@ def read_mask(mask: np.ndarray, points_px: np.ndarray) -> np.ndarray:
     """[Q] bool: a mask [S, S] at the nearest pixel of points [Q, 2]; False outside and for NaN."""
     height, width = mask.shape
     with np.errstate(invalid="ignore"):
-        inside = ((points_px >= -0.5) & (points_px < [width - 0.5, height - 0.5])).all(axis=1)
+        within = (points_px >= -0.5) & (points_px < np.array([width - 0.5, height - 0.5]))
+    inside: np.ndarray = np.asarray(within.all(axis=1))
     cell = np.rint(np.where(inside[:, None], points_px, 0.0)).astype(np.int64)
-    return inside & mask[cell[:, 1], cell[:, 0]]
+    found: np.ndarray = inside & mask[cell[:, 1], cell[:, 0]]
+    return found
 
 
 def find_again(
@@ -133,10 +136,20 @@ def find_again(
         return np.zeros((0, 2)), np.zeros(0, bool)
     start = np.ascontiguousarray(points_px, np.float32)[:, None]
     guess = np.ascontiguousarray(guess_px, np.float32)[:, None]
-    options = {"winSize": (_AGAIN_WINDOW, _AGAIN_WINDOW), "maxLevel": 1, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
-    found, there, residual = cv2.calcOpticalFlowPyrLK(first, second, start, guess.copy(), **options)
-    returned, back, _ = cv2.calcOpticalFlowPyrLK(second, first, found, start.copy(), **options)
+    found, there, residual = _lucas_kanade(first, second, start, guess.copy())
+    returned, back, _ = _lucas_kanade(second, first, found, start.copy())
     held = (there.ravel() == 1) & (back.ravel() == 1) & (residual.ravel() < AGAIN_RESIDUAL)
     held &= np.linalg.norm((returned - start)[:, 0], axis=1) < AGAIN_BACK_PX
     held &= np.linalg.norm((found - guess)[:, 0], axis=1) < AGAIN_REACH_PX
     return found[:, 0].astype(np.float64), held
+
+
+def _lucas_kanade(
+    first: np.ndarray, second: np.ndarray, points: np.ndarray, guess: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where points [n, 1, 2] of a picture are in another near a guess, whether they were found, and the residuals."""
+    found, held, residual = cv2.calcOpticalFlowPyrLK(
+        first, second, points, guess, winSize=(_AGAIN_WINDOW, _AGAIN_WINDOW), maxLevel=1,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )  # fmt: skip
+    return np.asarray(found), np.asarray(held), np.asarray(residual)

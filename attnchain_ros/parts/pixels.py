@@ -261,10 +261,12 @@ class PixelFollower:
         alive &= np.where(on_mesh, sight.visible & near, True)
         done = state.frames + 1
         if done % AGAIN_EVERY == 0:
-            for number, key in self._keys_by_use():
+            for number, key in enumerate(self.keys):
                 self._find(number, key, frame, sight.clear, (expected, points, alive, weight))
         if done % FRESH_EVERY == 0:
-            fresh = sight.clear & ~alive & ~np.isfinite(self.keys[0].points_px).all(axis=1)
+            fresh = sight.clear & ~alive
+            for key in self.keys:
+                fresh &= ~np.isfinite(key.points_px).all(axis=1)
             fresh[count:] = False
             fresh &= read_mask(view.mask, sight.pixels)
             points[fresh], alive[fresh], weight[fresh] = sight.pixels[fresh], True, FRESH_WEIGHT
@@ -324,9 +326,6 @@ class PixelFollower:
         intrinsics = self.crop.intrinsics(self.intrinsics)
         return look_at_mesh(self.carrier, vertices, self.cameras[frame], intrinsics, self.crop.size)
 
-    def _keys_by_use(self) -> list[tuple[int, KeyPicture]]:
-        return list(enumerate(self.keys))[:1]
-
     def _find(
         self,
         number: int,
@@ -345,9 +344,7 @@ class PixelFollower:
         wanted = np.isfinite(key.points_px).all(axis=1) & (clear | known)
         rows = np.flatnonzero(wanted & np.isfinite(guess).all(axis=1))
         view, crop = self._key_view(number, key)
-        found, held = find_again(
-            view.grey, self.views[frame].grey, crop.full_to_crop(key.points_px[rows]), guess[rows]
-        )
+        found, held = find_again(view.grey, self.views[frame].grey, crop.full_to_crop(key.points_px[rows]), guess[rows])
         held &= read_mask(self.views[frame].mask, found)
         # A track that holds has drifted a little at most.
         held &= ~known[rows] | (np.linalg.norm(found - guess[rows], axis=1) < DRIFT_PX)

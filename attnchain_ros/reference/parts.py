@@ -200,3 +200,54 @@ def part_residuals(
         share = min(total, 20.0) / total * weight / 1.5**2
         found.extend(np.sqrt(share / (1 + float(miss @ miss) / 4.0**2)) * miss)
     return np.array(found)
+
+
+def rest_residuals(
+    step: np.ndarray, start: np.ndarray, points: np.ndarray, tracks: tuple[np.ndarray, np.ndarray], camera: np.ndarray
+) -> np.ndarray:
+    """Residuals whose squares sum to the cost of a pose (``parts.cameras.pose_at_rest``) at its last scale.
+
+    Args:
+        step: [6] turn vector and shift of the object about the mean of the points.
+        start: [4, 4] camera_from_object.   points: [n, 3] at rest.
+        tracks: pixels [n, 2] and weights [n].   camera: [3, 3] intrinsics.
+    """
+    centre = points.mean(axis=0)
+    angle = float(np.linalg.norm(step[:3]))
+    x, y, z = step[:3] / max(angle, 1e-15)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    found = []
+    for point, pixel, weight in zip(points, *tracks, strict=True):
+        seen = camera @ (start[:3, :3] @ (turn @ (point - centre) + centre + step[3:]) + start[:3, 3])
+        miss = seen[:2] / seen[2] - pixel
+        found.extend(np.sqrt(weight / (1 + float(miss @ miss) / 2.0**2)) * miss)
+    return np.array(found)
+
+
+def smooth_values(values: np.ndarray, errors: np.ndarray, step: float) -> np.ndarray:
+    """[F] a line that starts from 0 before the first frame: least squares of value / error and of change / step."""
+    rows, right = [], []
+    for frame in range(len(values)):
+        row = np.zeros(len(values))
+        if np.isfinite(errors[frame]):
+            row[frame] = 1 / errors[frame]
+            rows.append(row)
+            right.append(values[frame] / errors[frame])
+        row = np.zeros(len(values))
+        row[frame] = 1 / step
+        if frame:
+            row[frame - 1] = -1 / step
+        rows.append(row)
+        right.append(0.0)
+    return np.linalg.lstsq(np.array(rows), np.array(right), rcond=None)[0]
+
+
+def read_error(variance: np.ndarray, kept: np.ndarray, now: np.ndarray, turn: float, of: np.ndarray) -> float:
+    """Root mean square error that a read promises, landmark by landmark (``parts.keyframes``)."""
+    total = 0.0
+    for k in range(len(kept)):
+        patch = np.flatnonzero(of == of[k])
+        moved = np.mean([np.linalg.norm(now[j] - kept[j]) for j in patch])
+        total += variance[k] + 0.05**2 + (0.3 * moved) ** 2 + (0.1 * turn) ** 2
+    return float(np.sqrt(total / len(kept)))

@@ -17,10 +17,11 @@ from ..mesh.skinning import skin_vertices
 from ..notes import Note
 from ..parts.flow import cut_view, working_crop
 from ..parts.fusion import Fused, Read, fuse_reads
+from ..parts.keyframes import least_missed, read_error, turn_between, view_variance, worth_keeping
 from ..parts.merging import merge_patches
 from ..parts.moments import motion_moments, rigid_motions
 from ..parts.patches import make_patches
-from ..parts.pixels import Carrier, Followed, KeyPicture, PixelFollower, PointState, look_at_mesh
+from ..parts.pixels import KEY_WEIGHT, Carrier, Followed, KeyPicture, PixelFollower, PointState, look_at_mesh
 from ..parts.rigid import carry_landmarks, fit_parts
 from .animating import Animation, clean_matches, keep_vertex_history, steady_vertices
 from .cameras import OUTLINE_SIZE, estimate_cameras, sample_crop
@@ -32,6 +33,9 @@ from .window import CameraTrack, PointTracks
 
 LEAST_LAID = 0.5
 """Share of a window's frames in which landmarks must rest for the cameras to come from them."""
+
+OTHER_PICTURES = 2
+"""Key pictures beside the first in which a window looks for lost points."""
 
 TURNED_DEG = 5.0
 """A first pose this far from what attention and outline said makes the other frames' poses worthless, too."""
@@ -190,7 +194,7 @@ def pixel_follower(
     views = [cut_view(image, mask, crop) for image, mask in zip(window.images, window.masks, strict=True)]
     return PixelFollower(
         carrier_of(trace, tracks, memory.patches.rest, config), views, crop, trace.intrinsics, poses,
-        [key.picture for key in memory.keyframes], chain.part,
+        pictures_to_look_in(memory, trace.state), chain.part,
     )  # fmt: skip
 
 
@@ -264,17 +268,11 @@ def look_around(trace: Trace, camera: CameraTrack) -> tuple[CameraTrack, bool]:
     found = find_first_pose(surface, small.intrinsics(trace.intrinsics), mask, (poses[ANCHOR_FRAME],))
     if found is None:
         return camera, False
-    apart = turn_between_deg(found[0], poses[ANCHOR_FRAME])
-    turned = apart > TURNED_DEG
+    apart = turn_between(found[0][:3, :3], poses[ANCHOR_FRAME, :3, :3])
+    turned = bool(np.degrees(apart) > TURNED_DEG)
     poses = np.repeat(found[0][None], len(poses), axis=0) if turned else poses.copy()
     poses[ANCHOR_FRAME] = found[0]
     return replace(camera, camera_from_object=poses), turned
-
-
-def turn_between_deg(one: np.ndarray, other: np.ndarray) -> float:
-    """Angle between the rotations of two poses [4, 4]."""
-    cosine = 0.5 * (np.trace(one[:3, :3] @ other[:3, :3].T) - 1)
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def follow_window(
@@ -290,13 +288,54 @@ def follow_window(
     return settle(state, moved, config.parts.sigma_final), followed
 
 
-def choose_keyframe(memory: Memory, state: RolloutState) -> Keyframe:
-    """The keyframe from which the next read promises the least error."""
-    return memory.keyframes[0]
+def choose_keyframe(memory: Memory, state: RolloutState) -> tuple[Keyframe, np.ndarray]:
+    """The keyframe from which the next read promises the least error, and the variance [K] of that read's anchor."""
+    now = state.vertices[state.anchor.landmark_vertices]
+    pose = np.eye(4) if state.pose is None else state.pose
+    view = view_of(memory.patches.rest, now, pose)
+
+    def promised(key: Keyframe) -> float:
+        kept = key.vertices[state.anchor.landmark_vertices]
+        return read_error(key.variance, kept, now, turn_between(key.view, view), memory.patches)
+
+    best = min(memory.keyframes, key=promised)
+    return best, best.variance + view_variance(best.view, view)
 
 
-def keep_keyframe(trace: Trace, state: RolloutState, config: RolloutConfig) -> None:
-    """Keep the window's last frame as a keyframe where it shows the object from a new side."""
+def keep_keyframe(trace: Trace, state: RolloutState, followed: Followed | None, config: RolloutConfig) -> None:
+    """Keep the window's last frame as a keyframe where it shows a new side; ``state`` is that of the next window."""
+    memory, options = state.memory, config.parts
+    if followed is None or memory is None or not memory.keyframes or state.pose is None or options.keyframes < 2:
+        return
+    places = state.vertices[state.anchor.landmark_vertices]
+    view = view_of(memory.patches.rest, places, state.pose)
+    kept = [key.view for key in memory.keyframes]
+    if not worth_keeping(view, kept, memory.variance, np.deg2rad(options.key_turn_deg)):
+        return
+    landmarks = len(memory.patches.of)
+    tracked, by_mesh = followed.alive[-1], followed.clear[-1].copy()
+    # The mesh is good enough to say where a landmark is, not for a pixel that was asked for.
+    by_mesh[landmarks:] = False
+    pixels = np.where(tracked[:, None], followed.points_px[-1], followed.mesh_px[-1])
+    pixels[~(tracked | by_mesh)] = np.nan
+    image, mask = trace.window.images[-1], trace.window.masks[-1]
+    key = Keyframe(
+        image, mask, int(trace.window.stamps_ns[-1]), state.latent, state.vertices, memory.variance, view,
+        KeyPicture(image, mask, pixels, KEY_WEIGHT),
+    )  # fmt: skip
+    keys = [*memory.keyframes, key]
+    if len(keys) > options.keyframes:
+        del keys[least_missed([kept.view for kept in keys])]
+    state.memory = replace(memory, keyframes=tuple(keys))
+
+
+def pictures_to_look_in(memory: Memory, state: RolloutState) -> list[KeyPicture]:
+    """The first picture, and of the others those that show the object most as it is seen now."""
+    if state.pose is None:
+        return [memory.keyframes[0].picture]
+    view = view_of(memory.patches.rest, state.vertices[state.anchor.landmark_vertices], state.pose)
+    others = sorted(memory.keyframes[1:], key=lambda key: turn_between(key.view, view))
+    return [memory.keyframes[0].picture, *(key.picture for key in others[:OTHER_PICTURES])]
 
 
 def lay_on_pixels(tracks: PointTracks, followed: Followed, config: RolloutConfig) -> PointTracks:

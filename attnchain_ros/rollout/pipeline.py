@@ -222,6 +222,8 @@ class Rollout:
         watch.lap("tracks")
         result = self._result(trace, state, moved, tracks, camera)
         self._hand_over(trace, state, moved)  # Sec. 4.3, App. C
+        if full:
+            keep_keyframe(trace, state, followed, config)
         watch.lap("hand-over")
         self._state = state
         return replace(
@@ -255,7 +257,7 @@ class Rollout:
         options, memory, index = self.config.parts, trace.state.memory, trace.state.index
         second = None
         if options.reads == "both" and memory is not None and memory.keyframes and index % options.read_every == 0:
-            key = choose_keyframe(memory, trace.state)
+            key, variance = choose_keyframe(memory, trace.state)
             window = trace.window
             again = Window(
                 np.concatenate([key.image[None], window.images[1:]]),
@@ -264,7 +266,7 @@ class Rollout:
                 window.intrinsics,
             )
             start = replace(trace.state, latent=key.latent, vertices=key.vertices)
-            second = (self.trace(again, start, watch), key.variance)
+            second = (self.trace(again, start, watch), variance)
         return chain_motion(trace, second, self.config)
 
     def _draw(self, trace: Trace, moved: Animation, camera: CameraTrack) -> list[RasterBuffer]:
@@ -315,8 +317,6 @@ class Rollout:
         else:
             faces = state.anchor.mesh.faces
             state.latent = encode_mesh(self.backbone, state.vertices, faces, self.config, state.index)
-        if state.memory is not None:
-            keep_keyframe(trace, state, self.config)
 
 
 def fix_scale(

@@ -30,7 +30,9 @@ class Scene:
         self.rest = rng.uniform(-0.4, 0.4, (75, 3)) + np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, 0.7, 0]])[self.part]
         self.shapes = PartShapes.of(self.rest, self.part)
         turn = Rotation.from_rotvec([[0.2, 0.1, -0.1], [-0.1, 0.15, 0.1], [0, 0, 0]]).as_matrix()
-        self.true = PartMotions(turn, self.shapes.centre + [[0.05, -0.03, 0.1], [0.02, 0.1, -0.05], [0, 0, 0]])
+        self.true = PartMotions(
+            turn, self.shapes.centre + np.array([[0.05, -0.03, 0.1], [0.02, 0.1, -0.05], [0, 0, 0]])
+        )
         self.pose = np.eye(4)
         self.pose[:3, :3] = Rotation.from_rotvec([0.3, -0.2, 3.0]).as_matrix()
         self.pose[:3, 3] = [0.05, 0.1, 3.0]
