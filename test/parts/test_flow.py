@@ -94,7 +94,7 @@ def test_flow_follows_a_picture_that_moves(phases: np.ndarray) -> None:
 def test_points_are_found_again_near_a_guess_and_not_far_away(rng: np.random.Generator, phases: np.ndarray) -> None:
     first, second = texture(128, (0, 0), phases)[..., 0], texture(128, (20, 10), phases)[..., 0]
     start = rng.uniform(30, 80, (40, 2))
-    found, held = find_again(first, second, start, start + [20, 10] + rng.normal(0, 1.5, (40, 2)))
+    found, held = find_again(first, second, start, start + rng.normal((20, 10), 1.5, (40, 2)))
     assert held.mean() > 0.9 and np.abs(found[held] - start[held] - [20, 10]).max() < 0.2
     assert find_again(first, rng.integers(0, 255, (128, 128), np.uint8), start, start)[1].mean() < 0.1
     assert len(find_again(first, second, np.zeros((0, 2)), np.zeros((0, 2)))[0]) == 0
