@@ -17,7 +17,7 @@ ROS = ("rclpy", "cv_bridge", "sensor_msgs", "std_msgs", "geometry_msgs", "tf2_ro
 ON_ROS = (("node",), ("lab", "demo"))
 BOTTOM = ("config", "conventions", "errors", "notes", "shapes", "workers")
 # The layers below the rollout; none of them knows of files on disk, commands, nodes or training.
-PURE = ("backbone", "chain", "mesh", "camera", "reference")
+PURE = ("backbone", "chain", "mesh", "camera", "parts", "reference")
 ABOVE_PURE = ("rollout", "files", "cli", "node", "lab")
 
 

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from ..camera.crop import Crop, union_crop
 from ..camera.tracks3d import carry_points
 from .cameras import GUESS_TURN_DEG, TrackedPoints, camera_series, smooth_poses
+from .confidence import track_confidence
 from .flow import View, cut_view, find_again, flow_both_ways, read_mask, step_points
 from .sight import Sight, look_at_points, vertex_normals
 from .solving import PartShapes, Sightings, motions_of, solve_parts
@@ -111,13 +112,41 @@ class PointState:
     Attributes:
         points_px: [N, 2] full-frame pixels; NaN = never seen.
         alive: [N] bool, followed up to now.   weight: [N] of the track.
+        since: [N] frames since a track was last seen in a key picture, or since it was lost.
         frames: followed so far.
     """
 
     points_px: np.ndarray
     alive: np.ndarray
     weight: np.ndarray
+    since: np.ndarray
     frames: int = 0
+
+    @classmethod
+    def start(cls, points_px: np.ndarray) -> PointState:
+        """Points at full-frame pixels [N, 2], NaN = not seen."""
+        known = np.isfinite(points_px).all(axis=1)
+        return cls(points_px, known, np.ones(len(known)), np.zeros(len(known)))
+
+
+@dataclass(frozen=True)
+class FollowedFrame:
+    """A frame after its pixels were heard.
+
+    Attributes:
+        landmarks: [K, 3] float64; vertices: [V, 3].
+        points_px: [N, 2] where the points are, full-frame pixels: tracks where they hold, else where they are expected.
+        alive: [N] bool, the track holds.
+        shown: [N] bool, the mesh shows the point, inside the mask.
+        confidence: [N] float32, how likely the place is right.
+    """
+
+    landmarks: np.ndarray
+    vertices: np.ndarray
+    points_px: np.ndarray
+    alive: np.ndarray
+    shown: np.ndarray
+    confidence: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -125,24 +154,30 @@ class Followed:
     """A window after its pixels were heard.
 
     Attributes:
-        landmarks: [n, K, 3] float64 and vertices: [n, V, 3] of the new frames.
-        points_px: [n, N, 2] tracks, full-frame pixels; alive: [n, N] bool where they hold.
-        mesh_px: [n, N, 2] where the mesh has the points, less what it is off around them; visible, clear: [n, N] bool
-            whether it shows them, and whether not at a grazing angle, inside the mask.
+        frames: the new ones.
         state: for the next window.
-        tracks: [n] landmarks whose track had a say; inliers: [n] mean share that agreed.
     """
 
-    landmarks: np.ndarray
-    vertices: np.ndarray
-    points_px: np.ndarray
-    alive: np.ndarray
-    mesh_px: np.ndarray
-    visible: np.ndarray
-    clear: np.ndarray
+    frames: tuple[FollowedFrame, ...]
     state: PointState
-    tracks: np.ndarray
-    inliers: np.ndarray
+
+    def stack(self, name: str) -> np.ndarray:
+        """[n, ...] one attribute of all frames."""
+        return np.stack([getattr(frame, name) for frame in self.frames])
+
+
+@dataclass
+class _Live:
+    """``PointState`` while a frame is worked on, in working pixels; its arrays change in place."""
+
+    points: np.ndarray
+    alive: np.ndarray
+    weight: np.ndarray
+    since: np.ndarray
+
+    def seen(self, rows: np.ndarray, points: np.ndarray, weight: float) -> None:
+        """Tracks that start, or are put right, at [n, 2]."""
+        self.points[rows], self.alive[rows], self.weight[rows], self.since[rows] = points, True, weight, 0.0
 
 
 @dataclass
@@ -188,15 +223,11 @@ class PixelFollower:
             chain: [n, K, 3] what the chain says about the landmarks of the new frames.
             state: where the points are in the shared frame.
         """
-        found: list[tuple[np.ndarray, ...]] = []
-        for number, places in enumerate(chain):
-            found.append(self._frame(number + 1, places, state))
-            state = replace(
-                state, points_px=found[-1][2], alive=found[-1][3], weight=found[-1][4], frames=state.frames + 1
-            )
-        columns = [np.stack(column) for column in zip(*found, strict=True)]
-        landmarks, vertices, points, alive, _, mesh_px, visible, clear, tracks, inliers = columns
-        return Followed(landmarks, vertices, points, alive, mesh_px, visible, clear, state, tracks, inliers)
+        frames = []
+        for number, places in enumerate(chain, start=1):
+            frame, state = self._frame(number, places, state)
+            frames.append(frame)
+        return Followed(tuple(frames), state)
 
     def _step(self, frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points [N, 2] of the frame before in this frame, and whether that holds [N]."""
@@ -244,69 +275,67 @@ class PixelFollower:
         usual = max(RESTING, 1.5 * float(np.quantile(moved, 0.25)))
         return 1.0 / (1.0 + (moved / usual) ** 2) ** 2
 
-    def _frame(self, frame: int, chain: np.ndarray, state: PointState) -> tuple[np.ndarray, ...]:
+    def _frame(self, frame: int, chain: np.ndarray, state: PointState) -> tuple[FollowedFrame, PointState]:
         view, count = self.views[frame], len(self.part)
         points, held = self._step(frame, self.crop.full_to_crop(state.points_px))
-        alive, weight = state.alive & held, state.weight.copy()
-        still = self._still_parts(frame, points[:count], alive[:count] & (weight[:count] == 1.0))
-        landmarks, share = self._solve(frame, chain, still, points[:count], alive[:count], weight[:count])
-        tracks, inliers = int(alive[:count].sum()), float(np.nan_to_num(np.nanmean(np.append(share, 0.0))))
+        live = _Live(points, state.alive & held, state.weight.copy(), state.since + 1.0)
+        landmarks = self._solve(frame, chain, live)
         vertices = self.carrier.skin(landmarks[None])[0]
         sight = self._look(frame, vertices)
-        expected = self._expected(sight, points, alive)
+        expected, support = self._expected(sight, live)
         with np.errstate(invalid="ignore"):
-            near = np.linalg.norm(sight.pixels - points, axis=1) < ASTRAY_PX
-            near[count:] = np.linalg.norm(expected - points, axis=1)[count:] < ASTRAY_PX
-        on_mesh = np.isfinite(sight.pixels).all(axis=1)
-        alive &= np.where(on_mesh, sight.visible & near, True)
+            beside = np.linalg.norm(expected - points, axis=1)
+            away = np.where(np.arange(len(points)) < count, np.linalg.norm(sight.pixels - points, axis=1), beside)
+            live.alive &= ~np.isfinite(sight.pixels).all(axis=1) | (sight.visible & (away < ASTRAY_PX))
         done = state.frames + 1
         if done % AGAIN_EVERY == 0:
             for number, key in enumerate(self.keys):
-                self._find(number, key, frame, sight.clear, (expected, points, alive, weight))
+                self._find(number, key, frame, np.where(sight.clear[:, None], expected, np.nan), live)
         if done % FRESH_EVERY == 0:
-            fresh = sight.clear & ~alive
+            fresh = sight.clear & ~live.alive & read_mask(view.mask, sight.pixels)
             for key in self.keys:
                 fresh &= ~np.isfinite(key.points_px).all(axis=1)
             fresh[count:] = False
-            fresh &= read_mask(view.mask, sight.pixels)
-            points[fresh], alive[fresh], weight[fresh] = sight.pixels[fresh], True, FRESH_WEIGHT
-        full, mesh = self.crop.crop_to_full(points), self.crop.crop_to_full(expected)
+            live.seen(fresh, sight.pixels[fresh], FRESH_WEIGHT)
+        live.since[state.alive & ~live.alive] = 0.0
         near_mask = cv2.dilate(view.mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
-        clear = sight.visible & read_mask(near_mask, expected)
-        return landmarks, vertices, full, alive, weight, mesh, sight.visible, clear, np.array(tracks), np.array(inliers)
+        shown = sight.visible & read_mask(near_mask, expected)
+        places = np.where(live.alive[:, None] | ~np.isfinite(expected), live.points, expected)
+        confidence = track_confidence(live.alive, live.since, beside, support, ~shown)
+        full = self.crop.crop_to_full(places)
+        found = FollowedFrame(landmarks, vertices, full, live.alive, shown, confidence)
+        return found, PointState(self.crop.crop_to_full(live.points), live.alive, live.weight, live.since, done)
 
-    def _expected(self, sight: Sight, points: np.ndarray, alive: np.ndarray) -> np.ndarray:
-        """[N, 2] where the mesh has the points, moved as the tracks around each lie beside the mesh."""
-        beside = np.where(alive[:, None], points - sight.pixels, 0.0)
-        known = alive & np.isfinite(beside).all(axis=1)
-        beside = np.where(known[:, None], beside, 0.0)
+    def _expected(self, sight: Sight, live: _Live) -> tuple[np.ndarray, np.ndarray]:
+        """Where the mesh has the points, moved as the tracks around each lie beside the mesh, and how many these are.
+
+        Returns:
+            [N, 2] working pixels, NaN = nowhere, and [N] tracks by closeness.
+        """
+        beside = np.where(live.alive[:, None], live.points - sight.pixels, np.nan)
+        known = np.isfinite(beside).all(axis=1)
         share = known[self.around] * self.closeness
+        support = share.sum(axis=1)
         # Without a known neighbour nothing is moved.
-        moved = np.einsum("nk,nka->na", share, beside[self.around]) / (share.sum(axis=1, keepdims=True) + 1e-3)
-        found: np.ndarray = sight.pixels + moved
-        return found
+        moved = np.einsum("nk,nka->na", share, np.nan_to_num(beside)[self.around]) / (support[:, None] + 1e-3)
+        return sight.pixels + moved, support
 
-    def _solve(
-        self,
-        frame: int,
-        chain: np.ndarray,
-        still: np.ndarray,
-        points: np.ndarray,
-        alive: np.ndarray,
-        weight: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Landmarks [K, 3] of a frame and the parts' inlier shares [P]."""
-        rest, part = self.carrier.rest, self.part
+    def _solve(self, frame: int, chain: np.ndarray, live: _Live) -> np.ndarray:
+        """Landmarks [K, 3] of a frame, on parts that fit the tracks."""
+        rest, part, count = self.carrier.rest, self.part, len(self.part)
+        points, alive, weight = live.points[:count], live.alive[:count], live.weight[:count]
+        still = self._still_parts(frame, points, alive & (weight == 1.0))
         known = np.flatnonzero(alive)
         sightings = Sightings(
             rest[known] - self.shapes.centre[part[known]], part[known], points[known], weight[known],
             self.cameras[frame], self.crop.intrinsics(self.intrinsics),
         )  # fmt: skip
-        motions, share = solve_parts(self.shapes, motions_of(chain, part, self.shapes, rest), still, sightings)
+        motions, _ = solve_parts(self.shapes, motions_of(chain, part, self.shapes, rest), still, sightings)
         landmarks = motions.move(rest, part, self.shapes)
         # Fewer than four landmarks do not make a rigid part.
         few = (self.shapes.size < 4)[part]
-        return np.where(few[:, None], chain, landmarks), share
+        found: np.ndarray = np.where(few[:, None], chain, landmarks)
+        return found
 
     def _still_parts(self, frame: int, points: np.ndarray, first: np.ndarray) -> np.ndarray:
         """[P] parts whose tracks from the first picture lie where the rest pose is seen now, or was seen there."""
@@ -326,30 +355,17 @@ class PixelFollower:
         intrinsics = self.crop.intrinsics(self.intrinsics)
         return look_at_mesh(self.carrier, vertices, self.cameras[frame], intrinsics, self.crop.size)
 
-    def _find(
-        self,
-        number: int,
-        key: KeyPicture,
-        frame: int,
-        clear: np.ndarray,
-        state: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    ) -> None:
-        """Look for lost points [N] that are ``clear`` to see in a key picture.
-
-        ``state`` is where they are expected, where they are, alive and weight; the last three change in place.
-        """
-        expected, points, alive, weight = state
-        known = alive & (weight >= key.weight)
-        guess = np.where(known[:, None], points, expected)
-        wanted = np.isfinite(key.points_px).all(axis=1) & (clear | known)
-        rows = np.flatnonzero(wanted & np.isfinite(guess).all(axis=1))
+    def _find(self, number: int, key: KeyPicture, frame: int, expected: np.ndarray, live: _Live) -> None:
+        """Look in a key picture for lost points near where they are expected [N, 2], and put drifted tracks right."""
+        known = live.alive & (live.weight >= key.weight)
+        guess = np.where(known[:, None], live.points, expected)
+        rows = np.flatnonzero(np.isfinite(key.points_px).all(axis=1) & np.isfinite(guess).all(axis=1))
         view, crop = self._key_view(number, key)
         found, held = find_again(view.grey, self.views[frame].grey, crop.full_to_crop(key.points_px[rows]), guess[rows])
         held &= read_mask(self.views[frame].mask, found)
         # A track that holds has drifted a little at most.
         held &= ~known[rows] | (np.linalg.norm(found - guess[rows], axis=1) < DRIFT_PX)
-        rows = rows[held]
-        points[rows], alive[rows], weight[rows] = found[held], True, key.weight
+        live.seen(rows[held], found[held], key.weight)
 
     def _key_view(self, number: int, key: KeyPicture) -> tuple[View, Crop]:
         """A key picture at the window's scale and size, about its object."""

@@ -166,14 +166,13 @@ def begin_pixels(
     pixels[~sight.visible] = np.nan
     landmarks = len(memory.patches.of)
     pixels[landmarks:] = tracks.last_px
-    known = np.isfinite(pixels).all(axis=1)
     image, mask = window.images[ANCHOR_FRAME], window.masks[ANCHOR_FRAME]
     first = Keyframe(
         image, mask, int(window.stamps_ns[ANCHOR_FRAME]), state.latent, state.vertices, memory.variance,
         view_of(memory.patches.rest, state.vertices[state.anchor.landmark_vertices], pose),
         KeyPicture(image, mask, pixels, 1.0),
     )  # fmt: skip
-    return replace(memory, keyframes=(first,), points=PointState(pixels, known, np.ones(len(known))))
+    return replace(memory, keyframes=(first,), points=PointState.start(pixels))
 
 
 def view_of(rest: np.ndarray, places: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -283,7 +282,7 @@ def follow_window(
     if posed.follower is not None and memory.points is not None:
         followed = posed.follower.run(chain.landmarks, memory.points)
         memory = replace(memory, points=followed.state)
-        moved = join_frames(trace.state, followed.landmarks, followed.vertices, moved.valid)
+        moved = join_frames(trace.state, followed.stack("landmarks"), followed.stack("vertices"), moved.valid)
     state.memory = replace(memory, variance=chain.fused.variance)
     return settle(state, moved, config.parts.sigma_final), followed
 
@@ -312,12 +311,11 @@ def keep_keyframe(trace: Trace, state: RolloutState, followed: Followed | None, 
     kept = [key.view for key in memory.keyframes]
     if not worth_keeping(view, kept, memory.variance, np.deg2rad(options.key_turn_deg)):
         return
-    landmarks = len(memory.patches.of)
-    tracked, by_mesh = followed.alive[-1], followed.clear[-1].copy()
+    last = followed.frames[-1]
+    shown = last.shown.copy()
     # The mesh is good enough to say where a landmark is, not for a pixel that was asked for.
-    by_mesh[landmarks:] = False
-    pixels = np.where(tracked[:, None], followed.points_px[-1], followed.mesh_px[-1])
-    pixels[~(tracked | by_mesh)] = np.nan
+    shown[len(memory.patches.of) :] = False
+    pixels = np.where((last.alive | shown)[:, None], last.points_px, np.nan)
     image, mask = trace.window.images[-1], trace.window.masks[-1]
     key = Keyframe(
         image, mask, int(trace.window.stamps_ns[-1]), state.latent, state.vertices, memory.variance, view,
@@ -340,9 +338,10 @@ def pictures_to_look_in(memory: Memory, state: RolloutState) -> list[KeyPicture]
 
 def lay_on_pixels(tracks: PointTracks, followed: Followed, config: RolloutConfig) -> PointTracks:
     """2D tracks by flow where its checks hold, by the mesh where not."""
-    first = followed.points_px.shape[1] - tracks.points_px.shape[1]
-    alive, pixels, mesh = (values[:, first:] for values in (followed.alive, followed.points_px, followed.mesh_px))
-    points, visible = tracks.points_px.copy(), tracks.visible.copy()
-    points[1:] = np.where(alive[..., None], pixels, np.where(np.isfinite(mesh), mesh, points[1:]))
-    visible[1:] = alive | followed.clear[:, first:]
-    return replace(tracks, points_px=points, visible=visible)
+    new = slice(followed.frames[0].points_px.shape[0] - tracks.points_px.shape[1], None)
+    points, visible, confidence = tracks.points_px.copy(), tracks.visible.copy(), tracks.confidence.copy()
+    found = followed.stack("points_px")[:, new]
+    points[1:] = np.where(np.isfinite(found), found, points[1:])
+    visible[1:] = followed.stack("alive")[:, new] | followed.stack("shown")[:, new]
+    confidence[1:] = followed.stack("confidence")[:, new]
+    return replace(tracks, points_px=points, visible=visible, confidence=confidence)
