@@ -236,7 +236,7 @@ class PartsConfig(Checked):
     )
     read_every: int = option(2, "the read from a keyframe is made in every n-th window", unit="windows", low=1, high=64)
     match_every: int = option(
-        1, "the chain is followed in every n-th frame of a window; the frames between are smoothed over", low=1, high=8
+        2, "the chain is followed in every n-th frame of a window; the frames between are smoothed over", low=1, high=8
     )
     rigid: bool = option(True, "landmarks move with rigid parts; without, there are no pixels either")
     patches: int = option(80, "pieces of surface that parts are merged from", low=1, high=2000)

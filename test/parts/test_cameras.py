@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from attnchain_ros.camera.first_pose import find_first_pose
 from attnchain_ros.camera.raycast import rasterize
 from attnchain_ros.camera.tracks3d import to_camera
-from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
+from attnchain_ros.lab.synthetic import ClipConfig, split_clip
 from attnchain_ros.parts.cameras import TrackedPoints, camera_series, object_share, pose_at_rest, smooth_poses
 from attnchain_ros.parts.keyframes import least_missed, read_error, turn_between, worth_keeping
 from attnchain_ros.parts.patches import Patches
@@ -129,7 +129,7 @@ def test_keyframes_are_views_that_differ_and_are_sure() -> None:
 
 def test_the_first_pose_is_found_from_any_start() -> None:
     """A chest of drawers, whose outline looks alike from several sides, from a start that is 90 degrees off."""
-    clip = make_clip(split_seed("validation", 6), ClipConfig(frames=1, image_size=128))
+    clip = split_clip("validation", 6, ClipConfig(frames=1, image_size=128))
     true = clip.camera_from_object[0]
     start = true.copy()
     start[:3, :3] = true[:3, :3] @ Rotation.from_euler("y", 90, degrees=True).as_matrix()
