@@ -15,7 +15,7 @@ from .cameras import GUESS_TURN_DEG, TrackedPoints, camera_series, smooth_poses
 from .confidence import track_confidence
 from .flow import View, cut_view, find_again, flow_both_ways, read_mask, step_points
 from .sight import Sight, look_at_points, vertex_normals
-from .solving import PartShapes, Sightings, motions_of, solve_parts
+from .solving import LEAST_INLIERS, PartShapes, Sightings, motions_of, solve_parts
 
 ASTRAY_PX = 5.0
 """A track farther than this from its point on the mesh is given up, working pixels."""
@@ -99,10 +99,8 @@ def look_at_mesh(carrier: Carrier, vertices: np.ndarray, pose: np.ndarray, intri
     """Where a posed mesh [V, 3] has all points in a picture of ``size`` x ``size`` pixels; ``pose`` [4, 4]."""
     places, normals = carrier.points(vertices)
     turn, shift = pose[:3, :3], pose[:3, 3]
-    return look_at_points(
-        vertices @ turn.T + shift, carrier.faces, places @ turn.T + shift, normals @ turn.T, intrinsics, size,
-        carrier.margin,
-    )  # fmt: skip
+    posed = (vertices @ turn.T + shift, carrier.faces)
+    return look_at_points(posed, places @ turn.T + shift, normals @ turn.T, intrinsics, size, carrier.margin)
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,7 @@ class FollowedFrame:
         alive: [N] bool, the track holds.
         shown: [N] bool, the mesh shows the point, inside the mask.
         confidence: [N] float32, how likely the place is right.
+        sure: [K] bool, landmarks on parts that their tracks agree with.
     """
 
     landmarks: np.ndarray
@@ -147,6 +146,7 @@ class FollowedFrame:
     alive: np.ndarray
     shown: np.ndarray
     confidence: np.ndarray
+    sure: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ class PixelFollower:
         view, count = self.views[frame], len(self.part)
         points, held = self._step(frame, self.crop.full_to_crop(state.points_px))
         live = _Live(points, state.alive & held, state.weight.copy(), state.since + 1.0)
-        landmarks = self._solve(frame, chain, live)
+        landmarks, sure = self._solve(frame, chain, live)
         vertices = self.carrier.skin(landmarks[None])[0]
         sight = self._look(frame, vertices)
         expected, support = self._expected(sight, live)
@@ -303,7 +303,7 @@ class PixelFollower:
         places = np.where(live.alive[:, None] | ~np.isfinite(expected), live.points, expected)
         confidence = track_confidence(live.alive, live.since, beside, support, ~shown)
         full = self.crop.crop_to_full(places)
-        found = FollowedFrame(landmarks, vertices, full, live.alive, shown, confidence)
+        found = FollowedFrame(landmarks, vertices, full, live.alive, shown, confidence, sure)
         return found, PointState(self.crop.crop_to_full(live.points), live.alive, live.weight, live.since, done)
 
     def _expected(self, sight: Sight, live: _Live) -> tuple[np.ndarray, np.ndarray]:
@@ -320,8 +320,8 @@ class PixelFollower:
         moved = np.einsum("nk,nka->na", share, np.nan_to_num(beside)[self.around]) / (support[:, None] + 1e-3)
         return sight.pixels + moved, support
 
-    def _solve(self, frame: int, chain: np.ndarray, live: _Live) -> np.ndarray:
-        """Landmarks [K, 3] of a frame, on parts that fit the tracks."""
+    def _solve(self, frame: int, chain: np.ndarray, live: _Live) -> tuple[np.ndarray, np.ndarray]:
+        """Landmarks [K, 3] of a frame, on parts that fit the tracks; and [K] bool whether tracks agree with them."""
         rest, part, count = self.carrier.rest, self.part, len(self.part)
         points, alive, weight = live.points[:count], live.alive[:count], live.weight[:count]
         still = self._still_parts(frame, points, alive & (weight == 1.0))
@@ -330,12 +330,12 @@ class PixelFollower:
             rest[known] - self.shapes.centre[part[known]], part[known], points[known], weight[known],
             self.cameras[frame], self.crop.intrinsics(self.intrinsics),
         )  # fmt: skip
-        motions, _ = solve_parts(self.shapes, motions_of(chain, part, self.shapes, rest), still, sightings)
+        motions, share = solve_parts(self.shapes, motions_of(chain, part, self.shapes, rest), still, sightings)
         landmarks = motions.move(rest, part, self.shapes)
         # Fewer than four landmarks do not make a rigid part.
         few = (self.shapes.size < 4)[part]
-        found: np.ndarray = np.where(few[:, None], chain, landmarks)
-        return found
+        sure = np.nan_to_num(share)[part] >= LEAST_INLIERS
+        return np.where(few[:, None], chain, landmarks), sure & ~few
 
     def _still_parts(self, frame: int, points: np.ndarray, first: np.ndarray) -> np.ndarray:
         """[P] parts whose tracks from the first picture lie where the rest pose is seen now, or was seen there."""

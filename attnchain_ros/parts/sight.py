@@ -41,8 +41,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def look_at_points(
-    vertices_camera: np.ndarray,
-    faces: np.ndarray,
+    mesh: tuple[np.ndarray, np.ndarray],
     points_camera: np.ndarray,
     normals: np.ndarray,
     intrinsics: np.ndarray,
@@ -52,12 +51,12 @@ def look_at_points(
     """Which points on a posed mesh are seen.
 
     Args:
-        vertices_camera: [V, 3] camera frame; faces: [T, 3].
+        mesh: vertices [V, 3] camera frame, and faces [T, 3].
         points_camera: [N, 3] on the mesh, NaN = nowhere; normals: [N, 3] unit, camera frame.
         intrinsics: [3, 3] of a picture of ``size`` x ``size`` pixels.
         margin: a point deeper than the surface drawn at its pixel by more is hidden.
     """
-    buffer = rasterize(vertices_camera, faces, intrinsics, size, size)
+    buffer = rasterize(*mesh, intrinsics, size, size)
     drawn = visibility(points_camera[None], [buffer], intrinsics, margin)[0]
     away = np.linalg.norm(points_camera, axis=1)
     facing = -(normals * points_camera).sum(axis=1) / np.maximum(away, 1e-12)

@@ -80,6 +80,15 @@ class PartMotions:
 
 
 @dataclass(frozen=True)
+class _Given:
+    """What is known of P parts beside their tracks: landmarks, the chain's motion, and [P] bool whether it rests."""
+
+    shapes: PartShapes
+    chain: PartMotions
+    still: np.ndarray
+
+
+@dataclass(frozen=True)
 class Sightings:
     """Tracked pixels of one frame.
 
@@ -122,13 +131,14 @@ def solve_parts(
         sightings.arm[used], sightings.part[used], sightings.pixel[used], sightings.weight[used],
         sightings.camera_from_object, sightings.intrinsics,
     )  # fmt: skip
-    best, cost, share = _descend(shapes, chain, chain, still, tracks, PIXEL_START, rounds)
+    given = _Given(shapes, chain, still)
+    best, cost, share = _descend(given, chain, tracks, PIXEL_START, rounds)
     if still.any():
         rest = PartMotions(
             np.where(still[:, None, None], np.eye(3), chain.turn),
             np.where(still[:, None], shapes.centre, chain.place),
         )
-        other, other_cost, other_share = _descend(shapes, rest, chain, still, tracks, PIXEL_SCALE, rounds)
+        other, other_cost, other_share = _descend(given, rest, tracks, PIXEL_SCALE, rounds)
         cheaper = still & (other_cost < cost)
         best = PartMotions(
             np.where(cheaper[:, None, None], other.turn, best.turn), np.where(cheaper[:, None], other.place, best.place)
@@ -142,15 +152,10 @@ def solve_parts(
 
 
 def _descend(
-    shapes: PartShapes,
-    start: PartMotions,
-    chain: PartMotions,
-    still: np.ndarray,
-    tracks: Sightings,
-    scale: float,
-    rounds: int,
+    given: _Given, start: PartMotions, tracks: Sightings, scale: float, rounds: int
 ) -> tuple[PartMotions, np.ndarray, np.ndarray]:
     """Gauss-Newton on all parts at once; motions, cost [P] and inlier share [P] of the last round."""
+    shapes, still = given.shapes, given.still
     count = len(shapes.size)
     members = csr_array((np.ones(len(tracks.part)), (tracks.part, np.arange(len(tracks.part)))),
                         shape=(count, len(tracks.part)))  # fmt: skip
@@ -161,7 +166,7 @@ def _descend(
     for number in range(rounds + 1):
         matrix, right = np.zeros((count, 6, 6)), np.zeros((count, 6))
         now = PartMotions(turn, place)
-        cost = _pull(matrix, right, shapes, now, chain, CHAIN_SAMPLES / shapes.size / CHAIN_ERROR**2)
+        cost = _pull(matrix, right, shapes, now, given.chain, CHAIN_SAMPLES / shapes.size / CHAIN_ERROR**2)
         if still.any():
             apart = mean_square(shapes, now, rest)
             beyond = apart / STILL_SCALE**2

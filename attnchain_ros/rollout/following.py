@@ -34,6 +34,9 @@ from .window import CameraTrack, PointTracks
 LEAST_LAID = 0.5
 """Share of a window's frames in which landmarks must rest for the cameras to come from them."""
 
+PIXEL_VARIANCE = 0.04**2
+"""Largest variance handed on of landmarks on parts that their tracks agree with, squared object units."""
+
 OTHER_PICTURES = 2
 """Key pictures beside the first in which a window looks for lost points."""
 
@@ -283,7 +286,11 @@ def follow_window(
         followed = posed.follower.run(chain.landmarks, memory.points)
         memory = replace(memory, points=followed.state)
         moved = join_frames(trace.state, followed.stack("landmarks"), followed.stack("vertices"), moved.valid)
-    state.memory = replace(memory, variance=chain.fused.variance)
+    variance = chain.fused.variance
+    if followed is not None:
+        sure = followed.frames[-1].sure
+        variance = np.where(sure, np.minimum(variance, PIXEL_VARIANCE), variance)
+    state.memory = replace(memory, variance=variance)
     return settle(state, moved, config.parts.sigma_final), followed
 
 

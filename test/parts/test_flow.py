@@ -119,6 +119,6 @@ def test_sight_of_a_cube() -> None:
     matrix = np.array([[100.0, 0, 63.5], [0, 100.0, 63.5], [0, 0, 1]])
     points = np.array([[0.1, 0.2, 2.5], [0.1, 0.2, 3.5], [np.nan] * 3, [0.5, 0.0, 3.0]])
     towards = np.array([[0, 0, -1.0], [0, 0, 1.0], [0, 0, -1.0], [1.0, 0, 0]])
-    sight = look_at_points(vertices, faces, points, towards, matrix, 128, 0.02)
+    sight = look_at_points((vertices, faces), points, towards, matrix, 128, 0.02)
     assert sight.visible.tolist()[:3] == [True, False, False] and sight.clear.tolist() == [True, False, False, False]
     assert np.allclose(sight.pixels[0], [63.5 + 4, 63.5 + 8])

@@ -153,9 +153,10 @@ def test_presets_can_change_between_windows(backbone: Backbone, clip: Clip) -> N
 
 
 def test_a_new_side_becomes_a_keyframe(backbone: Backbone) -> None:
-    """Under a camera that goes round by 6 degrees a frame, the end of the first window is a new side."""
+    """Under a camera that goes round by 3 degrees a frame, the end of the first window is a new side."""
     clip = split_clip("validation", 10, ClipConfig(frames=31, image_size=160, camera="orbit", orbit_deg_per_frame=3.0))
-    rollout = make_rollout(backbone, clip, **{"parts.keyframes": 2, "camera.turn_deg": 3.0})
+    finer = {"animation.landmarks": 600, "encode_points": 4096, "surface.n_surface": 4000}
+    rollout = make_rollout(backbone, clip, **{"parts.keyframes": 2, "camera.turn_deg": 3.0, **finer})
     rollout.run(cut(clip, 0, 16))
     memory = rollout.start(None).memory  # type: ignore[arg-type]
     assert memory is not None and len(memory.keyframes) == 2
