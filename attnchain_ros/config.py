@@ -234,7 +234,7 @@ class PartsConfig(Checked):
         "'both': a window is read from the previous frame and from a keyframe; 'previous': from the previous frame",
         choices=("both", "previous"),
     )
-    read_every: int = option(2, "the read from a keyframe is made in every n-th window", unit="windows", low=1, high=64)
+    read_every: int = option(1, "the read from a keyframe is made in every n-th window", unit="windows", low=1, high=64)
     match_every: int = option(
         2, "the chain is followed in every n-th frame of a window; the frames between are smoothed over", low=1, high=8
     )
