@@ -103,3 +103,14 @@ def first_picture(backbone: Backbone, window: Window, square: Crop) -> np.ndarra
     first = square.at_size(backbone.encoder_zero.input_size)
     picture: np.ndarray = prepare_images(window.images[:1], window.masks[:1], first)[0]
     return picture
+
+
+def skipped_frames(config: RolloutConfig, frames: int) -> tuple[int, ...]:
+    """Frames of a window in which landmarks are not looked for: the padding, and ``parts.match_every``.
+
+    The anchor frame and the last real one are looked at always. None with the preset "paper".
+    """
+    if config.preset == "paper":
+        return ()
+    every = range(frames - 1, 0, -config.parts.match_every)
+    return tuple(frame for frame in range(1, config.frames) if frame not in every)
