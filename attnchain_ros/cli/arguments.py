@@ -208,8 +208,10 @@ def synthetic_source(text: str, fps: float | None = None) -> FrameSource:
     return source
 
 
-def check_output(path: Path) -> None:
-    """Refuse an output folder that is a file or a bag before hours are spent on it."""
+def check_output(path: Path, source: Path | None = None) -> None:
+    """Refuse an output folder that is a file, a bag, or the input itself, before hours are spent on it."""
+    if source is not None and source.is_dir() and path.resolve() == source.resolve():
+        raise FileFormatError(f"--out {path} is the input: results would be read as images the next time")
     if path.exists() and not path.is_dir():
         raise FileFormatError(f"--out {path} is a file, wanted a folder")
     if path.is_dir() and is_bag(path):
