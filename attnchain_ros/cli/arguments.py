@@ -11,10 +11,11 @@ import numpy as np
 
 from ..config import RolloutConfig, flatten, replace
 from ..errors import ConfigError, FileFormatError
-from ..files.images import is_bag, open_frames
+from ..files.images import ClipOptions, is_bag, open_frames
 from ..stream.config import StreamConfig
 from ..stream.config import parse_box as parse_named_box
 from ..stream.source import FrameSource
+from ..threads import MOST_THREADS
 
 SYNTHETIC = "synthetic:"
 
@@ -83,6 +84,13 @@ def _typed(name: str, text: str, kind: type) -> Any:
         raise ConfigError(f"--set {name}={text}: wanted {'a whole number' if kind is int else 'a number'}") from error
 
 
+def parse_threads(text: str) -> int:
+    """A number of threads; it is already in force, see ``cli.main``."""
+    if not text.isdecimal() or int(text) > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads, wanted 0 to {MOST_THREADS}")
+    return int(text)
+
+
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """The checkpoint, what computes it, and the options of the method."""
     parser.add_argument(
@@ -92,6 +100,10 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="precision of the networks"
     )
+    parser.add_argument(
+        "--threads", type=parse_threads, default=0, metavar="N",
+        help="threads of the computation on the CPU (default 0: OMP_NUM_THREADS, or one a core)",
+    )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
         help="an option of the method, such as sampling.steps=4; may be repeated",
@@ -104,10 +116,29 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         "input", metavar="INPUT", help=f"image folder, video, rosbag2 folder, or {SYNTHETIC}SEED (a held-out clip)"
     )
     parser.add_argument("--fps", type=float, help="frames per second (default: the video's own; 30 for images)")
+    add_clip_arguments(parser)
+
+
+def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
+    """Masks, a bag's topics, and how the object is cut out."""
     parser.add_argument(
-        "--masks", type=Path, metavar="DIR", help="folder with a mask per image (default: alpha, masks/, NAME_mask.png)"
+        "--masks", type=Path, metavar="PLACE",
+        help="folder with a mask per image, or a mask video (default: masks/, NAME_mask.png, alpha, the bag's topic)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--instance", "--mask-instance", type=int, default=0, metavar="ID", dest="instance",
+        help="value of the object in masks that hold several objects",
+    )  # fmt: skip
+    for name in ("image", "mask", "depth", "camera-info"):
+        none = "" if name == "image" else "; none: not used"
+        parser.add_argument(
+            f"--{name}-topic", metavar="TOPIC", help=f"of a bag (default: found by type and name{none})"
+        )
+    parser.add_argument(
+        "--image-rectified",
+        action="store_true",
+        help="images are rectified: camera_info's P is used, its distortion not",
     )
-    parser.add_argument("--image-topic", help="topic of the images in a bag (default: found by type)")
     add_foreground_arguments(parser)
 
 
@@ -127,6 +158,8 @@ def check_foreground_arguments(args: argparse.Namespace) -> None:
     """Check what can be checked before anything is read."""
     if args.stride < 1:
         raise ConfigError(f"--stride is {args.stride}, the least is 1")
+    if not 0 <= args.instance <= 65535:
+        raise ConfigError(f"--instance is {args.instance}, wanted 0 to 65535")
     if args.box is not None and args.foreground == "none":
         raise ConfigError("--box is for --foreground grabcut")
     parse_box(args.box)
@@ -136,16 +169,28 @@ def open_input(args: argparse.Namespace) -> FrameSource:
     """The clip of ``add_input_arguments``."""
     text = str(args.input)
     if text.startswith(SYNTHETIC):
-        if args.masks is not None or args.image_topic is not None:
-            raise ConfigError(f"{text} has its own masks and no topics: leave out --masks and --image-topic")
+        if args.masks is not None or any(clip_options(args).topics):
+            raise ConfigError(f"{text} has its own masks and no topics: leave out --masks and topics")
         return synthetic_source(text.removeprefix(SYNTHETIC), args.fps)
-    return open_frames(Path(text), fps=args.fps, masks=args.masks, image_topic=args.image_topic)
+    return open_frames(Path(text), clip_options(args))
+
+
+def clip_options(args: argparse.Namespace) -> ClipOptions:
+    """What ``add_clip_arguments`` says of a clip."""
+    topics = (args.image_topic, args.mask_topic, args.depth_topic, args.camera_info_topic)
+    return ClipOptions(getattr(args, "fps", None), args.masks, args.instance, topics)
 
 
 def stream_config(args: argparse.Namespace, **options: Any) -> StreamConfig:
     """How the clip's frames become windows, by ``add_foreground_arguments``; ``options``: others of the stream."""
     box = "" if args.box is None else str(args.box)
-    return StreamConfig(stride=args.stride, foreground=args.foreground, foreground_box=box, **options)
+    return StreamConfig(
+        stride=args.stride,
+        foreground=args.foreground,
+        foreground_box=box,
+        image_rectified=args.image_rectified,
+        **options,
+    )
 
 
 def synthetic_source(text: str, fps: float | None = None) -> FrameSource:
@@ -163,8 +208,10 @@ def synthetic_source(text: str, fps: float | None = None) -> FrameSource:
     return source
 
 
-def check_output(path: Path) -> None:
-    """Refuse an output folder that is a file or a bag before hours are spent on it."""
+def check_output(path: Path, source: Path | None = None) -> None:
+    """Refuse an output folder that is a file, a bag, or the input itself, before hours are spent on it."""
+    if source is not None and source.is_dir() and path.resolve() == source.resolve():
+        raise FileFormatError(f"--out {path} is the input: results would be read as images the next time")
     if path.exists() and not path.is_dir():
         raise FileFormatError(f"--out {path} is a file, wanted a folder")
     if path.is_dir() and is_bag(path):
