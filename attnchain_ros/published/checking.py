@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from ..backbone import choose_device, choose_dtype
 from ..backbone import weights as layout
 from ..backbone.backbone import same_encoder
 from ..backbone.image_encoder import PROCESSOR_FILE, ImageEncoder, read_processor
+from ..backbone.memory import SPARE
 from ..errors import FileFormatError, WeightsError
 from .fetching import CONVERTED_LIST, UNFINISHED, copied_files
 from .manifest import Manifest, in_gigabytes
-from .needs import SPARE, DeviceMemory, Elements, Needs, device_memory, memory_needed
+from .needs import Elements, FreeMemory, Needs, device_memory, memory_needed
 from .states import FileState, State, state_of
 
 _NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
@@ -38,7 +38,7 @@ class CheckOptions:
     hashed: bool = True
     device: str = "auto"
     dtype: str = "auto"
-    memory: Callable[[torch.device], DeviceMemory] = device_memory
+    memory: Callable[[torch.device], FreeMemory] = device_memory
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Networks:
 
     elements: Elements
     needs: Needs
-    device: DeviceMemory
+    device: FreeMemory
     dtype: torch.dtype
     slow: bool
 
@@ -227,4 +227,4 @@ def _networks(folder: Path, options: CheckOptions) -> Networks:
 def _elements(unfilled: layout.Unfilled) -> int:
     """Numbers of a network's file, after its keys and shapes were compared."""
     file, _ = layout.match_keys(unfilled.network, unfilled.path, unfilled.rules)
-    return sum(math.prod(shape) for shape in file.shapes.values())
+    return file.elements

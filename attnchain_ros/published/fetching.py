@@ -103,7 +103,7 @@ def fetch(
             plan = make_plan(manifest, folder, options, advance)
             _check_room(plan, folder)
             tell(_summary(plan, manifest))
-            for file in manifest.files:
+            for file in in_order(manifest, options):
                 if file in plan.fetch:
                     _fetch_file(file, folder, options.hub, tell, advance)
                 if options.converts and file in plan.convert:
@@ -115,6 +115,13 @@ def fetch(
     return copy_folder(folder, options.precision) if options.converts else folder
 
 
+def in_order(manifest: Manifest, options: FetchOptions) -> list[PublishedFile]:
+    """The files as they are fetched: the largest first where each is dropped once converted, which takes less room."""
+    if options.drop_float32:
+        return sorted(manifest.files, key=lambda file: file.size, reverse=True)
+    return list(manifest.files)
+
+
 def make_plan(manifest: Manifest, folder: Path, options: FetchOptions, advance: Advance = lambda count: None) -> Plan:
     """What is missing in a folder, and how much room that takes.
 
@@ -122,8 +129,9 @@ def make_plan(manifest: Manifest, folder: Path, options: FetchOptions, advance: 
         FetchError: a file of another content lies where a published one belongs; it is never overwritten.
     """
     copied = _whole_copies(copy_folder(folder, options.precision), advance) if options.converts else frozenset()
-    convert = [file for file in manifest.files if options.converts and file.path not in copied]
-    wanted = convert if options.drop_float32 else list(manifest.files)
+    files = in_order(manifest, options)
+    convert = [file for file in files if options.converts and file.path not in copied]
+    wanted = convert if options.drop_float32 else files
     states = [state_of(folder, file, advance=advance) for file in wanted]
     _refuse_others(folder, states)
     missing = [state.file for state in states if state.state is not State.WHOLE]

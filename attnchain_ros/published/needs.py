@@ -8,13 +8,9 @@ from pathlib import Path
 
 import torch
 
+from ..backbone.layers import PIECE_BYTES
+from ..backbone.memory import SMALL_PIECES, window_bytes
 from ..backbone.transformer import TransformerSizes
-
-PIECE_BYTES = 256 << 20
-"""About the largest temporary array of a window."""
-
-SPARE = 0.9
-"""Share of the free memory that is counted on: other programs and fragments take some."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +52,18 @@ def memory_needed(elements: Elements, sizes: TransformerSizes, patches: int, dty
         gpu: whether the networks can leave the device.
     """
     size = dtype.itemsize
-    window = window_bytes(sizes, patches, size)
+    window = window_bytes(sizes, patches, size, PIECE_BYTES)
     everything = elements.together * size
     if not gpu:
         return Needs(everything + window, everything + window)
     staying = everything - elements.stage_zero * size
-    least = window_bytes(sizes, patches, size, low_memory=True)
+    least = window_bytes(sizes, patches, size, SMALL_PIECES, keep_keys=False)
     first_mesh = (elements.vae + elements.stage_zero + elements.encoders) * size
     return Needs(max(everything, staying + window), max(first_mesh, (elements.vae + elements.stage_one) * size + least))
 
 
-def window_bytes(sizes: TransformerSizes, patches: int, element: int, low_memory: bool = False) -> int:
-    """About what Stage I takes at its peak beside its weights: denoising a window while attention is read."""
-    hidden = sizes.frames * (sizes.tokens + 1) * sizes.width * element
-    # Kept for all steps, or computed when asked for.
-    keys = 0 if low_memory else 2 * sizes.layers * sizes.frames * (patches + 1) * sizes.width * element
-    maps = 4 * sizes.frames * sizes.tokens * (sizes.tokens + patches)
-    pieces = 3 * min(PIECE_BYTES // 4 if low_memory else PIECE_BYTES, 8 * hidden)
-    # Outputs of the lower layers; queries, keys, values joined and split, turned, the output; arrays in pieces.
-    return (sizes.layers // 2 + 9) * hidden + keys + maps + pieces
-
-
 @dataclass(frozen=True)
-class DeviceMemory:
+class FreeMemory:
     """A device's memory: its name for people, bytes that are free now, and bytes in all."""
 
     name: str
@@ -86,17 +71,17 @@ class DeviceMemory:
     total: int
 
 
-def device_memory(device: torch.device) -> DeviceMemory:
+def device_memory(device: torch.device) -> FreeMemory:
     """What a device has; of the CPU what the system, or the container's limit, leaves."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        return DeviceMemory(f"{device} ({torch.cuda.get_device_name(device)})", free, total)
+        return FreeMemory(f"{device} ({torch.cuda.get_device_name(device)})", free, total)
     free, total = _system_memory(Path("/proc/meminfo").read_text(encoding="utf-8"))
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdigit():
         total = min(total, int(text))
         free = min(free, max(0, int(text) - int(used.read_text())))
-    return DeviceMemory("the CPU", free, total)
+    return FreeMemory("the CPU", free, total)
 
 
 def _system_memory(text: str) -> tuple[int, int]:

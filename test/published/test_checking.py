@@ -17,11 +17,11 @@ from attnchain_ros.errors import ConfigError, FileFormatError, WeightsError
 from attnchain_ros.published.checking import CheckOptions, FolderReport, check
 from attnchain_ros.published.fetching import UNFINISHED, FetchOptions, fetch
 from attnchain_ros.published.manifest import Manifest, read_manifest
-from attnchain_ros.published.needs import DeviceMemory, Elements, _system_memory, device_memory, memory_needed
+from attnchain_ros.published.needs import Elements, FreeMemory, _system_memory, device_memory, memory_needed
 from attnchain_ros.published.states import State
 
 GB = 1_000_000_000
-LARGE = CheckOptions(device="cpu", memory=lambda device: DeviceMemory("a device", 20 * GB, 24 * GB))
+LARGE = CheckOptions(device="cpu", memory=lambda device: FreeMemory("a device", 20 * GB, 24 * GB))
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_the_verdict_follows_the_memory(folder: Path, manifest: Manifest, free: 
     report = one(folder, manifest)
     assert report.networks is not None
     bytes_free = int(free * report.networks.needs.usual)
-    report = one(folder, manifest, replace(LARGE, memory=lambda device: DeviceMemory("it", bytes_free, 24 * GB)))
+    report = one(folder, manifest, replace(LARGE, memory=lambda device: FreeMemory("it", bytes_free, 24 * GB)))
     assert report.would_run == (free > 1) and told in report.lines()[-1]
 
 
