@@ -115,7 +115,7 @@ def _write(source: FrameSource, tracker: MaskTracker, prompt: Prompt, folder: Pa
         count += 1
     if len(gone) == count:
         raise MaskError(
-            f"the object was found in none of {count} images: is the point on it in the first image? Nothing was written"
+            f"the object was found in none of {count} images, nothing was written: is the point on it in the first one?"
         )
     told = f"{count} images, the object seen in {count - len(gone)}"
     if gone:

@@ -36,9 +36,8 @@ class Prompt:
         if self.mask is not None and not self.mask.any():
             raise MaskError("the first mask is empty: mark the object in it")
         if self.box is not None and not (self.box[2] > 0 and self.box[3] > 0):
-            raise ConfigError(
-                f"the box is {self.box[2]:g} x {self.box[3]:g} pixels, wanted a width and a height above 0"
-            )
+            wide, high = self.box[2:]
+            raise ConfigError(f"the box is {wide:g} x {high:g} pixels, wanted a width and a height above 0")
 
     def check_inside(self, height: int, width: int) -> None:
         """Refuse what lies outside an image of this size.

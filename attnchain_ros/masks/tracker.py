@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import AttnChainError, InputError, WeightsError
@@ -204,11 +205,10 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Mask
         model, told = kind.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise WeightsError(f"{folder} holds no readable SAM 2 video model: {error}") from error
     if told["missing_keys"]:
         missing = sorted(told["missing_keys"])
-        raise WeightsError(
-            f"{folder} holds no SAM 2 video model: {len(missing)} tensors are missing, such as {missing[0]}"
-        )
+        text = f"{len(missing)} tensors are missing, such as {missing[0]}"
+        raise WeightsError(f"{folder} holds no SAM 2 video model: {text}")
     return MaskTracker(model.to(device).eval().requires_grad_(False))

@@ -39,7 +39,7 @@ def directly(tracker: MaskTracker, images: np.ndarray, prompt: Prompt) -> list[t
 
     model = tracker.model
     assert isinstance(model, Sam2VideoModel)
-    session = Sam2VideoInferenceSession(video_height=60, video_width=80)
+    session = Sam2VideoInferenceSession(video_height=60, video_width=80, dtype=torch.float32)
     place = session.obj_id_to_idx(7)
     if prompt.mask is not None:
         scaled = interpolate(torch.tensor(prompt.mask)[None, None].float(), (128, 128), mode="bilinear", antialias=True)
@@ -91,10 +91,8 @@ def test_memory_is_flat(tracker: MaskTracker, images: np.ndarray) -> None:
         tracker.follow(images[number % 30])
         session = tracker._session
         kept = session.output_dict_per_obj[0]
-        sizes.append(
-            (len(session.processed_frames), len(kept["non_cond_frame_outputs"]), len(kept["cond_frame_outputs"]))
-        )
-        sizes[-1] += (len(session.frames_tracked_per_obj[0]),)
+        parts = kept["non_cond_frame_outputs"], kept["cond_frame_outputs"], session.frames_tracked_per_obj[0]
+        sizes.append([len(part) for part in (session.processed_frames, *parts)])
     assert sizes[30] == sizes[-1] and max(sizes[-1]) <= 18
 
 
