@@ -211,7 +211,7 @@ class BusyWatch(Watch):
 
 
 def timed(stages: list[Stage], device: torch.device, repeats: int) -> dict[str, Measured]:
-    """Seconds of every stage (``BusyWatch``), the least of some repeats after one that warms up, and the GPU's memory."""
+    """Seconds of every stage (``BusyWatch``), the least of some laps after one that warms up, and the GPU's memory."""
     found: dict[str, Measured] = {}
     for stage in stages:
         one = Measured(stage.name, stage.per_window)
