@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import fast_simplification
 import numpy as np
@@ -151,9 +152,9 @@ def _evaluate_levels(
     known = [torch.zeros_like(grid, dtype=torch.bool) for grid in grids]
     for number, cells in enumerate(sizes):
 
-        def report(share: float, number: int = number) -> None:
+        def report(share: float, begin: float = 0.0, end: float = 1.0, number: int = number) -> None:
             if progress is not None:
-                progress(round(100 * (number + share) / len(sizes)), 100)
+                progress(round(100 * (number + begin + (end - begin) * share) / len(sizes)), 100)
 
         if number == 0:
             wanted = [torch.arange(grids[0].numel(), device=device)] * frames
@@ -168,7 +169,7 @@ def _evaluate_levels(
         while any(len(index) for index in wanted):
             # The first round is nearly all of it; how many follow is not known.
             begin, end = (0.0, 0.9) if done == 0 else (1 - 0.1 / done, 1 - 0.1 / (done + 1))
-            values = _query(field, wanted, cells, config, lambda share, a=begin, b=end: report(a + (b - a) * share))
+            values = _query(field, wanted, cells, config, partial(report, begin=begin, end=end))
             for grid, there, index, found in zip(grids, known, wanted, values, strict=True):
                 grid.view(-1)[index] = found
                 there.view(-1)[index] = True
