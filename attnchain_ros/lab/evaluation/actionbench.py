@@ -13,6 +13,7 @@ from ...camera.tracks3d import carry_points
 from ...errors import InputError
 from ...mesh.sampling import sample_surface
 from ...shapes import check_shape
+from ..table import Curves, Figures
 from .actionbench_config import ActionBenchConfig
 from .adam_alignment import align_frames
 from .alignment import apply_similarity
@@ -66,6 +67,17 @@ class CloudScores:
     frames_3d: tuple[float, ...]
     frames_4d: tuple[float, ...]
     frames_raw: tuple[float, ...]
+
+    @property
+    def figures(self) -> Figures:
+        """By metric; not aligned, CD-3D and CD-4D are one number."""
+        names = ("cd_3d", "cd_4d", "cd_m", "raw_cd_3d", "raw_cd_m", "normals_nearest", "normals_faces")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def curves(self) -> Curves:
+        """By metric, one value for each frame."""
+        return {"frame_raw": list(self.frames_raw), "frame_3d": list(self.frames_3d)}
 
 
 def cloud_distance(found: np.ndarray, truth: np.ndarray, queries: int, seed: int, tree: cKDTree | None = None) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...shapes import check_shape
+from ..table import Figures
 
 RASTER = (384, 512)
 """Height and width of the picture in whose pixels errors are measured."""
@@ -28,6 +29,11 @@ class BadjaScores:
     seg_a: float
     delta_3px: float
     joints: int
+
+    @property
+    def figures(self) -> Figures:
+        """By metric."""
+        return {"seg_a": self.seg_a, "delta_3px": self.delta_3px}
 
 
 def score_badja(found: np.ndarray, truth: np.ndarray, visible: np.ndarray, mask_area: np.ndarray) -> BadjaScores:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import ConfigError, InputError
 from ...shapes import check_shape
+from ..table import Figures
 
 QueryMode = Literal["first", "strided"]
 QUERY_MODES: tuple[QueryMode, ...] = ("first", "strided")
@@ -71,6 +72,14 @@ class TapVidScores:
     oa: float
     jaccard: tuple[float | None, ...]
     delta: tuple[float | None, ...]
+
+    @property
+    def figures(self) -> Figures:
+        """By metric, with those of every threshold."""
+        found: Figures = {"aj": self.aj, "delta_avg": self.delta_avg, "oa": self.oa}
+        for px, delta, jaccard in zip(THRESHOLDS_PX, self.delta, self.jaccard, strict=True):
+            found |= {f"delta_{px}": delta, f"jaccard_{px}": jaccard}
+        return found
 
 
 def score_tapvid(

@@ -1,4 +1,4 @@
-"""Pictures of the experiments, as PNG bytes."""
+"""Pictures of the laboratory's reports, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.plots import mean_curve
 
-PLACE = "PLOTS"
-"""Stands in the sections for the folder of the pictures, which only the report knows."""
+def mean_curve(curves: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error at each place of curves of different lengths, over those that reach it.
 
-
-def picture(name: str, title: str) -> str:
-    """The Markdown of a picture."""
-    return f"![{title}]({PLACE}/{name}.png)"
+    >>> mean_curve([[1.0, 2.0], [3.0]])[0].tolist()
+    [2.0, 2.0]
+    """
+    length = max(len(curve) for curve in curves)
+    table = np.full((len(curves), length), np.nan)
+    for row, curve in zip(table, curves, strict=True):
+        row[: len(curve)] = curve
+    counts = np.isfinite(table).sum(axis=0)
+    mean = np.nansum(table, axis=0) / counts
+    square = np.nansum((table - mean) ** 2, axis=0) / np.maximum(counts - 1, 1)
+    return mean, np.sqrt(square / counts)
 
 
 def draw_curves(curves: Mapping[str, Sequence[Sequence[float]]], against: str, label: str, places: Any = None) -> bytes:
