@@ -57,7 +57,7 @@ def draw_settings(panels: Mapping[str, Mapping[str, Sequence[float]]], label: st
     figure, axes = _figure(len(panels))
     for axis, (group, settings) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         for place, (setting, values) in enumerate(settings.items()):
-            if values:
+            if len(values):
                 error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
                 colour = "tab:orange" if setting == default.get(group) else "tab:blue"
                 axis.errorbar(place, np.mean(values), error, fmt="o", color=colour, capsize=2)

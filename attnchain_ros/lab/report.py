@@ -230,7 +230,8 @@ def compare_lines(
     """The best variant by each figure beside the one that the run uses, and by how much they differ on the same clips.
 
     Of equal variants the run's own is the best: there is no reason to leave it. The difference is a mean over clips
-    with the standard error of that mean; it has no figure with fewer than two clips.
+    with the standard error of that mean; there is none with fewer than two clips.
+    Figures that no variant has are left out, and the table without any.
 
     Args:
         table: of one group, without baselines.
@@ -254,7 +255,7 @@ def compare_lines(
                 difference = f"{abs(found.mean):.2g} ± {found.deviation / np.sqrt(found.count):.2g}"
         rows.append([title, best, f"{means[best]:.4g}", default, "-" if own is None else f"{own:.4g}", difference])
     head = ["figure", "best", "its mean", "this run's", "its mean", "they differ, clip by clip, by (± standard error)"]
-    return markdown(head, rows)
+    return markdown(head, rows) if rows else []
 
 
 def scalar(value: float | None, form: str = ".3f") -> str:

@@ -204,7 +204,7 @@ def chosen_lines(table: pd.DataFrame) -> list[str]:
                 row += [name, cell(spread_of(parts[name], "frames_moved"))]
             rows.append(row)
     error = TITLES["frames_moved"]
-    return markdown(["the probe", "chooses", error, "truly the best", error], rows)
+    return markdown(["the probe", "chooses", error, "truly the best", error], rows) if rows else []
 
 
 EXPERIMENT = Experiment("reading", "Reading the attention, and a probe without ground truth", run, describe,
