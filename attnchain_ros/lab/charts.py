@@ -46,11 +46,11 @@ def draw_curves(curves: Mapping[str, Sequence[Sequence[float]]], against: str, l
     return _png(figure, axis)
 
 
-def draw_settings(panels: Mapping[str, Mapping[str, Sequence[float]]], label: str, default: Mapping[str, str]) -> bytes:
+def draw_settings(panels: Mapping[str, Mapping[str, np.ndarray]], label: str, default: Mapping[str, str]) -> bytes:
     """A panel for each group of settings: mean and standard error of each; the default is marked.
 
     Args:
-        panels: by group, by setting, one value for each clip.
+        panels: by group, by setting, [n] one value for each clip.
         label: of the vertical axis.
         default: by group, the setting of this run.
     """

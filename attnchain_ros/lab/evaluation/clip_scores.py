@@ -12,7 +12,7 @@ from ...backbone import Backbone
 from ...config import RolloutConfig
 from ...errors import ConfigError
 from ...stream.windows import split_frames
-from ..table import Curves, Figures, Measured, Subject, concat
+from ..table import Curves, Figures, Measured, Subject, concat, failed
 from .actionbench import score_clouds
 from .actionbench_config import REDUCED, ActionBenchConfig
 from .drift import window_means
@@ -48,11 +48,17 @@ def score_clip(scene: Scene, group: str, backbone: Backbone, config: RolloutConf
         rolled = roll(backbone, config, clip.images, clip.masks, clip.intrinsics, None, anchor)
         return method_figures(scene, group == GIVEN, rolled, config.frames, str(backbone.device))
 
-    ours = scene.subject.measure(group, OURS, lambda: measured()[OURS])
-    if (ours["failure"] != "").any():
+    ours = scene.subject.measure(group, OURS, functools.partial(_one, measured, OURS))
+    if len(failed(ours)):
         return ours
     others = [name for name in measured() if name != OURS]
-    return concat([ours, *(scene.subject.measure(group, name, lambda n=name: measured()[n]) for name in others)])
+    return concat(
+        [ours, *(scene.subject.measure(group, name, functools.partial(_one, measured, name)) for name in others)]
+    )
+
+
+def _one(measured: Callable[[], dict[str, Measured]], name: str) -> Measured:
+    return measured()[name]
 
 
 def method_figures(scene: Scene, given: bool, rolled: Rolled, window_frames: int, device: str) -> dict[str, Measured]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,9 @@ class Scene:
             return self.point_figures(vertices) | (self.cloud_figures(vertices, faces) if clouds else {})
 
         made = baseline_meshes(self.truth.vertices[0], self.truth)
-        return concat(self.subject.measure(BASELINES, name, lambda a=a: measure(a)) for name, a in made.items())
+        return concat(
+            self.subject.measure(BASELINES, name, functools.partial(measure, animate)) for name, animate in made.items()
+        )
 
 
 def true_clouds(truth: TrueMotion, count: int) -> TrueClouds:

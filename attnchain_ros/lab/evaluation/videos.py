@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ICP_POINTS = 1000
+
+T = TypeVar("T")
 
 Methods = dict[str, Callable[[], Measured]]
 """What runs and measures each method on one item, by its name; all in one order, since some need what others found."""
@@ -85,7 +88,7 @@ def actionbench_methods(folder: Path, options: VideoOptions) -> Methods:
         scores = score_clouds(vertices, faces, clip.truth, options.counts, str(options.backbone.device))
         return Measured({**scores.figures, "seconds": seconds}, scores.curves)
 
-    return {method: lambda a=animate: measure(a) for method, animate in methods.items()}
+    return {method: functools.partial(measure, animate) for method, animate in methods.items()}
 
 
 def _thinned(truth: TrueClouds) -> list[np.ndarray]:
@@ -116,7 +119,7 @@ def tapvid_methods(path: Path, options: VideoOptions) -> Methods:
         found = to_raster(tracks.points_px, size)
         return score_tapvid(found, tracks.visible, truth, visible, frame, options.query_mode).figures
 
-    return {method: lambda t=track: _timed(lambda: score(t)) for method, track in _trackers(options).items()}
+    return {method: functools.partial(_timed, score, track) for method, track in _trackers(options).items()}
 
 
 def badja_methods(path: Path, options: VideoOptions) -> Methods:
@@ -135,7 +138,7 @@ def badja_methods(path: Path, options: VideoOptions) -> Methods:
         found = to_raster(tracks.points_px, size, BADJA_RASTER)
         return score_badja(found, truth, video.visible[:, joints], area).figures
 
-    return {method: lambda t=track: _timed(lambda: score(t)) for method, track in _trackers(options).items()}
+    return {method: functools.partial(_timed, score, track) for method, track in _trackers(options).items()}
 
 
 def worldtrack_methods(path: Path, options: VideoOptions) -> Methods:
@@ -165,7 +168,7 @@ def worldtrack_methods(path: Path, options: VideoOptions) -> Methods:
     def score(track: Callable[[], np.ndarray]) -> Figures:
         return score_worldtrack(track(), truth, visible).figures
 
-    return {method: lambda t=track: _timed(lambda: score(t)) for method, track in methods.items()}
+    return {method: functools.partial(_timed, score, track) for method, track in methods.items()}
 
 
 def on_mask(masks: np.ndarray, points_px: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -198,8 +201,8 @@ def _masks(images: np.ndarray, masks: np.ndarray | None, options: VideoOptions) 
     return np.stack([mask for mask in cut if mask is not None])
 
 
-def _timed(score: Callable[[], Figures]) -> Measured:
-    figures, seconds = timed(score)
+def _timed(score: Callable[[T], Figures], track: T) -> Measured:
+    figures, seconds = timed(lambda: score(track))
     return Measured({**figures, "seconds": seconds})
 
 

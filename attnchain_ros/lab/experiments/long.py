@@ -108,13 +108,13 @@ def run(bench: Bench, task: Task) -> pd.DataFrame:
         tables.append(scene.subject.measure(OBJECT, name, in_object))
         if name in SEEN:
             tables.append(scene.subject.measure(CAMERA, name, in_camera))
+
+    def repeated(animate: Callable[[], np.ndarray]) -> Measured:
+        return measure_drift(scene, animate()[order], order, windows, None)
+
     # Played to and fro, a baseline that looks at one frame at a time repeats itself.
     for name, animate in baseline_meshes(scene.truth.vertices[0], scene.truth).items():
-        tables.append(
-            scene.subject.measure(
-                BASELINES, name, lambda animate=animate: measure_drift(scene, animate()[order], order, windows, None)
-            )
-        )
+        tables.append(scene.subject.measure(BASELINES, name, functools.partial(repeated, animate)))
     return concat(tables)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,9 @@ def run(bench: Bench, task: Task) -> pd.DataFrame:
     def encoded(frame: int) -> Tensor:
         return encode_mesh(backbone, scene.truth.vertices[frame], scene.truth.faces, config, 0)
 
+    def posed(frame: int) -> Figures:
+        return overlap(encoded(frame), frame)
+
     def imagined(steps: int) -> Figures:
         picture = first_picture(backbone, window, square)
         sampling = config.sampling
@@ -56,11 +60,11 @@ def run(bench: Bench, task: Task) -> pd.DataFrame:
     stage = backbone.denoise(anchor, encode_frames(backbone, config, window, square), plain, config.sampling.seed)
     measured: dict[str, Callable[[], Figures]] = {"VAE, first frame": lambda: overlap(anchor, ANCHOR_FRAME)}
     for steps in sorted({*IMAGE_STEPS, config.sampling.stage0_steps}):
-        measured[f"image to 3D, {steps} steps"] = lambda steps=steps: imagined(steps)
+        measured[f"image to 3D, {steps} steps"] = functools.partial(imagined, steps)
     for frame in frames:
-        measured[f"Stage I, frame {frame}"] = lambda frame=frame: overlap(stage.latents[frame], frame)
-        measured[f"first frame's latent, frame {frame}"] = lambda frame=frame: overlap(anchor, frame)
-        measured[f"VAE, frame {frame}"] = lambda frame=frame: overlap(encoded(frame), frame)
+        measured[f"Stage I, frame {frame}"] = functools.partial(overlap, stage.latents[frame], frame)
+        measured[f"first frame's latent, frame {frame}"] = functools.partial(overlap, anchor, frame)
+        measured[f"VAE, frame {frame}"] = functools.partial(posed, frame)
     return concat(scene.subject.measure(_GROUP, name, measure) for name, measure in measured.items())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ def run(bench: Bench, task: Task) -> pd.DataFrame:
         ways, rest = head_readings(backbone, layers), []
     else:
         ways, rest = readings(backbone, config), [scene.baselines(clouds=False)] if task.baselines else []
-    tables = [scene.subject.measure(way.group, way.name, lambda way=way: measure(way)) for way in ways]
+    tables = [scene.subject.measure(way.group, way.name, functools.partial(measure, way)) for way in ways]
     return concat([*tables, *rest])
 
 
@@ -199,8 +200,7 @@ def chosen_lines(table: pd.DataFrame) -> list[str]:
         known = {name: (a, b) for name, (a, b) in scored.items() if a is not None and b is not None}
         if known:
             row = [group]
-            for place in (0, 1):
-                name = min(known, key=lambda name, place=place: known[name][place])
+            for name in (min(known, key=lambda name: known[name][0]), min(known, key=lambda name: known[name][1])):
                 row += [name, cell(spread_of(parts[name], "frames_moved"))]
             rows.append(row)
     error = TITLES["frames_moved"]

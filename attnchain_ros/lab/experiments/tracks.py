@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ...chain.tracks2d import hard_argmax, soft_argmax, track_patches
 from ...conventions import ANCHOR_FRAME
-from ...mesh.types import Mesh
 from ...rollout import Rollout
 from ...rollout.tracking import grid_queries, patch_visibility
 from ..charts import draw_settings
@@ -54,7 +53,7 @@ def run(bench: Bench, task: Task) -> pd.DataFrame:
     return concat(_run_camera(bench, scene, animated) for scene in scenes)
 
 
-def _run_camera(bench: Bench, scene: Scene, animated: dict[str, Callable[[], np.ndarray]]) -> pd.DataFrame:
+def _run_camera(bench: Bench, scene: Scene, animated: Mapping[str, Callable[[], np.ndarray]]) -> pd.DataFrame:
     clip, truth = scene.clip, scene.truth
     backbone = remember(bench.backbone)
     config = bench.changed({"tracks.route": "mesh", "reinforce.mode": "off"})
@@ -88,18 +87,27 @@ def _run_camera(bench: Bench, scene: Scene, animated: dict[str, Callable[[], np.
         found = track_patches(queries, maps.token_tokens, maps.token_patches, seen.crop, locate)
         return Tracks(found.points_px, patch_visibility(found, config.tracks.score_floor))
 
-    tables = [flow_rows(name, lambda locate=locate: by_patches(locate)) for name, locate in _PATCH_ROUTES.items()]
-    for name, anchor in ((MESH_ROUTE, scene.mesh), (IMAGE_ROUTE, None)):
+    @functools.cache
+    def moved(image_only: bool) -> FoundMotion:
+        anchor = None if image_only else scene.mesh
+        return roll(backbone, config, clip.images, clip.masks, clip.intrinsics, queries, anchor).motion
 
-        @functools.cache
-        def motion(anchor: Mesh | None = anchor) -> FoundMotion:
-            return roll(backbone, config, clip.images, clip.masks, clip.intrinsics, queries, anchor).motion
+    def by_mesh(image_only: bool) -> Tracks:
+        return Tracks(moved(image_only).points_px, moved(image_only).points_visible)
 
-        tables.append(flow_rows(name, lambda m=motion: Tracks(m().points_px, m().points_visible)))
-        tables.append(world_rows(name, lambda m=motion: m().points_world))
+    def world_by_mesh(image_only: bool) -> np.ndarray:
+        return moved(image_only).points_world
+
+    def carried(animate: Callable[[], np.ndarray]) -> np.ndarray:
+        return world_tracks(animate(), truth.faces, truth, queries)
+
+    tables = [flow_rows(name, functools.partial(by_patches, locate)) for name, locate in _PATCH_ROUTES.items()]
+    for name, image_only in ((MESH_ROUTE, False), (IMAGE_ROUTE, True)):
+        tables.append(flow_rows(name, functools.partial(by_mesh, image_only)))
+        tables.append(world_rows(name, functools.partial(world_by_mesh, image_only)))
     tables += [flow_rows(name, follow) for name, follow in baseline_followers(clip.images, queries).items()]
     for name, animate in animated.items():
-        tables.append(world_rows(name, lambda animate=animate: world_tracks(animate(), truth.faces, truth, queries)))
+        tables.append(world_rows(name, functools.partial(carried, animate)))
     return concat(tables)
 
 
