@@ -16,14 +16,14 @@ def package_version() -> str:
     return found.group(1)
 
 
-def library_requirements() -> list[str]:
-    """The packages of requirements/library.txt, below the next major version.
+def requirements(name: str) -> list[str]:
+    """The packages of requirements/NAME.txt, below the next major version.
 
     Not the pins themselves: robots bring builds of their own (torch on a Jetson). The tested versions come with
-    ``pip install -r requirements/library.txt``.
+    ``pip install -r requirements/NAME.txt``.
     """
     ranges = []
-    for line in (ROOT / "requirements" / "library.txt").read_text(encoding="utf-8").splitlines():
+    for line in (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         pin = re.fullmatch(r"([\w.-]+)==(\d+)[\w.]*", line.strip())
         if pin is not None:
             ranges.append(f"{pin.group(1)}<{int(pin.group(2)) + 1}")
@@ -53,7 +53,8 @@ setup(
     packages=find_packages(include=["attnchain_ros", "attnchain_ros.*"]),
     package_data={"attnchain_ros": ["weights/**/*", "py.typed"]},
     data_files=shared_files(),
-    install_requires=library_requirements(),
+    install_requires=requirements("library"),
+    extras_require={"lab": requirements("lab")},
     entry_points={"console_scripts": ["attnchain = attnchain_ros.cli:main"]},
     zip_safe=False,
 )

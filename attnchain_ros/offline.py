@@ -14,7 +14,7 @@ from .backbone import Backbone, load_backbone
 from .camera.poses import apply_pose
 from .errors import InputError
 from .files.animation import write_animated_glb
-from .files.images import DEFAULT_FPS, open_frames, stamps_from_fps
+from .files.images import DEFAULT_FPS, ClipOptions, open_frames, stamps_from_fps
 from .files.meshes import read_mesh
 from .mesh.types import Mesh
 from .notes import Note
@@ -154,7 +154,7 @@ def _source(clip: str | Path | np.ndarray, masks: str | Path | np.ndarray | None
     if not isinstance(clip, np.ndarray):
         if isinstance(masks, np.ndarray):
             raise InputError("masks are an array, but the clip is a path: give both as arrays or both as paths")
-        return open_frames(Path(clip), masks=None if masks is None else Path(masks))
+        return open_frames(Path(clip), ClipOptions(masks=None if masks is None else Path(masks)))
     axes = check_shape("clip", clip, "F H W 3")
     if masks is not None:
         if not isinstance(masks, np.ndarray):

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "attnchain_ros"
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "attnchain_ros"
 # Everything that comes with ROS 2: what the core must not import, neither directly nor through something else.
 ROS = ("rclpy", "cv_bridge", "sensor_msgs", "std_msgs", "geometry_msgs", "tf2_ros", "tf2_msgs", "launch")
 # The programs that run on ROS: the node, and the demonstration that starts it and listens to it. The rest is the core.
 ON_ROS = (("node",), ("lab", "demo"))
-BOTTOM = ("config", "conventions", "errors", "notes", "shapes", "workers")
-# The layers below the rollout; none of them knows of files on disk, commands, nodes or training.
-PURE = ("backbone", "chain", "mesh", "camera", "reference")
-ABOVE_PURE = ("rollout", "stream", "files", "offline", "cli", "node", "lab")
 
 
 def module_name(path: Path) -> str:
@@ -74,75 +72,53 @@ def test_the_check_above_can_fail() -> None:
     assert "rclpy" in ros_imported_by(["attnchain_ros.config", "attnchain_ros.node.transforms"])
 
 
-def imported_modules(path: Path, source: str) -> set[str]:
-    """Dotted names of what a module of the package imports, wherever in the file, relative imports resolved."""
-    package = list(path.relative_to(PACKAGE.parent).parent.parts)
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            start = ".".join([*base, *([node.module] if node.module else [])])
-            found.add(start)
-            found.update(f"{start}.{alias.name}" for alias in node.names)
-    return found
-
-
-def arrows_up(path: Path, source: str) -> list[str]:
-    """Imports of a module that break the layering."""
-    top = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    forbidden: tuple[str, ...]
-    if top in BOTTOM:
-        forbidden = (*PURE, *ABOVE_PURE)
-    elif top in PURE:
-        forbidden = ABOVE_PURE
-    elif top == "lab":
-        # The top: its demonstration and its verbs may use everything.
-        forbidden = ()
-    elif top == "cli":
-        # A command may start what runs on ROS, but only when called (test_core_imports_no_ros).
-        forbidden = ("lab",)
-    elif top in ("node", "__init__"):
-        forbidden = ("lab",)
-    elif top in ("rollout", "stream", "wire"):
-        forbidden = ("files", "offline", "node", "cli", "lab")
-    else:
-        forbidden = ("node", "cli", "lab")
-    roots = {".".join(name.split(".")[:2]) for name in imported_modules(path, source)}
-    return [f"{path.relative_to(PACKAGE)}: {top} imports {up}" for up in forbidden if f"attnchain_ros.{up}" in roots]
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    """import-linter with the contracts of pyproject.toml, on the package below a folder."""
+    code = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "--config", str(ROOT / "pyproject.toml"), "--no-cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+    )
 
 
 def test_arrows_point_down() -> None:
-    paths = sorted(PACKAGE.rglob("*.py"))
-    assert len(paths) > 20
-    wrong = [arrow for path in paths for arrow in arrows_up(path, path.read_text(encoding="utf-8"))]
-    assert wrong == []
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(
-    ("file", "source"),
+    ("file", "source", "told"),
     [
-        ("mesh/skinning.py", "from ..rollout.window import Window"),
-        ("mesh/skinning.py", "from attnchain_ros.files import meshes"),
-        ("chain/pairs.py", "def f():\n    from .. import lab"),
-        ("backbone/vae.py", "import attnchain_ros.cli.main"),
-        ("shapes.py", "from .mesh.types import Mesh"),
-        ("rollout/pipeline.py", "from ..node import worker"),
-        ("node/worker.py", "from ..lab.demo import recorder"),
-        ("cli/run.py", "def f():\n    from ..lab import synthetic"),
+        (
+            "mesh/skinning.py",
+            "from ..rollout.window import Window",
+            "mesh is not allowed to import attnchain_ros.rollout",
+        ),
+        ("chain/pairs.py", "def f():\n    from .. import lab", "chain is not allowed to import attnchain_ros.lab"),
+        ("stream/frame.py", "from ..files import glb", "stream is not allowed to import attnchain_ros.files"),
+        ("node/worker.py", "from ..lab.demo import recorder", "node is not allowed to import attnchain_ros.lab"),
+        ("wire/fields.py", "from std_msgs.msg import Header", "wire is not allowed to import std_msgs"),
+        (
+            "backbone/vae.py",
+            "import attnchain_ros.chain.pairs",
+            "backbone is not allowed to import attnchain_ros.chain",
+        ),
     ],
 )
-def test_the_arrow_check_can_fail(file: str, source: str) -> None:
-    assert len(arrows_up(PACKAGE / file, source)) == 1
-    assert arrows_up(PACKAGE / file, "from ..errors import ShapeError\nimport numpy") == []
+def test_the_arrow_check_can_fail(file: str, source: str, told: str, tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "attnchain_ros", ignore=shutil.ignore_patterns("weights", "__pycache__"))
+    path = tmp_path / "attnchain_ros" / file
+    path.write_text(f"{path.read_text('utf-8')}\n{source}\n", "utf-8")
+    done = lint(tmp_path)
+    assert done.returncode == 1 and told in done.stdout, done.stdout
 
 
-def test_only_the_programs_on_ros_import_it() -> None:
-    """Also where the import is inside a function, which the run above would not see."""
-    wrong = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if not on_ros(path):
-            roots = {name.split(".")[0] for name in imported_modules(path, path.read_text(encoding="utf-8"))}
-            wrong += [f"{path.relative_to(PACKAGE)} imports {name}" for name in sorted(roots & set(ROS))]
-    assert wrong == []
+def test_a_new_folder_must_be_given_its_layer(tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "attnchain_ros", ignore=shutil.ignore_patterns("weights", "__pycache__"))
+    (tmp_path / "attnchain_ros" / "attic.py").write_text("")
+    done = lint(tmp_path)
+    assert done.returncode == 1 and "attic" in done.stdout

@@ -74,9 +74,13 @@ def test_setup_takes_its_ranges_from_the_pins(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    wanted = {f"{name}<{int(version.split('.')[0]) + 1}" for name, version in pins_of("library").items()}
+    library, lab = (
+        {f"{name}<{int(version.split('.')[0]) + 1}" for name, version in pins_of(list_).items()}
+        for list_ in ("library", "lab")
+    )
     written = (tmp_path / "attnchain_ros.egg-info" / "requires.txt").read_text(encoding="utf-8")
-    assert set(written.split()) == wanted
+    always, _, extra = written.partition("[lab]")
+    assert set(always.split()) == library and set(extra.split()) == lab and not library & lab
     sources = (tmp_path / "attnchain_ros.egg-info" / "entry_points.txt").read_text(encoding="utf-8")
     assert "attnchain = attnchain_ros.cli:main" in sources
 
@@ -143,12 +147,12 @@ def test_the_field_check_can_fail() -> None:
 
 
 def test_versions_are_pinned_once() -> None:
-    names = [pins_of(name) for name in ("library", "development", "build")]
+    names = [pins_of(name) for name in ("library", "lab", "development", "build")]
     together = [key.lower() for pins in names for key in pins]
     assert len(together) == len(set(together))
     assert all(key.startswith("ros-") for distro in ("kilted", "jazzy") for key in pins_of(f"ros-{distro}"))
     lists = {path.name for path in (ROOT / "requirements").iterdir()}
-    assert lists == {f"{name}.txt" for name in ("library", "development", "build", "ros-kilted", "ros-jazzy")}
+    assert lists == {f"{name}.txt" for name in ("library", "lab", "development", "build", "ros-kilted", "ros-jazzy")}
     pin = re.compile(r"(?<![\w=!<>])[A-Za-z][\w.-]*==\d+\.\d")
     for path in tracked_files():
         if path.parent != ROOT / "requirements" and path.suffix in (

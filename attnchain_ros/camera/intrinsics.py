@@ -9,7 +9,9 @@ from ..conventions import NDC_FOCAL
 from ..errors import InputError, ShapeError
 from ..shapes import check_shape
 
-_DISTORTION_COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8,), "equidistant": (4,)}
+# A common driver calls its 8 coefficients plumb_bob; OpenCV tells the pinhole models apart by their number alone.
+_PINHOLE = (4, 5, 8, 12, 14)
+_DISTORTION_COUNTS = {"plumb_bob": _PINHOLE, "rational_polynomial": _PINHOLE, "equidistant": (4,)}
 
 
 def check_intrinsics(intrinsics: np.ndarray) -> np.ndarray:
@@ -92,8 +94,8 @@ class Undistorter:
 
     Args:
         intrinsics: [3, 3] K of the image as published, pixels.
-        distortion: CameraInfo's D: 4 or 5 values for plumb_bob, 8 for rational_polynomial, 4 for equidistant;
-            empty or all zero = nothing to remove.
+        distortion: CameraInfo's D: 4, 5, 8, 12 or 14 values for plumb_bob and rational_polynomial, 4 for
+            equidistant; empty or all zero = nothing to remove.
         model: CameraInfo's distortion_model.
         size: (height, width), pixels.
     Attributes:

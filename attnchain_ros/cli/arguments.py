@@ -11,7 +11,7 @@ import numpy as np
 
 from ..config import RolloutConfig, flatten, replace
 from ..errors import ConfigError, FileFormatError
-from ..files.images import is_bag, open_frames
+from ..files.images import ClipOptions, is_bag, open_frames
 from ..stream.config import StreamConfig
 from ..stream.config import parse_box as parse_named_box
 from ..stream.source import FrameSource
@@ -104,10 +104,29 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         "input", metavar="INPUT", help=f"image folder, video, rosbag2 folder, or {SYNTHETIC}SEED (a held-out clip)"
     )
     parser.add_argument("--fps", type=float, help="frames per second (default: the video's own; 30 for images)")
+    add_clip_arguments(parser)
+
+
+def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
+    """Masks, a bag's topics, and how the object is cut out."""
     parser.add_argument(
-        "--masks", type=Path, metavar="DIR", help="folder with a mask per image (default: alpha, masks/, NAME_mask.png)"
+        "--masks", type=Path, metavar="PLACE",
+        help="folder with a mask per image, or a mask video (default: masks/, NAME_mask.png, alpha, the bag's topic)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--instance", "--mask-instance", type=int, default=0, metavar="ID", dest="instance",
+        help="value of the object in masks that hold several objects",
+    )  # fmt: skip
+    for name in ("image", "mask", "depth", "camera-info"):
+        none = "" if name == "image" else "; none: not used"
+        parser.add_argument(
+            f"--{name}-topic", metavar="TOPIC", help=f"of a bag (default: found by type and name{none})"
+        )
+    parser.add_argument(
+        "--image-rectified",
+        action="store_true",
+        help="images are rectified: camera_info's P is used, its distortion not",
     )
-    parser.add_argument("--image-topic", help="topic of the images in a bag (default: found by type)")
     add_foreground_arguments(parser)
 
 
@@ -127,6 +146,8 @@ def check_foreground_arguments(args: argparse.Namespace) -> None:
     """Check what can be checked before anything is read."""
     if args.stride < 1:
         raise ConfigError(f"--stride is {args.stride}, the least is 1")
+    if not 0 <= args.instance <= 65535:
+        raise ConfigError(f"--instance is {args.instance}, wanted 0 to 65535")
     if args.box is not None and args.foreground == "none":
         raise ConfigError("--box is for --foreground grabcut")
     parse_box(args.box)
@@ -136,16 +157,28 @@ def open_input(args: argparse.Namespace) -> FrameSource:
     """The clip of ``add_input_arguments``."""
     text = str(args.input)
     if text.startswith(SYNTHETIC):
-        if args.masks is not None or args.image_topic is not None:
-            raise ConfigError(f"{text} has its own masks and no topics: leave out --masks and --image-topic")
+        if args.masks is not None or any(clip_options(args).topics):
+            raise ConfigError(f"{text} has its own masks and no topics: leave out --masks and topics")
         return synthetic_source(text.removeprefix(SYNTHETIC), args.fps)
-    return open_frames(Path(text), fps=args.fps, masks=args.masks, image_topic=args.image_topic)
+    return open_frames(Path(text), clip_options(args))
+
+
+def clip_options(args: argparse.Namespace) -> ClipOptions:
+    """What ``add_clip_arguments`` says of a clip."""
+    topics = (args.image_topic, args.mask_topic, args.depth_topic, args.camera_info_topic)
+    return ClipOptions(getattr(args, "fps", None), args.masks, args.instance, topics)
 
 
 def stream_config(args: argparse.Namespace, **options: Any) -> StreamConfig:
     """How the clip's frames become windows, by ``add_foreground_arguments``; ``options``: others of the stream."""
     box = "" if args.box is None else str(args.box)
-    return StreamConfig(stride=args.stride, foreground=args.foreground, foreground_box=box, **options)
+    return StreamConfig(
+        stride=args.stride,
+        foreground=args.foreground,
+        foreground_box=box,
+        image_rectified=args.image_rectified,
+        **options,
+    )
 
 
 def synthetic_source(text: str, fps: float | None = None) -> FrameSource:

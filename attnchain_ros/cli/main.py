@@ -82,7 +82,9 @@ def _load(verb: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise AttnChainError(f"'attnchain {verb}' cannot start: {error} (are all requirements installed?)") from error
+        lab = VERBS[verb][0].startswith("lab.")
+        advice = "it needs the extra: pip install 'attnchain_ros[lab]'" if lab else "are all requirements installed?"
+        raise AttnChainError(f"'attnchain {verb}' cannot start: {error} ({advice})") from error
 
 
 def _parser(verb: str | None, module: ModuleType | None) -> argparse.ArgumentParser:

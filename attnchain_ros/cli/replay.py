@@ -7,10 +7,9 @@ from pathlib import Path
 
 from ..errors import ConfigError, FileFormatError
 from ..files.bag_writing import ResultBagWriter
-from ..files.bags import open_bag
-from ..files.images import is_bag
+from ..files.images import is_bag, open_frames
 from ..stream.config import StreamConfig
-from .arguments import add_foreground_arguments, check_foreground_arguments, stream_config
+from .arguments import add_clip_arguments, check_foreground_arguments, clip_options, stream_config
 from .rolling import Clip, add_rollout_arguments, check_rollout_arguments, roll
 
 RESULT_BAG = "results_bag"
@@ -20,11 +19,6 @@ RESULT_BAG = "results_bag"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder (mcap or sqlite3)")
-    for name in ("image", "mask", "depth", "camera-info"):
-        parser.add_argument(f"--{name}-topic", help="default: found by type and name")
-    parser.add_argument(
-        "--mask-instance", type=int, default=0, metavar="ID", help="value of the object in masks (default: all but 0)"
-    )
     parser.add_argument(
         "--max-gap", type=float, default=StreamConfig.max_gap_s, metavar="S",
         help="a longer time between two images starts the object anew (default %(default)g; 0: never)",
@@ -32,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--object-id", type=int, default=1, help="number of the object in messages (default 1)")
     parser.add_argument("--object-frame", help="TF frame of the object (default object_ID)")
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="format of the results bag")
-    add_foreground_arguments(parser)
+    add_clip_arguments(parser)
     add_rollout_arguments(parser)
 
 
@@ -46,11 +40,9 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise FileFormatError(f"bag {args.bag} does not exist")
     if not is_bag(args.bag):
         raise FileFormatError(
-            f"{args.bag} is not a rosbag2 folder: it has no metadata.yaml (attnchain run takes other clips, "
-            "'ros2 bag reindex' writes a lost metadata.yaml, 'rosbags-convert' turns ROS 1 bags into rosbag2 folders)"
+            f"{args.bag} is no rosbag2 folder or file: it holds no metadata.yaml, .mcap or .db3 (attnchain run takes "
+            "other clips, 'rosbags-convert' turns ROS 1 bags into rosbag2 folders)"
         )
-    if not 0 <= args.mask_instance <= 65535:
-        raise ConfigError(f"--mask-instance is {args.mask_instance}, wanted 0 to 65535")
     if not 0 <= args.max_gap <= 3600:
         raise ConfigError(f"--max-gap is {args.max_gap}, wanted 0 to 3600 seconds")
     if not 0 <= args.object_id < 2**31:
@@ -61,8 +53,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the rollout on the bag; 0 when all windows are done, 130 when stopped by Ctrl-C."""
-    topics = (args.image_topic, args.mask_topic, args.depth_topic, args.camera_info_topic)
-    source = open_bag(args.bag, *topics, mask_instance=args.mask_instance)
+    source = open_frames(args.bag, clip_options(args))
     writer = ResultBagWriter(
         args.out / RESULT_BAG,
         object_id=args.object_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,18 +14,22 @@ import yaml
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
-from ..errors import AttnChainError, FileFormatError, InputError
+from ..errors import AttnChainError, FileFormatError, InputError, MaskError
 from ..notes import Notes
-from ..stream.camera import camera_numbers
+from ..stream.camera import camera_numbers, looks_rectified, rectified_text
 from ..stream.decode import DecodedImage, decode_depth, decode_mask, decode_message
 from ..stream.frame import Calibration, DepthImage, Event, Frame, MaskImage, NoMoreMasks, Refused
+from ..stream.objects import one_object
 from ..stream.source import FrameSource
 from .bag_types import bag_types
+from .images import BAG_ENDINGS
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
 COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 _STORAGES = ("mcap", "sqlite3")
+_HELD = 3
+"""So many messages are held back to put neighbours in the wrong order right."""
 _AHEAD_NS = 20_000_000
 """Stamps may go back by so much without being another pass of a loop."""
 
@@ -86,7 +91,13 @@ class BagSource(FrameSource):
             if first is None:
                 raise FileFormatError(f"topic {self.topics.image} of {self.path} holds no messages")
             decoded = self._picture(first[0], 0)
+        self._unstamped = _stamp(first[0]) == 0
+        if self._unstamped:
+            text = f"images of {path.name} have no stamps: the times at which messages were recorded are used instead"
+            self.notes.tell("no_stamps", text)
         self.masked = self.topics.mask is not None or decoded.mask is not None
+        if looks_rectified(self.topics.image):
+            self.notes.tell("looks_rectified", rectified_text(self.topics.image, "--image-rectified"))
 
     @property
     def count(self) -> int | None:
@@ -104,7 +115,7 @@ class BagSource(FrameSource):
         with ExitStack() as stack:
             reader = stack.enter_context(_open(self.path))
             sides = [
-                _Side(stack.enter_context(_open(self.path)), topic, make)
+                _Side(stack.enter_context(_open(self.path)), topic, make, self._unstamped)
                 for topic, make in (
                     (self.topics.camera_info, self._calibration),
                     (self.topics.mask, self._mask),
@@ -114,8 +125,7 @@ class BagSource(FrameSource):
             ]
             told = False
             last = 0
-            for number, (message, time_ns) in enumerate(_messages(reader, self.topics.image)):
-                stamp = _stamp(message) or time_ns
+            for number, (message, stamp) in enumerate(_in_order(_messages(reader, self.topics.image), self._unstamped)):
                 for side in sides:
                     if stamp < last:
                         side.rewind(stamp, last)
@@ -141,10 +151,13 @@ class BagSource(FrameSource):
         return decoded
 
     def _mask(self, message: Any, stamp: int) -> MaskImage:
-        return MaskImage(decode_mask(message, self._mask_instance), stamp)
+        return MaskImage(self._object(decode_mask(message, self._mask_instance)), stamp)
+
+    def _object(self, raw: np.ndarray) -> np.ndarray:
+        return one_object(raw, self._mask_instance, f"topic {self.topics.mask} of {self.path}")
 
     def _depth(self, message: Any, stamp: int) -> DepthImage:
-        return DepthImage(decode_depth(message), stamp)
+        return DepthImage(decode_depth(message), stamp, message.header.frame_id)
 
     def _calibration(self, message: Any, stamp: int) -> Calibration:
         return Calibration(camera_numbers(message), stamp)
@@ -160,9 +173,9 @@ def choose_topics(
 ) -> BagTopics:
     """Topics of a clip among a bag's connections.
 
-    Without names: masks are image topics with ``mask`` or ``segment`` in their name, depth those with ``depth``, the
-    image is the only one left (a raw topic is preferred to the same one compressed); camera_info is the one beside
-    the image, or the only one.
+    The name "none" leaves mask, depth or camera_info out. Without names: masks are image topics with ``mask`` or
+    ``segment`` in their name, depth those with ``depth``, the image is the only one left (a raw topic is preferred to
+    the same one compressed); camera_info is the one beside the image, or the only one.
 
     Raises:
         FileFormatError: a named topic is missing or of a wrong type, or the choice is not clear.
@@ -195,14 +208,19 @@ def choose_topics(
             raise FileFormatError(f"bag {path} has {len(raw)} {what} topics, name the one to use; it holds {listed}")
         return raw[0] if raw else None
 
+    def pick(name: str | None, found: list[str], what: str, *wanted: str) -> str | None:
+        if name == "none":
+            return None
+        return only(found, what) if name is None else named(name, *wanted)
+
     infos = [topic for topic in sorted(kinds) if kinds[topic] == INFO_TYPE]
     base = chosen.removesuffix("/compressed").rpartition("/")[0]
     beside = [topic for topic in infos if topic == f"{base}/camera_info"]
     return BagTopics(
         image=chosen,
-        mask=named(mask, IMAGE_TYPE, COMPRESSED_TYPE) if mask is not None else only(masks, "mask"),
-        depth=named(depth, IMAGE_TYPE) if depth is not None else only(depths, "depth"),
-        camera_info=named(camera_info, INFO_TYPE) if camera_info is not None else only(beside or infos, "camera_info"),
+        mask=pick(mask, masks, "mask", IMAGE_TYPE, COMPRESSED_TYPE),
+        depth=pick(depth, depths, "depth", IMAGE_TYPE),
+        camera_info=pick(camera_info, beside or infos, "camera_info", INFO_TYPE),
         compressed=frozenset(topic for topic in pictures if kinds[topic] == COMPRESSED_TYPE),
     )
 
@@ -214,13 +232,17 @@ class _Side:
     is missing. Where its stamps jump back, what follows belongs to images that come after a jump back too (``rewind``).
     """
 
-    def __init__(self, reader: AnyReader, topic: str, make: Callable[[Any, int], Event]) -> None:
+    def __init__(
+        self, reader: AnyReader, topic: str, make: Callable[[Any, int], Event], unstamped: bool = False
+    ) -> None:
         self.topic = topic
         self._make = make
         self._newest = 0
-        self._number = 0
-        self._messages = _messages(reader, topic)
-        self._following = next(self._messages, (None, 0))[0]
+        self._number = -1
+        self._messages = _in_order(_messages(reader, topic), unstamped)
+        self._following: Any = None
+        self._stamp = 0
+        self._advance()
 
     @property
     def ended(self) -> bool:
@@ -230,12 +252,14 @@ class _Side:
     def until(self, stamp: int) -> Iterator[Event]:
         """What belongs before the image of this stamp."""
         while self._following is not None and self._newest <= stamp + _AHEAD_NS:
-            own = _stamp(self._following)
+            own = self._stamp
             if 0 < own < self._newest - _AHEAD_NS:
                 break
             self._newest = max(self._newest, own)
             try:
                 made = self._make(self._following, own)
+            except MaskError:
+                raise
             except InputError as error:
                 made = Refused(f"{self.topic}, message {self._number}: {error}")
             yield made
@@ -244,19 +268,19 @@ class _Side:
     def rewind(self, stamp: int, before: int) -> None:
         """The images jumped back from ``before`` to ``stamp``: leave out what belongs to those before."""
         self._newest = 0
-        while self._following is not None and _stamp(self._following) > (stamp + before) // 2:
+        while self._following is not None and self._stamp > (stamp + before) // 2:
             self._advance()
 
     def _advance(self) -> None:
         self._number += 1
-        self._following = next(self._messages, (None, 0))[0]
+        self._following, self._stamp = next(self._messages, (None, 0))
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[AnyReader]:
     """An open reader; what rosbags raises becomes FileFormatError with the bag's name."""
     try:
-        with AnyReader([path], default_typestore=bag_types()) as reader:
+        with AnyReader(_files(path), default_typestore=bag_types()) as reader:
             yield reader
     except (AttnChainError, GeneratorExit, KeyboardInterrupt):
         raise
@@ -265,6 +289,13 @@ def _open(path: Path) -> Iterator[AnyReader]:
         raise FileFormatError(
             f"bag {path} cannot be read: {type(error).__name__}: {error}; {_promise(path)}"
         ) from error
+
+
+def _files(path: Path) -> list[Path]:
+    """What the reader opens: the folder by its metadata.yaml, else the files in it."""
+    if path.is_file() or (path / "metadata.yaml").is_file():
+        return [path]
+    return sorted(item for item in path.iterdir() if item.suffix in BAG_ENDINGS)
 
 
 def _promise(path: Path) -> str:
@@ -290,6 +321,28 @@ def _messages(reader: AnyReader, topic: str) -> Iterator[tuple[Any, int]]:
     """Messages of one topic and the times they were recorded."""
     for connection, time_ns, raw in reader.messages([item for item in reader.connections if item.topic == topic]):
         yield reader.deserialize(raw, connection.msgtype), time_ns
+
+
+def _in_order(messages: Iterator[tuple[Any, int]], unstamped: bool) -> Iterator[tuple[Any, int]]:
+    """Messages with their stamps, neighbours that were recorded in the wrong order put right.
+
+    A step back to before what is still held is another pass, not a wrong order. Stamp 0 stays where it is.
+
+    Args:
+        messages: with the times at which they were recorded.
+        unstamped: these times are the stamps.
+    """
+    held: list[tuple[int, int, Any]] = []
+    for number, (message, time_ns) in enumerate(messages):
+        stamp = time_ns if unstamped else _stamp(message)
+        if held and (stamp == 0 or stamp <= held[0][0]):
+            yield from ((one, own) for own, _, one in sorted(held))
+            held = []
+        heapq.heappush(held, (stamp, number, message))
+        if len(held) > _HELD:
+            own, _, one = heapq.heappop(held)
+            yield one, own
+    yield from ((one, own) for own, _, one in sorted(held))
 
 
 def _stamp(message: Any) -> int:

@@ -82,7 +82,7 @@ def accessor_array(document: dict[str, Any], data: bytes, number: int) -> np.nda
     dtype, width = COMPONENT[accessor["componentType"]], WIDTH[accessor["type"]]
     start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
     stride = view.get("byteStride", dtype.itemsize * width)
-    array = np.ndarray((accessor["count"], width), dtype, data, start, (stride, dtype.itemsize))
+    array: np.ndarray = np.ndarray((accessor["count"], width), dtype, data, start, (stride, dtype.itemsize))
     if accessor.get("normalized"):
         array = array.astype(np.float32) / np.iinfo(dtype).max
     return np.array(array[:, 0] if width == 1 else array)

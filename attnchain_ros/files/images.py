@@ -5,39 +5,54 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from ..errors import ConfigError, FileFormatError, MaskError, ShapeError
 from ..notes import Notes
-from ..stream.decode import from_opencv
+from ..stream.decode import from_opencv, threshold_mask
 from ..stream.frame import Event, Frame, NoMoreMasks
+from ..stream.objects import one_object
 from ..stream.source import FrameSource
 
 _LOG = logging.getLogger(__name__)
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".gif", ".ogv")
+BAG_ENDINGS = (".mcap", ".db3")
 DEFAULT_FPS = 30.0
 """Frames per second assumed for a folder of images."""
 MASK_SUFFIX = "_mask"
 
 
-def open_frames(
-    path: Path, *, fps: float | None = None, masks: Path | None = None, image_topic: str | None = None
-) -> FrameSource:
-    """A clip from whatever ``path`` is: a folder of images, a video file or a rosbag2 folder.
+@dataclass(frozen=True)
+class ClipOptions:
+    """What is said about a clip besides its place.
 
-    Args:
-        path: file or folder.
-        fps: frames per second; None = the container's (video) or 30 (folder). Bags have stamps of their own.
-        masks: folder with one mask per image of the same name; only for folders of images.
-        image_topic: topic of the images in a bag, None = found by type.
+    Attributes:
+        fps: frames per second; None = the container's times (video) or 30 (folder). Bags have stamps of their own.
+        masks: folder or video with one mask per image; in a folder of images the names are compared first.
+        instance: id of the object in the masks; 0 = they hold one object.
+        topics: of image, mask, depth and camera_info in a bag; None = found by type and name, "none" = not used.
+    """
+
+    fps: float | None = None
+    masks: Path | None = None
+    instance: int = 0
+    topics: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
+
+
+def open_frames(path: Path, options: ClipOptions = ClipOptions()) -> FrameSource:
+    """A clip from whatever ``path`` is: a folder of images, a video file, or a rosbag2 folder or file.
+
     Raises:
         FileFormatError: nothing there, or nothing in it that can be read.   ConfigError: an option that does not apply.
     """
     path = Path(path)
+    fps, masks = options.fps, options.masks
     if fps is not None and not 0 < fps <= 1e6:
         raise ConfigError(f"fps is {fps}, wanted a number above 0")
     if not path.exists():
@@ -45,33 +60,43 @@ def open_frames(
     if is_bag(path):
         from .bags import open_bag
 
-        if masks is not None or fps is not None:
-            raise ConfigError(
-                f"{path} is a bag: its masks and stamps come from its topics, leave out the masks and fps"
-            )
-        return open_bag(path, image_topic)
-    if image_topic is not None:
-        raise ConfigError(f"{path} is not a bag: leave out the topic")
+        if fps is not None:
+            raise ConfigError(f"{path} is a bag: its stamps come from its topics, leave out fps")
+        bag = open_bag(path, *options.topics, mask_instance=options.instance)
+        return bag if masks is None else _masked(bag, options)
+    if any(topic is not None for topic in options.topics):
+        raise ConfigError(f"{path} is not a bag: leave out the topics")
     if path.is_dir():
-        return ImageFolder(path, DEFAULT_FPS if fps is None else fps, masks)
-    if masks is not None:
-        raise ConfigError(f"{path} is a video: masks can be given for a folder of images (extract the frames first)")
-    return VideoFile(path, fps)
+        return ImageFolder(path, DEFAULT_FPS if fps is None else fps, masks, options.instance)
+    video = VideoFile(path, fps)
+    return video if masks is None else _masked(video, options)
+
+
+def _masked(source: FrameSource, options: ClipOptions) -> FrameSource:
+    from .masked import MaskedSource
+
+    assert options.masks is not None
+    return MaskedSource(source, options.masks, options.instance)
 
 
 def is_bag(path: Path) -> bool:
-    """Whether ``path`` is a rosbag2 folder (one with a ``metadata.yaml``)."""
-    return (Path(path) / "metadata.yaml").is_file()
+    """Whether ``path`` is a rosbag2 folder, with or without its ``metadata.yaml``, or one of its files."""
+    path = Path(path)
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file() or any(item.suffix in BAG_ENDINGS for item in path.iterdir())
+    return path.suffix in BAG_ENDINGS
 
 
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts ``frame2`` before ``frame10``.
+def natural_key(name: str) -> list[tuple[int, float, str]]:
+    """Sort key that compares numbers as numbers, decimals included: ``frame2`` before ``frame10``, 3.45 before 3.5.
 
     >>> sorted(["f10.png", "f2.png", "f1.png"], key=natural_key)
     ['f1.png', 'f2.png', 'f10.png']
+    >>> sorted(["1700000000.5.png", "1700000000.45.png"], key=natural_key)
+    ['1700000000.45.png', '1700000000.5.png']
     """
-    parts = re.split(r"(\d+)", name.lower())
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part]
+    parts = re.split(r"(\d+(?:\.\d+)?)", name.lower())
+    return [(1, float(part), "") if part[0].isdigit() else (0, 0.0, part) for part in parts if part]
 
 
 def stamps_from_fps(count: int, fps: float) -> np.ndarray:
@@ -89,9 +114,13 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         FileFormatError: cannot be read as an image.
     """
-    # Only the colour reader honours the orientation that phones write into JPEG files; these have no alpha.
-    flag = cv2.IMREAD_COLOR if path.suffix.lower() in (".jpg", ".jpeg") else cv2.IMREAD_UNCHANGED
-    picture = cv2.imread(str(path), flag)
+    # Only the colour reader honours the orientation that phones write into files; a JPEG has no alpha.
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    else:
+        picture, kinds, blocks = cv2.imreadWithMetadata(str(path), flags=cv2.IMREAD_UNCHANGED)
+        if picture is not None:
+            picture = upright(picture, _orientation(dict(zip(np.ravel(kinds).tolist(), blocks, strict=True))))
     if picture is None:
         raise FileFormatError(f"{path} cannot be read as an image: it is damaged or not what its name says")
     if picture.ndim == 2 and picture.dtype == np.uint16:
@@ -102,14 +131,46 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return decoded.rgb, decoded.mask
 
 
-def read_mask(path: Path) -> np.ndarray:
+def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """A picture [H, W, ...] turned as EXIF's orientation (1 to 8) asks for."""
+    turned = picture.swapaxes(0, 1) if orientation >= 5 else picture
+    down = orientation in (3, 4, 7, 8)
+    across = orientation in (2, 3, 6, 7)
+    return np.ascontiguousarray(turned[:: -1 if down else 1, :: -1 if across else 1])
+
+
+def _orientation(metadata: dict[int, np.ndarray]) -> int:
+    """EXIF's orientation, 1 (as it is) where there is none or it cannot be read."""
+    data = bytes(np.asarray(metadata.get(cv2.IMAGE_METADATA_EXIF, ()), np.uint8).ravel())
+    data = data.removeprefix(b"Exif\0\0")
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+
+    def number(place: int, size: int) -> int:
+        return int.from_bytes(data[place : place + size], order)
+
+    first = number(4, 4)
+    for entry in range(number(first, 2)):
+        place = first + 2 + 12 * entry
+        if place + 12 > len(data):
+            break
+        if number(place, 2) == 0x0112:
+            found = number(place + 8, 2)
+            return found if 1 <= found <= 8 else 1
+    return 1
+
+
+def read_mask(path: Path, instance: int = 0) -> np.ndarray:
     """One mask file as [H, W] bool.
 
-    Values up to 64 are taken as object ids (anything but 0 is object); above, values from half of the largest
-    one up are object, which also cuts soft edges in the middle. Of a picture with alpha only the alpha counts.
+    Values up to 64 are taken as object ids; above, values from half of the largest one up are object, which also cuts
+    soft edges in the middle, and what a JPEG blurs. Of a picture with alpha only the alpha counts.
 
+    Args:
+        path: of the file.
+        instance: id of the object, 0 = there is only one.
     Raises:
-        FileFormatError: cannot be read as an image.
+        FileFormatError: cannot be read as an image, or a JPEG where an id is asked for.
+        MaskError: it holds several objects and no id is given.
     """
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if picture is None:
@@ -117,19 +178,25 @@ def read_mask(path: Path) -> np.ndarray:
     if picture.ndim == 3:
         has_alpha = picture.shape[2] == 4 and bool((picture[..., 3] != picture[0, 0, 3]).any())
         picture = picture[..., 3] if has_alpha else picture[..., :3].max(axis=2)
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        if instance:
+            raise FileFormatError(f"mask {path} is a JPEG, which blurs ids: save masks as PNG")
+        return threshold_mask(picture) > 0
+    found = one_object(picture, instance, f"mask {path}")
     top = int(picture.max())
-    return np.asarray(picture != 0 if top <= 64 else picture >= top / 2)
+    return found if instance or top <= 64 else np.asarray(picture >= top / 2)
 
 
 class ImageFolder(FrameSource):
     """Images of one folder in natural order.
 
-    Masks, the first of these that exists: the folder given; the alpha channel; a folder ``masks`` in or beside this
-    one; files ``NAME_mask.png`` between the images. A mask that is missing for some images only is an error.
+    Masks, the first of these that exists: the folder given; a folder ``masks`` in or beside this one; files
+    ``NAME_mask.png`` between the images; the alpha channel, unless all is opaque. A mask that is missing for some
+    images only is an error.
     """
 
-    def __init__(self, folder: Path, fps: float = DEFAULT_FPS, masks: Path | None = None) -> None:
-        """List the images.
+    def __init__(self, folder: Path, fps: float = DEFAULT_FPS, masks: Path | None = None, instance: int = 0) -> None:
+        """List the images; ``instance`` as for ``read_mask``.
 
         Raises:
             FileFormatError: no images in the folder.   MaskError: some images have no mask file.
@@ -142,6 +209,7 @@ class ImageFolder(FrameSource):
             raise FileFormatError(f"{folder} holds no images: wanted files ending in {', '.join(IMAGE_ENDINGS)}")
         self.name = str(folder)
         self.notes = Notes()
+        self._instance = instance
         self._stamps = stamps_from_fps(len(self.files), fps)
         self._masks = self._mask_files(folder, masks)
         self.masked = self._masks is not None or read_image(self.files[0])[1] is not None
@@ -163,29 +231,33 @@ class ImageFolder(FrameSource):
         for number, path in enumerate(self.files):
             image, mask = read_image(path)
             if self._masks is not None:
-                mask = read_mask(self._masks[number])
+                mask = read_mask(self._masks[number], self._instance)
                 if mask.shape != image.shape[:2]:
                     raise MaskError(
                         f"mask {self._masks[number]} is {mask.shape[1]}x{mask.shape[0]}, its image is "
                         f"{image.shape[1]}x{image.shape[0]}: give masks of the image's size"
                     )
-            elif mask is None and self.masked:
-                raise MaskError(f"{path} has no alpha channel, but the images before it have one: give masks for all")
+            elif (mask is None) == self.masked:
+                has, others = ("no mask in its alpha channel", "have") if self.masked else ("an alpha channel", "lack")
+                raise MaskError(f"{path} has {has}, but the images before it {others} one: give masks for all")
             if number and image.shape != size:
                 raise ShapeError(
                     f"frame {number} is {image.shape[1]}x{image.shape[0]}, the first one is {size[1]}x{size[0]}: "
                     "all frames of a clip must be of one size"
                 )
             size = image.shape
-            yield Frame(image, mask if self.masked else None, int(self._stamps[number]))
+            yield Frame(image, mask, int(self._stamps[number]))
 
     def _mask_files(self, folder: Path, given: Path | None) -> list[Path] | None:
         """One mask file per image, or None where the alpha channel (or nothing) is to be used."""
-        if given is None and read_image(self.files[0])[1] is not None:
-            return None
         for place in [given] if given is not None else [folder / "masks", folder.parent / "masks"]:
             if place is not None and place.is_dir() and place.resolve() != folder.resolve():
                 found = {item.stem: item for item in sorted(place.iterdir()) if item.suffix.lower() in IMAGE_ENDINGS}
+                if not {item.stem.removesuffix(MASK_SUFFIX) for item in found.values()} & {f.stem for f in self.files}:
+                    if len(found) == len(self.files):
+                        text = f"masks in {place} have other names than the images: the n-th is taken for the n-th"
+                        self.notes.tell("masks_by_order", text)
+                        return sorted(found.values(), key=_key)
                 return self._complete(
                     [found.get(item.stem) or found.get(item.stem + MASK_SUFFIX) for item in self.files], place
                 )
@@ -233,6 +305,7 @@ class VideoFile(FrameSource):
                 "rate_assumed", f"{path.name} does not say its frame rate: {DEFAULT_FPS:g} frames per second assumed"
             )
             own = DEFAULT_FPS
+        self._own_times = fps is None
         self.fps = own if fps is None else fps
 
     @property
@@ -241,15 +314,21 @@ class VideoFile(FrameSource):
         return self._frames
 
     def events(self) -> Iterator[Frame]:
-        """Decode one frame after another, stamped by number and frame rate."""
+        """Decode one frame after another, stamped by the container, or by number and the frame rate that was given."""
         capture = self._open()
         try:
-            number = 0
+            number, last = 0, -1
             while True:
                 good, picture = capture.read()
                 if not good:
                     break
-                yield Frame(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), None, round(number * 1e9 / self.fps))
+                stamp = round(number * 1e9 / self.fps)
+                if self._own_times:
+                    # The time of the frame that was just read. Where a container has none, it does not rise.
+                    own = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+                    stamp = own if own > last else max(stamp, last + 1)
+                last = stamp
+                yield Frame(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), None, stamp)
                 number += 1
         finally:
             capture.release()
@@ -269,5 +348,5 @@ class VideoFile(FrameSource):
         return capture
 
 
-def _key(path: Path) -> list[tuple[int, int, str]]:
+def _key(path: Path) -> list[tuple[int, float, str]]:
     return natural_key(path.name)

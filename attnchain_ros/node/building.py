@@ -21,11 +21,12 @@ _ITEM = re.compile(r"(?:sequence<)?(\w+)/(\w+)")
 def message_class(name: str) -> type[Any]:
     """The class of a message such as ``std_msgs/msg/Header``."""
     package, _, kind = name.split("/")
-    return getattr(importlib.import_module(f"{package}.msg"), kind)  # type: ignore[no-any-return]
+    found: type[Any] = getattr(importlib.import_module(f"{package}.msg"), kind)
+    return found
 
 
 @cache
-def _members(kind: type[Any]) -> dict[str, str]:
+def _members(kind: Any) -> dict[str, str]:
     """Of a message's fields that hold other messages: their class's name."""
     found = {name: _ITEM.match(text) for name, text in kind.get_fields_and_field_types().items()}
     return {name: f"{match[1]}/msg/{match[2]}" for name, match in found.items() if match}
@@ -33,7 +34,7 @@ def _members(kind: type[Any]) -> dict[str, str]:
 
 def build(name: str, fields: wire.Fields) -> Any:
     """A message of rclpy from its fields; those that are not given keep their defaults."""
-    kind = message_class(name)
+    kind: Any = message_class(name)
     members = _members(kind)
     values: dict[str, Any] = {}
     for field, value in fields.items():
@@ -49,7 +50,7 @@ def build(name: str, fields: wire.Fields) -> Any:
 
 
 @cache
-def _fixed(kind: type[Any]) -> frozenset[str]:
+def _fixed(kind: Any) -> frozenset[str]:
     """Fields that are arrays of a fixed length, which take numpy's arrays as they are."""
     texts = kind.get_fields_and_field_types()
     return frozenset(name for name, text in texts.items() if re.search(r"\[\d+\]$", text))

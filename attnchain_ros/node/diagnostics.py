@@ -7,6 +7,7 @@ import math
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from ..rollout.judging import TRUSTED_OVERLAP, TRUSTED_POSES
 from ..stream.accounts import Accounts
 from . import qos
 from .statistics import Snapshot, memory_mb
@@ -49,6 +50,8 @@ def status_message(
             "frames awaiting a mask": str(accounts.awaiting_mask),
             "frames masked by GrabCut": str(accounts.made_masks),
             "stride": str(accounts.stride),
+            "outline overlap": _number(figures.overlap),
+            "share of frames with a pose": _number(figures.poses),
             "stage": figures.last_stage,
             "last error": figures.last_error,
         }
@@ -59,6 +62,13 @@ def status_message(
             message = f"{figures.windows} windows, {accounts.used} of {accounts.received} frames used"
             if figures.failed_windows:
                 message += f", {figures.failed_windows} failed"
+            # Not below where they are not known: a comparison with what is not a number is false.
+            if figures.overlap < TRUSTED_OVERLAP or figures.poses < TRUSTED_POSES:
+                level = DiagnosticStatus.WARN
+                message += (
+                    f"; doubtful: outline overlap {_number(figures.overlap)} (trusted from {TRUSTED_OVERLAP:g}), "
+                    f"{figures.poses:.0%} of frames with a camera pose (trusted from {TRUSTED_POSES:.0%})"
+                )
             if figures.last_failure_s < _RECENT_S:
                 level = DiagnosticStatus.WARN
                 message += f", the last {figures.last_failure_s:.0f} s ago: {figures.last_error}"

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+from rclpy.qos import QoSPolicyKind, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ..errors import InputError
-from ..stream.camera import camera_numbers
-from ..stream.decode import decode_depth, decode_mask, decode_message
+from ..stream.camera import camera_numbers, looks_rectified, rectified_text
+from ..stream.decode import decode_depth, decode_mask, decode_message, is_jpeg
 from ..stream.frame import Calibration, DepthImage, Frame, MaskImage, Refused
+from ..stream.objects import instance_ids, instance_mask
 from ..stream.stream import Stream
 from . import qos
 from .log_once import LogOnce
@@ -100,6 +102,7 @@ class Inputs:
         self._complain = complain
         self._options = options
         self._clock = clock
+        self._mask_seen: int | None = None
         fixed = options()
         self._lock = threading.Lock()  # transitions and the timer that follows publishers run in different threads
         # Images and masks have groups of their own: with policy block either may wait for the other.
@@ -121,6 +124,9 @@ class Inputs:
 
     def subscribe(self) -> None:
         """Create all subscriptions."""
+        topic = self._node.resolve_topic_name(self.image.topic)
+        if looks_rectified(topic) and not self._options().image_rectified:
+            self._complain("looks_rectified", rectified_text(topic, "image_rectified"))
         with self._lock:
             for entry in self._inputs:
                 self._create(entry, self._wanted(entry))
@@ -179,7 +185,7 @@ class Inputs:
         entry.asked = qos.copy(profile)
         # Only those that the user gave: rclpy declares each as a parameter, which would hold the first value for ever.
         kinds = self._overridden(entry)
-        options = {"qos_overriding_options": QoSOverridingOptions(kinds)} if kinds else {}
+        options: dict[str, Any] = {"qos_overriding_options": QoSOverridingOptions(kinds)} if kinds else {}
         entry.subscription = self._node.create_subscription(
             entry.message_type, entry.topic, entry.hear, profile, callback_group=entry.group, **options
         )
@@ -199,22 +205,41 @@ class Inputs:
             self._complain(f"image: {_kind_of(message)} {type(error).__name__}", f"image refused: {error}")
             self._statistics.image(started, self._clock() - started)
             return
-        frame_id = message.header.frame_id
-        frame = Frame(decoded.rgb, decoded.mask, stamp_ns(message), frame_id=frame_id, arrived_s=started)
+        frame_id, stamp = message.header.frame_id, stamp_ns(message)
+        if stamp == 0:
+            stamp = int(self._node.get_clock().now().nanoseconds)
+            text = "images have no stamps: the time of their arrival is used, and the newest mask for each"
+            self._complain("no_stamps", text)
+        frame = Frame(decoded.rgb, decoded.mask, stamp, frame_id=frame_id, arrived_s=started)
         self._statistics.image(started, self._clock() - started)
         self._stream.take_in(frame)  # after the measurement: with policy block this waits on purpose
 
     def _on_mask(self, message: Image | CompressedImage) -> None:
         try:
-            mask = decode_mask(message, self._options().mask_instance_id)
+            instance = self._options().mask_instance_id
+            raw = decode_mask(message, instance)
+            mask = instance_mask(raw, instance)
         except InputError as error:
             self._complain(f"mask: {_kind_of(message)} {type(error).__name__}", f"mask refused: {error}")
             return
+        self._tell_once(message, raw, instance)
         self._stream.take_in(MaskImage(mask, stamp_ns(message)))
+
+    def _tell_once(self, message: Image | CompressedImage, raw: np.ndarray, instance: int) -> None:
+        """What is taken for granted with the first mask; looked at once, since it costs as much as decoding."""
+        if self._mask_seen == instance:
+            return
+        self._mask_seen = instance
+        if isinstance(message, CompressedImage) and is_jpeg(message.data):
+            self._complain("mask_jpeg", "masks come as JPEG, which blurs their edges: cut at half; publish PNG")
+        ids = instance_ids(raw) if not instance else []
+        if len(ids) > 1:
+            text = f"masks hold ids {', '.join(map(str, ids))}: all are taken as one object; set mask_instance_id"
+            self._complain("mask_ids", text)
 
     def _on_depth(self, message: Image) -> None:
         try:
-            self._stream.take_in(DepthImage(decode_depth(message), stamp_ns(message)))
+            self._stream.take_in(DepthImage(decode_depth(message), stamp_ns(message), message.header.frame_id))
         except InputError as error:
             self._complain(f"depth: {_kind_of(message)} {type(error).__name__}", f"depth refused: {error}")
 

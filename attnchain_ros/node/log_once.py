@@ -16,7 +16,7 @@ class LogOnce:
         write: takes one line of log.
     """
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()

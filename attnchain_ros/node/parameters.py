@@ -187,7 +187,7 @@ def coerce(name: str, value: Any) -> bool | int | float | str:
     wanted = {"bool": bool, "int": int, "float": float, "str": str}[kind]
     if type(value) is not wanted:
         raise ConfigError(f"{name} is {value!r} ({type(value).__name__}), wanted a value of type {kind}")
-    return value  # type: ignore[no-any-return]
+    return value  # type: ignore[return-value]
 
 
 def check_value(name: str, raw: Any) -> bool | int | float | str:
@@ -230,7 +230,7 @@ def value_of(settings: NodeSettings, name: str) -> bool | int | float | str:
     holder: Any = settings.node if name in _NODE_NAMES else settings.rollout
     for part in name.split("."):
         holder = getattr(holder, part)
-    return holder  # type: ignore[no-any-return]
+    return holder
 
 
 def describe_range(spec: ParameterSpec) -> str:

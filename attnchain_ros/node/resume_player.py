@@ -37,7 +37,8 @@ def service_type(name: str) -> type[Any]:
     if not package or not kind:
         raise ConfigError(f"service type {name!r} is not installed: wanted PACKAGE/srv/NAME")
     try:
-        return getattr(importlib.import_module(f"{package}.srv"), kind)  # type: ignore[no-any-return]
+        found: type[Any] = getattr(importlib.import_module(f"{package}.srv"), kind)
+        return found
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"service type {name!r} is not installed: {error}") from error
 
@@ -57,8 +58,8 @@ def resume_when_active(
     Raises:
         AttnChainError: not active, no subscriber or no answer in time.
     """
-    states = node.create_client(GetState, f"{watched}/get_state")
-    resume = node.create_client(resume_type, f"{player}/resume")
+    states: Any = node.create_client(GetState, f"{watched}/get_state")
+    resume: Any = node.create_client(resume_type, f"{player}/resume")
 
     def is_active() -> bool:
         if not states.service_is_ready():

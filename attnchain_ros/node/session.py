@@ -44,7 +44,7 @@ class Session:
         stopping: Callable[[], bool],
     ) -> None:
         self._node = node
-        self._complain = LogOnce(node.get_logger().warning)
+        self._complain = LogOnce(lambda text: node.get_logger().warning(text))
         self.statistics = Statistics()
         self.latest: WindowResult | None = None
         self._closing = threading.Lock()  # the timer that looks after things runs beside transitions

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..rollout.window import WindowResult
+
 _RECENT = 200
 
 
@@ -32,6 +34,8 @@ class Snapshot:
     callback_p95_s: float
     last_error: str
     last_stage: str
+    overlap: float
+    poses: float
     timings_s: dict[str, float] = field(default_factory=dict)
 
 
@@ -50,6 +54,7 @@ class Statistics:
         self._failure_s = float("nan")
         self._error = self._stage = ""
         self._timings: dict[str, float] = {}
+        self._overlap = self._poses = float("nan")
 
     def image(self, now_s: float, callback_s: float) -> None:
         """An image came in; its callback took so long."""
@@ -57,9 +62,7 @@ class Statistics:
             self._images.append(now_s)
             self._callbacks.append(callback_s)
 
-    def window(
-        self, now_s: float, compute_s: float, delay_s: float, publish_s: float, timings_s: dict[str, float]
-    ) -> None:
+    def window(self, now_s: float, compute_s: float, delay_s: float, publish_s: float, result: WindowResult) -> None:
         """A window was published: its computation, its newest frame's delay since it came in, its publishing."""
         with self._lock:
             self._count += 1
@@ -67,7 +70,9 @@ class Statistics:
             self._windows.append(compute_s)
             self._delays.append(delay_s)
             self._publishing.append(publish_s)
-            self._timings = dict(timings_s)
+            self._timings = dict(result.timings_s)
+            self._overlap = result.silhouette_iou
+            self._poses = float(np.mean(result.camera.valid))
 
     def failed(self, now_s: float, text: str) -> None:
         """A window failed."""
@@ -104,6 +109,8 @@ class Statistics:
                 callback_p95_s=_quantile(self._callbacks, 0.95),
                 last_error=self._error,
                 last_stage=self._stage,
+                overlap=self._overlap,
+                poses=self._poses,
                 timings_s=dict(self._timings),
             )
 

@@ -220,9 +220,7 @@ class Worker:
             self._statistics.failed(self._clock(), f"publishing: {type(error).__name__}: {error}")
             return None  # the chain itself is whole
         done = self._clock()
-        self._statistics.window(
-            done, computed - started, done - batch.frames[-1].arrived_s, done - computed, result.timings_s
-        )
+        self._statistics.window(done, computed - started, done - batch.frames[-1].arrived_s, done - computed, result)
         return None
 
     def _run(self, engine: Engine, window: Window, void: Callable[[], bool]) -> WindowResult:

@@ -19,6 +19,7 @@ from ..options import check_options, resolve
 from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor
 from .animating import Animation, animate
 from .cameras import RASTER_SIZE, draw_frames, estimate_cameras, sample_crop
+from .judging import judged
 from .matching import Chain, window_seed
 from .painting import PLAIN_COLOR, paint_vertices
 from .state import Anchor, RolloutState
@@ -159,12 +160,15 @@ class Rollout:
         self._hand_over(trace, state, moved)  # Sec. 4.3, App. C
         watch.lap("hand-over")
         self._state = state
-        return replace(
-            result,
-            silhouette_iou=overlap,
-            notes=(*_assumptions(trace), *_match_notes(trace, moved), *refusals, *routes),
-            timings_s=watch.laps,
-            latents=_window_latents(trace) if self._keep_latents else None,
+        return judged(
+            replace(
+                result,
+                silhouette_iou=overlap,
+                notes=(*_assumptions(trace), *_match_notes(trace, moved), *refusals, *routes),
+                timings_s=watch.laps,
+                latents=_window_latents(trace) if self._keep_latents else None,
+            ),
+            depth_given=trace.window.depth_m is not None,
         )
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ DROPPED = {
     "mask_size": "with a mask of another size",
     "mask_empty": "with an empty mask",
     "repeated_stamp": "with the stamp of the one before",
+    "out_of_order": "that came after a later one",
     "frame_id": "of another frame_id",
     "undecodable": "that could not be decoded",
 }

@@ -10,7 +10,8 @@ from ..notes import Note, Notes
 from ..rollout.window import Window
 from .camera import CameraBook, CameraModel
 from .foreground import GrabCut
-from .frame import Frame
+from .frame import DepthImage, Frame
+from .objects import clean_mask
 from .stamps import StampBook
 
 _DEPTHS = 64
@@ -39,7 +40,7 @@ class WindowAssembler:
         intrinsics: np.ndarray | None = None,
     ) -> None:
         self.cameras = CameraBook(rectified=rectified)
-        self.depths: StampBook[np.ndarray] = StampBook(tolerance_ns, _DEPTHS)
+        self.depths: StampBook[DepthImage] = StampBook(tolerance_ns, _DEPTHS)
         self._box = box
         self._intrinsics = intrinsics
         self.camera = CameraModel()
@@ -65,6 +66,8 @@ class WindowAssembler:
             cut = GrabCut(self._box)
             cut.fill(frames)
             notes += cut.notes
+        for frame in frames:
+            frame.mask = self._clean(frame, notes)
         height, width = frames[0].image.shape[:2]
         self.camera = self._camera(height, width, frames[0].stamp_ns)
         notes += self.camera.notes
@@ -82,6 +85,17 @@ class WindowAssembler:
             depth_m=None if all(depth is None for depth in depths) else np.stack(found),
         )
 
+    def _clean(self, frame: Frame, notes: Notes) -> np.ndarray:
+        """A frame's mask without specks and dust; told once a window, with the first one's numbers."""
+        found = clean_mask(np.asarray(frame.mask, bool))
+        if found.pixels and not any(note.code == "mask_specks" for note in notes):
+            notes.tell(
+                "mask_specks",
+                f"the mask at {frame.stamp_ns * 1e-9:.3f} s has {found.specks} specks and {found.holes} holes of dust, "
+                f"{found.pixels} pixels in all, which were left out and filled",
+            )
+        return found.mask
+
     def _camera(self, height: int, width: int, stamp_ns: int) -> CameraModel:
         """The calibration of a window's own time, under the intrinsics that were given."""
         if self._intrinsics is None:
@@ -93,7 +107,17 @@ class WindowAssembler:
 
     def _depth(self, frame: Frame, notes: Notes) -> np.ndarray | None:
         """The depth image that belongs to a frame, if it is of its size."""
-        depth = self.depths.nearest(frame.stamp_ns) if frame.depth_m is None else frame.depth_m
+        found = self.depths.nearest(frame.stamp_ns)
+        depth = frame.depth_m
+        if depth is None and found is not None:
+            if frame.frame_id and found.frame_id and found.frame_id != frame.frame_id:
+                notes.tell(
+                    "depth_frame",
+                    f"depth is seen from {found.frame_id}, the image from {frame.frame_id}: it is ignored; give depth "
+                    "registered to the image (often called aligned_depth_to_color or depth_registered)",
+                )
+                return None
+            depth = found.depth_m
         height, width = frame.image.shape[:2]
         if depth is not None and depth.shape != (height, width):
             notes.tell(

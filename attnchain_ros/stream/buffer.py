@@ -20,6 +20,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class _Segment:
     anchor: Frame | None = None
     started: bool = False  # a frame with a mask began the chain
     settled: int = 0
+    settled_ns: int | None = None
     thinning: int = 1  # only every so manyth settled frame is kept; a power of two, doubled by a full queue
     closed: bool = False
 
@@ -94,7 +96,7 @@ class FrameBuffer:
         config: StreamConfig,
         frames: int = 16,
         on_ready: Callable[[], None] = lambda: None,
-        on_problem: Callable[[str, str], None] = lambda cause, text: None,
+        on_problem: Callable[[str, str], object] = lambda cause, text: None,
         *,
         waits: bool = True,
     ) -> None:
@@ -113,6 +115,8 @@ class FrameBuffer:
         self._dropped: Counter[str] = Counter()
         self._resets: Counter[str] = Counter()
         self._problems: list[tuple[str, str]] = []
+        self._break: tuple[int, str] | None = None
+        self._before_last_ns: int | None = None
         self._stride = config.stride
         self._generation = 0
         self._open = True
@@ -160,6 +164,11 @@ class FrameBuffer:
             self._settle()
         self._report()
 
+    def break_before(self, stamp_ns: int, cause: str) -> None:
+        """The first image stamped so, or later, starts a new chain."""
+        with self._changed:
+            self._break = (stamp_ns, cause)
+
     def count_refused(self, cause: str) -> None:
         """Account for a frame that cannot reach the buffer, for instance because it could not be decoded."""
         with self._changed:
@@ -173,10 +182,19 @@ class FrameBuffer:
             if frame.stamp_ns == last.stamp_ns:
                 self._dropped["repeated_stamp"] += 1
                 return False
+            if self._before_last_ns is not None and self._before_last_ns < frame.stamp_ns < last.stamp_ns:
+                # Overtaken by its neighbour. Where stamps jump back, they go to before that.
+                self._dropped["out_of_order"] += 1
+                return False
             cause = break_cause(last.kind, frame.kind, self._config.max_gap_s)
             if cause == "frame_id" and not self._config.reset_on_frame_id_change:
                 self._dropped["frame_id"] += 1
                 return False
+        if cause is None and self._break is not None and frame.stamp_ns >= self._break[0]:
+            cause = self._break[1]
+        if cause is not None:
+            self._break = None
+        self._before_last_ns = None if last is None or cause is not None else last.stamp_ns
         self._last = frame
         if cause == "stamp_back":
             self._masks.stamps.jump_back(frame.stamp_ns)
@@ -197,6 +215,13 @@ class FrameBuffer:
             self._segments.clear()
         self._segments.append(_Segment(cause))
 
+    def _split(self, segment: _Segment, cause: str) -> _Segment:
+        """The chain cannot go on from the segment's last settled frame: what waits goes into a new one."""
+        awaiting, segment.awaiting = segment.awaiting, deque()
+        self._start_segment(cause)
+        self._segments[-1].awaiting = awaiting
+        return self._segments[-1]
+
     def _settle(self) -> None:
         """Make those frames ready whose masks are here, in order; drop those that will never get one."""
         segment = self._segments[-1]
@@ -209,6 +234,11 @@ class FrameBuffer:
                 if verdict.problem:
                     self._problems.append((verdict.drop, verdict.problem))
             elif verdict.settled:
+                gap_ns = 0 if segment.settled_ns is None else frame.stamp_ns - segment.settled_ns
+                if 0 < self._config.max_gap_s * 1e9 < gap_ns:
+                    # Frames came, but none that could be used. The first of the new chain is judged as such.
+                    segment = self._split(segment, "gap")
+                    continue
                 segment.awaiting.popleft()
                 frame.mask = verdict.mask
                 segment.started = True
@@ -220,8 +250,12 @@ class FrameBuffer:
         self._changed.notify_all()
 
     def _make_ready(self, segment: _Segment, frame: Frame) -> None:
+        if len(segment.ready) >= self._config.queue_size and self._overloaded(segment):
+            segment = self._split(segment, "overload")
+            segment.started = True
         frame.sequence = segment.settled
         segment.settled += 1
+        segment.settled_ns = frame.stamp_ns
         if len(segment.ready) >= self._config.queue_size:
             if self._config.overflow_policy == "adaptive":
                 segment.thinning *= 2
@@ -236,6 +270,11 @@ class FrameBuffer:
             self._dropped["stride"] += 1
         else:
             segment.ready.append(frame)
+
+    def _overloaded(self, segment: _Segment) -> bool:
+        """Whether a stride twice as large would leave a longer gap between used frames than a chain may have."""
+        spacing_ns = (segment.ready[-1].stamp_ns - segment.ready[0].stamp_ns) / max(1, len(segment.ready) - 1)
+        return self._config.overflow_policy == "adaptive" and 0 < self._config.max_gap_s * 1e9 < 2 * spacing_ns
 
     def _report(self) -> None:
         with self._changed:
@@ -268,7 +307,7 @@ class FrameBuffer:
             return None
         spread = 1
         if self._config.overflow_policy == "adaptive" and not segment.closed:
-            spread = available // wanted
+            spread = self._spread(segment, available // wanted)
         shared = segment.anchor is not None
         frames = [segment.anchor if segment.anchor is not None else segment.ready.popleft()]
         for _ in range(min(wanted, available // spread)):
@@ -283,6 +322,16 @@ class FrameBuffer:
         steps = len(frames) - 1
         stride = round((frames[-1].sequence - frames[0].sequence) / steps) if steps else self._config.stride
         return Batch(tuple(frames), shared, reset, stride, self._generation, segment)
+
+    def _spread(self, segment: _Segment, most: int) -> int:
+        """How many frames to step over the backlog, so that no used ones are farther apart than a chain may have."""
+        limit_ns = self._config.max_gap_s * 1e9
+        stamps = [frame.stamp_ns for frame in ([segment.anchor] if segment.anchor else []) + list(segment.ready)]
+        for spread in range(most, 1, -1):
+            used = stamps[::spread][: self._frames]
+            if not limit_ns or all(later - earlier <= limit_ns for earlier, later in pairwise(used)):
+                return spread
+        return 1
 
     def finish(self, batch: Batch, dropped: str | None = None) -> None:
         """Say what became of a batch: used (None) or dropped for a cause. After a dropped one the chain starts anew."""
@@ -356,7 +405,7 @@ class FrameBuffer:
                 self._dropped[f"reset_{cause}"] += segment.drop_all()
             self._segments = deque([_Segment(cause)])
             self._resets[cause] += 1
-            self._last = self._unmasked_since_s = None
+            self._last = self._unmasked_since_s = self._before_last_ns = None
             self._masks.stamps.clear()
             self._generation += 1
             self._changed.notify_all()

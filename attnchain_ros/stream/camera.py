@@ -14,6 +14,8 @@ from ..notes import Note, Notes
 from .stamps import StampBook
 
 _MOST_CHANGES = 64
+_ZOOM = 0.02
+"""A focal length that changes by more than this share is a zoom, which no chain follows."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class CameraNumbers:
     binning: tuple[int, int] = (1, 1)
     frame_id: str = ""
 
+    @property
+    def relative_focal(self) -> float:
+        """Focal length in widths of the sensor's image, 0 = not known; the same in every mode of one lens."""
+        return self.k[0] / self.width if self.width > 0 and self.k else 0.0
+
 
 def camera_numbers(message: Any) -> CameraNumbers:
     """The fields of a CameraInfo that matter, be the message rclpy's or read from a bag."""
@@ -52,6 +59,19 @@ def camera_numbers(message: Any) -> CameraNumbers:
         roi=(int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height)),
         binning=(int(message.binning_x), int(message.binning_y)),
         frame_id=message.header.frame_id,
+    )
+
+
+def looks_rectified(topic: str) -> bool:
+    """Whether a topic's name says that its images are rectified (image_rect, image_rect_color)."""
+    return "image_rect" in topic
+
+
+def rectified_text(topic: str, option: str) -> str:
+    """What to say then."""
+    return (
+        f"{topic} looks as if its images were rectified, but its camera_info's distortion is removed from them all the "
+        f"same: set {option} if they are"
     )
 
 
@@ -115,7 +135,11 @@ def camera_model(numbers: CameraNumbers | None, height: int, width: int, *, rect
         )
     if rectified:
         return CameraModel(intrinsics, notes=tuple(notes))
-    undistorter = Undistorter(intrinsics, np.asarray(numbers.d), numbers.model, (height, width))
+    try:
+        undistorter = Undistorter(intrinsics, np.asarray(numbers.d), numbers.model, (height, width))
+    except InputError as error:  # K itself was checked above
+        notes.tell("distortion_unusable", f"{error}: images are taken as if the lens had no distortion")
+        return CameraModel(intrinsics, notes=tuple(notes))
     if not undistorter.active:
         return CameraModel(intrinsics, notes=tuple(notes))
     return CameraModel(undistorter.K, undistorter, tuple(notes))
@@ -135,12 +159,15 @@ class CameraBook:
         self._last: CameraNumbers | None = None
         self._cached: tuple[CameraNumbers | None, int, int, CameraModel] | None = None
 
-    def update(self, numbers: CameraNumbers, stamp_ns: int = 0) -> None:
-        """Take in a CameraInfo that holds from ``stamp_ns`` on."""
+    def update(self, numbers: CameraNumbers, stamp_ns: int = 0) -> bool:
+        """Take in a CameraInfo that holds from ``stamp_ns`` on; True where its focal length is another than before."""
         with self._lock:
-            changed, self._last = numbers != self._last, numbers
-            if changed:
+            before, self._last = self._last, numbers
+            if numbers != before:
                 self._changes.add(stamp_ns, numbers)
+        if before is None or not before.relative_focal or not numbers.relative_focal:
+            return False
+        return abs(numbers.relative_focal / before.relative_focal - 1) > _ZOOM
 
     @property
     def known(self) -> bool:

@@ -59,7 +59,8 @@ class DecodedImage:
 
     Attributes:
         rgb: [H, W, 3] uint8, None where the encoding holds no picture (16UC1, 32FC1).
-        mask: [H, W] bool from the alpha channel (opaque = object), None without one.
+        mask: [H, W] bool from the alpha channel (opaque = object), None without one, or where all is opaque: that says
+            nothing.
         raw: the values as sent, rows without padding, native byte order: [H, W] or [H, W, C];
             for nv12 [H * 3 / 2, W].
     """
@@ -92,14 +93,33 @@ def decode_message(message: Any, colours: bool = True) -> DecodedImage:
 
 
 def decode_mask(message: Any, instance: int = 0) -> np.ndarray:
-    """The object in a message that holds a mask: [H, W] bool; ``instance`` as for ``instance_mask``.
+    """The values in a message that holds a mask: [H, W] of whole numbers.
 
+    A JPEG blurs the edges: it is cut at half of the largest value, 0 and 255, and holds no ids.
+
+    Args:
+        message: anything with the fields of an Image or a CompressedImage.
+        instance: id of the object that is wanted, 0 = any.
     Raises:
         FileFormatError, ShapeError: it cannot be used as a mask.
     """
-    if hasattr(message, "format") and is_jpeg(message.data):
-        raise FileFormatError("a JPEG blurs the edges of a mask: publish masks as PNG")
-    return instance_mask(decode_message(message, colours=False).raw, instance)
+    raw = decode_message(message, colours=False).raw
+    if not (hasattr(message, "format") and is_jpeg(message.data)):
+        return raw
+    if instance:
+        raise FileFormatError(f"a JPEG blurs ids, so that {instance} cannot be told from others: publish masks as PNG")
+    grey = raw if raw.ndim == 2 else raw[..., :3].max(axis=2)
+    return threshold_mask(grey)
+
+
+def threshold_mask(values: np.ndarray) -> np.ndarray:
+    """A mask with soft edges cut at half of its largest value: [H, W] uint8, 0 and 255.
+
+    >>> threshold_mask(np.array([[0, 3, 130, 250]], np.uint8)).tolist()
+    [[0, 0, 255, 255]]
+    """
+    top = int(values.max())
+    return np.asarray(np.where((values >= top / 2) & (top > 32), 255, 0), np.uint8)
 
 
 def decode_depth(message: Any) -> np.ndarray:
@@ -131,7 +151,7 @@ def decode_image(fields: ImageFields, colours: bool = True) -> DecodedImage:
         channels = _PACKED[kind]
         raw = _rows(fields, width * channels).reshape(height, width, channels)
         picture = raw[..., :3] if kind.startswith("rgb") else raw[..., 2::-1]
-        mask = raw[..., 3] >= 128 if channels == 4 else None
+        mask = _alpha_mask(raw[..., 3]) if channels == 4 else None
         return DecodedImage(np.ascontiguousarray(picture), mask, raw)
     if kind in _GREY:
         raw = _rows(fields, width)
@@ -189,26 +209,8 @@ def from_opencv(picture: np.ndarray) -> DecodedImage:
         raise FileFormatError(f"a picture of {picture.dtype} values is not supported: save it with 8 or 16 bits")
     if picture.ndim == 2:
         return DecodedImage(np.repeat(picture[..., None], 3, axis=2), None, picture)
-    mask = picture[..., 3] >= 128 if picture.shape[2] == 4 else None
+    mask = _alpha_mask(picture[..., 3]) if picture.shape[2] == 4 else None
     return DecodedImage(np.ascontiguousarray(picture[..., 2::-1]), mask, picture)
-
-
-def instance_mask(raw: np.ndarray, instance: int = 0) -> np.ndarray:
-    """The object in a mask image.
-
-    Args:
-        raw: [H, W] mask or instance ids.
-        instance: id of the object; 0 = everything that is not 0.
-    Returns:
-        [H, W] bool.
-    Raises:
-        ShapeError: not one channel.
-    """
-    if raw.ndim != 2 or not np.issubdtype(raw.dtype, np.integer):
-        raise ShapeError(
-            f"mask has shape {list(raw.shape)} and {raw.dtype} values, wanted one channel of mono8 or 16UC1"
-        )
-    return np.asarray(raw == instance if instance else raw != 0)
 
 
 def depth_metres(raw: np.ndarray) -> np.ndarray:
@@ -226,6 +228,11 @@ def depth_metres(raw: np.ndarray) -> np.ndarray:
     if raw.dtype == np.uint16:
         return np.asarray(raw.astype(np.float32) * np.float32(0.001))
     return np.where(np.isfinite(raw) & (raw > 0), raw, np.float32(0))
+
+
+def _alpha_mask(alpha: np.ndarray) -> np.ndarray | None:
+    mask: np.ndarray = alpha >= 128
+    return None if mask.all() else mask
 
 
 def _rows(

@@ -49,10 +49,14 @@ class MaskImage:
 
 @dataclass(frozen=True, eq=False)
 class DepthImage:
-    """A depth image on its own: [H, W] float32 metres registered to the camera image, 0 = unknown."""
+    """A depth image on its own: [H, W] float32 metres registered to the camera image, 0 = unknown.
+
+    ``frame_id``: the optical frame it is seen from, "" = not known.
+    """
 
     depth_m: np.ndarray
     stamp_ns: int
+    frame_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Stream:
         config: StreamConfig,
         frames: int,
         on_ready: Callable[[], None] = lambda: None,
-        on_problem: Callable[[str, str], None] = lambda cause, text: None,
+        on_problem: Callable[[str, str], object] = lambda cause, text: None,
         *,
         waits: bool = True,
         intrinsics: np.ndarray | None = None,
@@ -52,9 +52,10 @@ class Stream:
         elif isinstance(event, MaskImage):
             self.buffer.push_mask(event.stamp_ns, event.mask)
         elif isinstance(event, DepthImage):
-            self.assembler.depths.add(event.stamp_ns, event.depth_m)
+            self.assembler.depths.add(event.stamp_ns, event)
         elif isinstance(event, Calibration):
-            self.assembler.cameras.update(event.numbers, event.stamp_ns)
+            if self.assembler.cameras.update(event.numbers, event.stamp_ns):
+                self.buffer.break_before(event.stamp_ns, "calibration")
         elif isinstance(event, NoMoreMasks):
             self.buffer.end_masks()
         elif event.frame:

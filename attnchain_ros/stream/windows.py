@@ -85,6 +85,8 @@ class ClipWindows:
         )
         self._source = source
         self._frames = frames
+        if config.image_rectified:
+            source.notes[:] = [note for note in source.notes if note.code != "looks_rectified"]
         self._intrinsics = source.intrinsics if intrinsics is None else intrinsics
         self.notes = Notes()
 

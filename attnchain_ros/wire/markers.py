@@ -39,6 +39,8 @@ def markers(
         stamp_ns, frame_id: of the points.   namespace, marker_id: name the marker.
         points: [n, 3] float64, three a triangle.   colors: [n, 4] float32 RGBA in [0, 1].
     """
+    corners: list[list[float]] = points.astype(np.float64).tolist()  # type: ignore[assignment]
+    shades: list[list[float]] = colors.astype(np.float32).tolist()  # type: ignore[assignment]
     marker = {
         "header": header(stamp_ns, frame_id),
         "ns": namespace,
@@ -48,7 +50,7 @@ def markers(
         "pose": {"orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}},
         "scale": {"x": 1.0, "y": 1.0, "z": 1.0},
         "color": {"r": 1.0, "g": 1.0, "b": 1.0, "a": 1.0},
-        "points": [{"x": x, "y": y, "z": z} for x, y, z in points.astype(np.float64).tolist()],
-        "colors": [{"r": r, "g": g, "b": b, "a": a} for r, g, b, a in colors.astype(np.float32).tolist()],
+        "points": [{"x": x, "y": y, "z": z} for x, y, z in corners],
+        "colors": [{"r": r, "g": g, "b": b, "a": a} for r, g, b, a in shades],
     }
     return {"markers": [marker]}

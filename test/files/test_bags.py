@@ -17,7 +17,7 @@ from attnchain_ros.errors import ConfigError, FileFormatError, MaskError
 from attnchain_ros.files.bag_types import bag_types
 from attnchain_ros.files.bag_writing import ResultBagWriter
 from attnchain_ros.files.bags import open_bag
-from attnchain_ros.files.images import open_frames
+from attnchain_ros.files.images import ClipOptions, open_frames
 from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.frame import Frame
 from attnchain_ros.stream.source import FrameSource
@@ -237,7 +237,7 @@ def test_refusals_list_what_the_bag_holds(tmp_path: Path) -> None:
     both = _record(tmp_path / "two", two)
     with pytest.raises(FileFormatError, match="2 image topics, name the one to use; it holds /cam/camera_info"):
         open_frames(both)
-    assert open_frames(both, image_topic="/right/image").count == 1
+    assert open_frames(both, ClipOptions(topics=("/right/image", None, None, None))).count == 1
     none = _record(tmp_path / "none", [item for item in _clip(1) if item[0] == "/cam/camera_info"])
     with pytest.raises(FileFormatError, match="no image topic; it holds /cam/camera_info"):
         open_frames(none)
@@ -247,8 +247,8 @@ def test_refusals_list_what_the_bag_holds(tmp_path: Path) -> None:
     odd = [("/cam/image", START, _image(START, _colours(0), "bgr16"))]
     with pytest.raises(FileFormatError, match=r"/cam/image, image 0: image encoding 'bgr16'"):
         open_bag(_record(tmp_path / "odd", odd))
-    with pytest.raises(ConfigError, match="is a bag: its masks"):
-        open_frames(bag, fps=10.0)
+    with pytest.raises(ConfigError, match="is a bag: its stamps come from its topics"):
+        open_frames(bag, ClipOptions(fps=10.0))
     broken = _record(tmp_path / "broken", _clip(1))
     (broken / "broken.mcap").write_bytes(b"rubbish")
     with pytest.raises(FileFormatError, match=r"bag .*broken cannot be read"):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from node.hand_made import make_result
 
 from attnchain_ros.node.diagnostics import status_message
 from attnchain_ros.node.statistics import Statistics
@@ -27,7 +31,8 @@ def test_all_figures_are_there():
     for number in range(11):
         statistics.image(100.0 + 0.1 * number, 0.002)
     for number, seconds in enumerate((1.0, 2.0, 3.0)):
-        statistics.window(100.0 + 2 * number, seconds, seconds + 1, 0.01, {"denoising": 0.5})
+        result = dataclasses.replace(make_result(np.array([1, 2])), timings_s={"denoising": 0.5})
+        statistics.window(100.0 + 2 * number, seconds, seconds + 1, 0.01, result)
     status = status_of(statistics, 105.0)
     assert status.level == DiagnosticStatus.OK and status.name == "robot/attnchain_node"
     found = values(status)

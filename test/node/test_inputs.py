@@ -16,7 +16,8 @@ from attnchain_ros.errors import InputError
 from attnchain_ros.node import qos
 from attnchain_ros.node.inputs import Input, stamp_ns
 from attnchain_ros.stream.camera import camera_numbers
-from attnchain_ros.stream.decode import decode_message, depth_metres, instance_mask
+from attnchain_ros.stream.decode import decode_message, depth_metres
+from attnchain_ros.stream.objects import instance_mask
 
 pytestmark = pytest.mark.ros
 

@@ -8,7 +8,7 @@ from attnchain_ros.stream.assembly import WindowAssembler
 from attnchain_ros.stream.buffer import FrameBuffer
 from attnchain_ros.stream.camera import CameraNumbers
 from attnchain_ros.stream.config import StreamConfig
-from attnchain_ros.stream.frame import Frame
+from attnchain_ros.stream.frame import DepthImage, Frame
 
 SIZE = (60, 80)
 STEP_NS = 10**8
@@ -60,15 +60,15 @@ def test_the_first_mask_is_carried_on():
 def test_depth_is_found_by_stamp():
     assembler = WindowAssembler(tolerance_ns=10**7)
     depths = assembler.depths
-    depths.add(2 * STEP_NS + 5_000_000, np.full(SIZE, 1.5, np.float32))
-    depths.add(3 * STEP_NS + 50_000_000, np.full(SIZE, 9.0, np.float32))
+    depths.add(2 * STEP_NS + 5_000_000, DepthImage(np.full(SIZE, 1.5, np.float32), 0))
+    depths.add(3 * STEP_NS + 50_000_000, DepthImage(np.full(SIZE, 9.0, np.float32), 0))
     window = assembler.assemble(batch_of(3, masks=3).frames)
     assert [float(depth.max()) for depth in window.depth_m] == [0.0, 1.5, 0.0]
 
 
 def test_depth_of_another_size_is_ignored_and_told():
     assembler = WindowAssembler(tolerance_ns=10**7)
-    assembler.depths.add(STEP_NS, np.ones((6, 8), np.float32))
+    assembler.depths.add(STEP_NS, DepthImage(np.ones((6, 8), np.float32), 0))
     assert assembler.assemble(batch_of(2, masks=2).frames).depth_m is None
     assert any("depth is 8x6, the image is 80x60" in note.text for note in assembler.notes)
 

@@ -79,7 +79,31 @@ def test_the_book_keeps_up_and_survives_faults():
     assert book.known and book.model(480, 640, 0) is first
     book.update(dataclasses.replace(PLAIN, d=(1.0, 2.0), model="brown"))
     faulty = book.model(480, 640, 0)
-    assert faulty.intrinsics is None and "distortion model is 'brown'" in faulty.notes[0].text
+    # K is used all the same: only the distortion cannot be.
+    assert faulty.intrinsics[0, 0] == 500 and faulty.undistorter is None
+    assert "distortion model is 'brown'" in faulty.notes[0].text
+    book.update(dataclasses.replace(PLAIN, k=(-1.0, *K[1:])))
+    assert book.model(480, 640, 0).intrinsics is None
+
+
+def test_eight_coefficients_under_the_name_of_five_are_what_opencv_makes_of_them():
+    d = (0.1, -0.05, 0.001, 0.0005, 0.01, 0.02, 0.0, 0.003)
+    named, right = (
+        camera_model(dataclasses.replace(PLAIN, d=d, model=name), 480, 640)
+        for name in ("plumb_bob", "rational_polynomial")
+    )
+    points = np.random.default_rng(0).uniform(0, 480, (20, 2))
+    np.testing.assert_array_equal(named.distort_points(points), right.distort_points(points))
+    assert named.notes == ()
+
+
+def test_a_zoom_is_told_apart_from_another_mode_of_the_same_lens():
+    book = CameraBook()
+    assert not book.update(PLAIN, 1)
+    binned = dataclasses.replace(PLAIN, width=320, height=240, k=(250.0, 0.0, 159.5, 0.0, 255.0, 119.5, 0.0, 0.0, 1.0))
+    assert not book.update(binned, 2)
+    assert book.update(dataclasses.replace(binned, k=(800.0, *binned.k[1:])), 3)
+    assert not book.update(dataclasses.replace(PLAIN, k=(0.0,) * 9), 4)
 
 
 # The lens models written out, as REP 104 and OpenCV's documentation define them: normalised x, y -> distorted x, y.

@@ -12,8 +12,8 @@ from attnchain_ros.stream.decode import (
     decode_compressed,
     decode_image,
     depth_metres,
-    instance_mask,
 )
+from attnchain_ros.stream.objects import instance_mask
 
 RGB = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3) * 10
 ALPHA = np.array([[0, 127, 128, 255]] * 2, np.uint8)

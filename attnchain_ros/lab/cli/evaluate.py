@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...cli.arguments import check_output, parse_settings
 from ...cli.main import FAILED, OK
 from ...errors import ConfigError
+from .. import check_extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +93,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: an argument cannot be used.   FileFormatError: ``--out`` cannot be written to.
     """
+    check_extra()
     for name, least in (("clips", 1), ("first", 0), ("frames", 2), ("image_size", 16), ("ping_pong", 0)):
         value = getattr(args, name)
         if value is not None and value < least:

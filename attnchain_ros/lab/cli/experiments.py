@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ...cli.arguments import add_network_arguments, check_output, parse_settings
 from ...cli.main import FAILED, OK
 from ...errors import ConfigError
+from .. import check_extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: an argument cannot be used.   FileFormatError: ``--out`` cannot be written to.
     """
+    check_extra()
     for name, least in (("processes", 1), ("image_size", 16)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name.replace('_', '-')} is {getattr(args, name)}, must be at least {least}")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...cli.arguments import (
-    add_foreground_arguments,
+    add_clip_arguments,
     add_network_arguments,
     check_foreground_arguments,
+    clip_options,
     describe_settings,
     parse_intrinsics,
     parse_settings,
@@ -57,12 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--windows", type=int, default=1, metavar="N", help="windows of INPUT, one after another (default 1)"
     )
     parser.add_argument("--anchor", type=Path, metavar="MESH", help="mesh of the object in frame 0 (default: Stage 0)")
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="folder with a mask per image")
-    parser.add_argument("--image-topic", help="topic of the images in a bag (default: found by type)")
     parser.add_argument("--fps", type=float, help="frames per second (default: the video's own; 30 for images)")
     parser.add_argument("--intrinsics", metavar="FX,FY,CX,CY", help="camera in pixels (default: the bag's, or assumed)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores of every window to a file")
-    add_foreground_arguments(parser)
+    add_clip_arguments(parser)
     add_network_arguments(parser)
 
 
@@ -255,7 +254,7 @@ def _windows(args: argparse.Namespace, config: RolloutConfig) -> Iterator[tuple[
             yield next(clip_windows(clip, config.frames)), clip_mesh(clip), True
         return
     mesh = None if args.anchor is None else read_mesh(args.anchor)
-    source = open_frames(Path(args.input), fps=args.fps, masks=args.masks, image_topic=args.image_topic)
+    source = open_frames(Path(args.input), clip_options(args))
     windows = ClipWindows(source, stream_config(args), config.frames, parse_intrinsics(args.intrinsics))
     # Only the first chain: another one may have other intrinsics and another object.
     first = itertools.takewhile(lambda part: part.chain == 0, windows)

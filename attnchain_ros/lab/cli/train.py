@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from ...errors import ConfigError
+from .. import check_extra
 
 _STAGES = ("data", "vae", "image-encoder", "temporal", "image-to-3d", "study", "export")
 
@@ -29,6 +30,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: an argument cannot be used.
     """
+    check_extra()
     for name in ("threads", "processes"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} is {getattr(args, name)}, must be at least 1")

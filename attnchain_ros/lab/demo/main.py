@@ -227,8 +227,8 @@ def _listen(args: argparse.Namespace, anchor: str, domain: int, lines: _Lines) -
             while not _finished(recorder.recording, args.frames):
                 came = _wait(recorder, windows, args.timeout, (node, camera))
                 for number in range(windows, came):
-                    seconds = recorder.recording.arrived_s[number] + began - started
-                    text = f"window {number + 1} came {seconds:.1f} s after the node was started"
+                    came_s = recorder.recording.arrived_s[number] + began - started
+                    text = f"window {number + 1} came {came_s:.1f} s after the node was started"
                     lines.say(f"{_TITLES[anchor]}: {text}")
                 windows = came
             recorder.wait(lambda heard: not _check(heard, args.frames), _STRAGGLERS_S)

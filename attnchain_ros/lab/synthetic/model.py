@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...errors import ConfigError
 from .solids import Solids, axis_ends
@@ -82,11 +83,11 @@ def capsules(starts: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> Solids:
     return Solids(0.5 * (starts + ends), np.stack([axis, side, np.cross(axis, side)], axis=2), half, radii)
 
 
-def boxes(low: np.ndarray, high: np.ndarray) -> Solids:
+def boxes(low: ArrayLike, high: ArrayLike) -> Solids:
     """Plain boxes along the axes from their lowest and highest corners [P, 3]."""
-    low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
-    axes = np.tile(np.eye(3), (len(low), 1, 1))
-    return Solids(0.5 * (low + high), axes, 0.5 * (high - low), np.zeros(len(low)))
+    least, most = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    axes = np.tile(np.eye(3), (len(least), 1, 1))
+    return Solids(0.5 * (least + most), axes, 0.5 * (most - least), np.zeros(len(least)))
 
 
 def join_solids(*groups: Solids) -> Solids:

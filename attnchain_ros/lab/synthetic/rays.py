@@ -90,6 +90,7 @@ def meet_box(centers: np.ndarray, axes: np.ndarray, half: np.ndarray, x: np.ndar
             near, far = np.minimum(one, other), np.maximum(one, other)
             enter = near if enter is None else np.maximum(enter, near, out=enter)
             leave = far if leave is None else np.minimum(leave, far, out=leave)
+        assert enter is not None and leave is not None
         # A comparison with what is not a number is false: a ray along a face misses.
         return np.where((enter <= leave) & (enter > 0), enter, np.float32(np.inf))
 

@@ -79,7 +79,9 @@ def _extract(solids: Solids, spacing: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _build_pieces(model: Model, spacing: float) -> Mesh:
     """Every part as a closed piece of its own, vertices exactly on its surface."""
-    vertices, faces, sizes = [], [], []
+    vertices: list[np.ndarray] = []
+    faces: list[np.ndarray] = []
+    sizes: list[int] = []
     for part in range(len(model.parents)):
         solid = model.solids.take(np.array([part]))
         if solid.radii[0] == 0:

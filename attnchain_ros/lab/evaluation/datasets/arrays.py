@@ -9,6 +9,7 @@ import numpy as np
 
 from ....errors import FileFormatError, MaskError
 from ....files.images import IMAGE_ENDINGS, ImageFolder, natural_key, read_mask
+from ....stream.frame import Frame
 
 
 def list_files(root: Path, pattern: str, wanted: str) -> list[Path]:
@@ -52,12 +53,9 @@ def read_pictures(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Masks are found as ``ImageFolder`` finds them (alpha channel, a folder ``masks``, files beside the pictures).
 
     Raises:
-        FileFormatError, MaskError: pictures cannot be read, or their sizes differ.
+        FileFormatError, MaskError, ShapeError: pictures cannot be read, or their sizes differ.
     """
-    frames = list(ImageFolder(folder))
-    sizes = {frame.image.shape for frame in frames}
-    if len(sizes) > 1:
-        raise FileFormatError(f"{folder} has pictures of sizes {sorted(sizes)}: all frames must be of one size")
+    frames = [event for event in ImageFolder(folder).events() if isinstance(event, Frame)]
     masks = [frame.mask for frame in frames if frame.mask is not None]
     images = np.stack([frame.image for frame in frames])
     return images, np.stack(masks) if len(masks) == len(frames) else None

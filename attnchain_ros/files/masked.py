@@ -1,0 +1,92 @@
+"""Masks from a folder or a video of their own, for any clip: the n-th mask belongs to the n-th image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileFormatError, MaskError
+from ..stream.decode import threshold_mask
+from ..stream.frame import Event, Frame, MaskImage, NoMoreMasks
+from ..stream.source import FrameSource
+from .images import IMAGE_ENDINGS, VideoFile, natural_key, read_mask
+
+
+class MaskedSource(FrameSource):
+    """A clip with masks from elsewhere; its own masks are put aside.
+
+    Args:
+        source: the clip.
+        masks: folder of as many masks as the clip has images, in natural order, or a mask video of as many frames.
+        instance: as for ``read_mask``; a video holds no ids.
+    Raises:
+        MaskError: there are no masks, or not as many as images.   FileFormatError: the video cannot be opened.
+    """
+
+    masked = True
+
+    def __init__(self, source: FrameSource, masks: Path, instance: int = 0) -> None:
+        self._source, self._place, self._instance = source, masks, instance
+        self.name, self.notes = source.name, source.notes
+        self.intrinsics, self.recorded = source.intrinsics, source.recorded
+        self._files: list[Path] = []
+        self._video: VideoFile | None = None
+        if masks.is_dir():
+            found = (item for item in masks.iterdir() if item.suffix.lower() in IMAGE_ENDINGS)
+            self._files = sorted(found, key=lambda item: natural_key(item.name))
+            if not self._files:
+                raise MaskError(f"the mask folder {masks} holds no images: wanted {', '.join(IMAGE_ENDINGS)}")
+            self._check(len(self._files), source.count)
+        elif masks.is_file():
+            if instance:
+                raise FileFormatError(f"{masks} is a video, which blurs ids: give the masks as a folder of PNG files")
+            self._video = VideoFile(masks)
+        else:
+            raise MaskError(f"the masks {masks} do not exist: wanted a folder of masks, or a mask video")
+
+    @property
+    def count(self) -> int | None:
+        """Number of images."""
+        return self._source.count
+
+    def events(self) -> Iterator[Event]:
+        """The clip's, each image with its mask.
+
+        Raises:
+            MaskError: there are fewer or more masks than images, or one is of another size than its image.
+        """
+        yield NoMoreMasks()
+        masks, number = self._masks(), 0
+        for event in self._source.events():
+            if isinstance(event, Frame):
+                mask = next(masks, None)
+                if mask is None:
+                    raise MaskError(
+                        f"{self._place} holds {number} masks, {self.name} has more images: give one for each"
+                    )
+                if mask.shape != event.image.shape[:2]:
+                    raise MaskError(
+                        f"mask {number} of {self._place} is {mask.shape[1]}x{mask.shape[0]}, its image is "
+                        f"{event.image.shape[1]}x{event.image.shape[0]}: give masks of the image's size"
+                    )
+                yield replace(event, mask=mask)
+                number += 1
+            elif not isinstance(event, (MaskImage, NoMoreMasks)):
+                yield event
+        if next(masks, None) is not None:
+            raise MaskError(f"{self._place} holds more masks than {self.name} has images ({number}): give one for each")
+
+    def _masks(self) -> Iterator[np.ndarray]:
+        if self._video is None:
+            for path in self._files:
+                yield read_mask(path, self._instance)
+        else:
+            for event in self._video.events():
+                yield threshold_mask(event.image.max(axis=2)) > 0
+
+    def _check(self, masks: int, images: int | None) -> None:
+        if images is not None and masks != images:
+            raise MaskError(f"{self._place} holds {masks} masks, {self.name} has {images} images: give one for each")
