@@ -88,7 +88,6 @@ def cloud_distance(found: np.ndarray, truth: np.ndarray, queries: int, seed: int
         queries: random points of each side that ask; all of them where there are not more.
         seed: of the choice in ``found``; that in ``truth`` takes seed + 1.
         tree: of ``truth``, where it is there already.
-    Twin: ``reference.actionbench.cloud_distance``.
     """
     check_shape("found", found, "n 3")
     check_shape("truth", truth, "m 3")
@@ -102,7 +101,6 @@ def motion_distance(found: np.ndarray, truth: np.ndarray) -> float:
 
     Args:
         found: [F, n, 3] and truth: [F, m, 3] points that each stay on their place of the object.
-    Twin: ``reference.actionbench.motion_distance``.
     """
     axes = check_shape("found", found, "F n 3")
     check_shape("truth", truth, "F m 3", "compare the same frames", **axes)

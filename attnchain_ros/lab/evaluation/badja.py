@@ -45,7 +45,6 @@ def score_badja(found: np.ndarray, truth: np.ndarray, visible: np.ndarray, mask_
         mask_area: [F] pixels of the object's mask in the raster.
     Raises:
         ShapeError: sizes differ.   InputError: no joint is visible after the first frame.
-    Twin: ``reference.badja.score_badja``.
     """
     axes = check_shape("truth", truth, "F J 2")
     check_shape("found", found, "F J 2", **axes)

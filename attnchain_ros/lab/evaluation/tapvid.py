@@ -46,7 +46,6 @@ def choose_queries(visible: np.ndarray, mode: QueryMode) -> tuple[np.ndarray, np
         point [Q] and frame [Q], int64.
     Raises:
         ConfigError: unknown mode.
-    Twin: ``reference.tapvid.choose_queries``.
     """
     check_shape("visible", visible, "F N")
     if mode not in QUERY_MODES:
