@@ -79,9 +79,9 @@ def test_errors_of_the_package_become_failures_and_others_do_not() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_figures_that_are_no_numbers_are_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="e is (nan|inf)"):
+    with pytest.raises(ValueError, match=f"e is {value}"):
         DOOR.measure("g", "a", lambda: {"e": value})
-    with pytest.raises(ValueError, match="c is (nan|inf)"):
+    with pytest.raises(ValueError, match=f"c is {value}"):
         DOOR.measure("g", "a", lambda: Measured(curves={"c": [value]}))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +17,8 @@ from ..charts import draw_points
 from ..evaluation.scene import POINTS, Scene
 from ..evaluation.sequences import cut_windows
 from ..probe import Reading, head_readings, readings, score_cycle
-from ..report import TITLES, Section, cell, compare_lines, failure_lines, markdown, picture, table_lines, titles
-from ..table import BASELINES, CLIP, Figures, concat, mean_of, names_of, select, spread, spread_of
+from ..report import TITLES, Section, cell, compare_lines, failure_lines, markdown, picture, scalar, table_lines, titles
+from ..table import BASELINES, CLIP, WHOLE, Figures, concat, mean_of, names_of, select, spread, spread_of
 from .bench import MESH_ONLY, Bench, Experiment, Task
 from .remember import remember
 
@@ -106,14 +106,18 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float |
     return None if np.isnan(value) else value
 
 
-def setting_pairs(table: pd.DataFrame, probe: str, truth: str) -> list[tuple[float, float]]:
+def scores_of(table: pd.DataFrame) -> pd.DataFrame:
+    """A column for each of ``PROBES`` and ``TRUTHS``, a row for each setting on each clip."""
+    own = select(table, place=WHOLE)
+    own = own[own["metric"].isin(_COLUMNS)]
+    wide = own.set_index([*CLIP, "group", "variant", "metric"])["value"].unstack("metric")
+    return wide.reindex(columns=list(_COLUMNS))
+
+
+def setting_pairs(scores: pd.DataFrame, probe: str, truth: str) -> list[tuple[float, float]]:
     """Mean probe score and mean true error of every setting that has both."""
-    pairs = []
-    for _, own in table.groupby(["group", "variant"], sort=False):
-        first, second = mean_of(own, probe), mean_of(own, truth)
-        if first is not None and second is not None:
-            pairs.append((first, second))
-    return pairs
+    means = scores[[probe, truth]].groupby(level=["group", "variant"]).mean().dropna()
+    return [(float(first), float(second)) for first, second in means.to_numpy()]
 
 
 def correlation_lines(table: pd.DataFrame, truth: str) -> list[str]:
@@ -122,21 +126,23 @@ def correlation_lines(table: pd.DataFrame, truth: str) -> list[str]:
     The first number ranks the settings by their means over clips; the second is the mean over clips of the
     correlation within a clip.
     """
+    scores = scores_of(table)
     rows = []
     for group in [*names_of(table, "group"), "all settings"]:
-        own = table if group == "all settings" else select(table, group=group)
+        own = scores if group == "all settings" else scores[scores.index.get_level_values("group") == group]
         cells = []
         for probe in PROBES:
             over = _correlation(setting_pairs(own, probe, truth))
-            clips = (_correlation(setting_pairs(part, probe, truth)) for _, part in own.groupby(list(CLIP)))
-            inside = spread(value for value in clips if value is not None)
-            cells.append(f"{'-' if over is None else f'{over:.2f}'}; within a clip {cell(inside)}")
+            clips = (part[[probe, truth]].dropna().to_numpy() for _, part in own.groupby(level=list(CLIP)))
+            inside = spread(value for pairs in clips if (value := _correlation(pairs)) is not None)
+            cells.append(f"{scalar(over, '.2f')}; within a clip {cell(inside)}")
         rows.append([group, *cells])
     return markdown([f"rank correlation with {TRUTHS[truth]}", *PROBES.values()], rows)
 
 
-def _correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    return rank_correlation([first for first, _ in pairs], [second for _, second in pairs])
+def _correlation(pairs: Iterable[tuple[float, float]]) -> float | None:
+    known = list(pairs)
+    return rank_correlation([first for first, _ in known], [second for _, second in known])
 
 
 def default_names(bench: Bench) -> dict[str, str]:
@@ -185,7 +191,7 @@ def describe(bench: Bench, table: pd.DataFrame) -> Section:
     for truth in TRUTHS:
         lines += correlation_lines(ways, truth)
     lines += [picture("reading", "Probe against true error, a dot for each setting"), "", *failure_lines(table)]
-    dots = {group: setting_pairs(select(ways, group=group), "both", "frames_moved") for group in groups}
+    dots = {group: setting_pairs(scores_of(select(ways, group=group)), "both", "frames_moved") for group in groups}
     plot = draw_points(dots, "probe", TRUTHS["frames_moved"])
     return Section(EXPERIMENT.title, lines, {"reading": plot})
 

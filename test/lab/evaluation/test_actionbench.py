@@ -54,7 +54,7 @@ def test_motion_distance_by_hand() -> None:
     true = np.array([[[0.0, 0, 0], [5, 0, 0]], [[0, 0, 0], [5, 0, 2]]])
     # Pairs are fixed in frame 0: distances 0, 0 there and 1, 2 in frame 1; mean 0.75, both directions 1.5.
     assert fast.motion_distance(found, true) == pytest.approx(1.5)
-    # A third true point is nearest to the second found one: 1 and 3 away. There as before, back (0 + 0 + 1 + 1 + 2 + 3) / 6.
+    # A third true point is nearest to the second found one, 1 and 3 away: back it is (0 + 0 + 1 + 1 + 2 + 3) / 6.
     more = np.concatenate([true, [[[6.0, 0, 0]], [[8, 0, 0]]]], axis=1)
     assert fast.motion_distance(found, more) == pytest.approx(0.75 + 7 / 6)
 
