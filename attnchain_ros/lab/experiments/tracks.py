@@ -149,7 +149,8 @@ def occluded(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of windows with occlusion; a failed row counts with its window's others."""
     crowded = table[(table["metric"] == "hidden") & (table["value"] >= OCCLUDED_SHARE)]
     windows = set(zip(*(crowded[name] for name in CLIP), strict=True))
-    return table[[window in windows for window in zip(*(table[name] for name in CLIP), strict=True)]]
+    keep = [window in windows for window in zip(*(table[name] for name in CLIP), strict=True)]
+    return table[np.array(keep, bool)]
 
 
 EXPERIMENT = Experiment("tracks", "2D and 3D point tracks (Table 2)", run, describe)

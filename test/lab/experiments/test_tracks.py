@@ -34,6 +34,11 @@ def test_windows_with_occlusion_keep_all_their_rows() -> None:
     ]  # fmt: skip
 
 
+def test_nothing_is_occluded_in_an_empty_table() -> None:
+    nothing = tracks.occluded(concat([]))
+    assert not len(nothing) and not len(select(nothing, variant="a"))
+
+
 def test_every_route_and_baseline_is_measured_under_every_camera(bench: Bench) -> None:
     table = tracks.run(bench, Task("tracks", "test", 2))
     good, tried = succeeded(table)
