@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def sections() -> dict[str, list[str]]:
 
 def heads(lines: list[str]) -> list[list[str]]:
     """The first rows of the tables."""
-    found = [above for above, below in zip(lines, lines[1:], strict=False) if below.startswith("|---")]
+    found = [above for above, below in itertools.pairwise(lines) if below.startswith("|---")]
     return [line.strip("|").strip().split(" | ") for line in found]
 
 
