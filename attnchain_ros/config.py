@@ -89,7 +89,7 @@ class ReadoutConfig(Checked):
     patch_layers: str = option(
         "all", "layers whose cross-attention links tokens to patches (Eq. 6, 7): 'all' or comma-separated indices"
     )
-    row_tile: int = option(256, "anchor rows whose attention is computed at once", low=1)
+    row_tile: int = option(2048, "anchor rows whose attention is computed at once, where memory allows", low=1)
 
 
 @dataclass(frozen=True)
@@ -225,10 +225,59 @@ class TrackConfig(Checked):
     )
 
 
+LOW_MEMORY = ("auto", "off", "on")
+"""Values of ``RolloutConfig.low_memory``."""
+
+
+@dataclass(frozen=True)
+class PartsConfig(Checked):
+    """Second reads, rigid parts and pixels: not in the paper, only heard with ``preset: full``."""
+
+    reads: str = option(
+        "both",
+        "'both': a window is read from the previous frame and from a keyframe; 'previous': from the previous frame",
+        choices=("both", "previous"),
+    )
+    read_every: int = option(1, "the read from a keyframe is made in every n-th window", unit="windows", low=1, high=64)
+    match_every: int = option(
+        2, "the chain is followed in every n-th frame of a window; the frames between are smoothed over", low=1, high=8
+    )
+    rigid: bool = option(True, "landmarks move with rigid parts; without, there are no pixels either")
+    patches: int = option(80, "pieces of surface that parts are merged from", low=1, high=2000)
+    merge_ratio: float = option(
+        2.5, "pieces are merged while it costs less than this many times their own median residual", low=0.0, high=100.0
+    )
+    memory: int = option(12, "windows whose motion says what is one part", unit="windows", low=1, high=100)
+    robust_scale: float = option(
+        0.08, "a landmark this far from its part's motion counts a quarter", unit="object units", low=1e-4, high=10.0
+    )
+    sigma_landmark: float = option(0.75, "temporal Gaussian on landmarks read", unit="frames", low=0.0, high=100.0)
+    sigma_final: float = option(0.5, "temporal Gaussian on vertices", unit="frames", low=0.0, high=100.0)
+    pixels: bool = option(True, "parts are laid onto pixels that optical flow follows; needs a camera pose")
+    work_px: int = option(256, "side of the square in which pixels are followed; it is never enlarged", unit="px",
+                          low=32, high=2048)  # fmt: skip
+    keyframes: int = option(8, "pictures kept to look for points in and to read from; the first frame always", low=1,
+                            high=8)  # fmt: skip
+    key_turn_deg: float = option(
+        25.0, "a frame becomes a keyframe if it shows the object turned by more than this from all kept ones",
+        unit="deg", low=1.0, high=180.0,
+    )  # fmt: skip
+    cameras: bool = option(True, "camera poses are laid onto the followed pixels, too")
+    tracks: bool = option(
+        True, "2D tracks follow pixels where the flow holds and the mesh where not; false: as ``tracks.route`` says"
+    )
+
+
 @dataclass(frozen=True)
 class RolloutConfig(Checked):
     """The whole method: one window after another."""
 
+    preset: str = option(
+        "paper",
+        "'paper' is the paper's method; 'full' adds a second read, rigid parts, pixels and keyframes (``parts``), "
+        "which end the drift over long sequences",
+        choices=("paper", "full"),
+    )
     frames: int = option(16, "frames of a window", low=2, high=256)
     anchor_handover: str = option(
         "reencode",
@@ -253,6 +302,13 @@ class RolloutConfig(Checked):
     crop_padding: float = option(
         0.1, "padding of the crop as a share of its longer side (published: 0.1)", low=0.0, high=1.0
     )
+    low_memory: str = option(
+        "auto",
+        "read when the weights are loaded. 'auto': Stage 0 leaves the device after the first mesh, and where it has "
+        "too little memory for that, the other networks leave while they have nothing to do; 'on': the latter from the "
+        "start; 'off': everything stays. Results stay the same; on the CPU nothing leaves",
+        choices=LOW_MEMORY,
+    )
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)
     reinforce: ReinforceConfig = field(default_factory=ReinforceConfig)
@@ -261,6 +317,7 @@ class RolloutConfig(Checked):
     animation: AnimationConfig = field(default_factory=AnimationConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     tracks: TrackConfig = field(default_factory=TrackConfig)
+    parts: PartsConfig = field(default_factory=PartsConfig)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Field[Any], Any]]:

@@ -5,6 +5,9 @@
     outputs    a window of 16 x 20,000 vertices with a subscriber in another process: ~/mesh 5 ms, ~/tracks 10 ms,
                ~/markers 100 ms (build, serialise and hand to the middleware; median)
     window     a window in the node, from its last image to all is published, over the same window in the library: 1.05
+    camera     only with ``--camera 1280x720@30``: a window beside that camera, a process of its own, over a quiet one:
+               1.5; with ``--load N`` (default: one a core; 0: none) busy processes as well: 3; in both, image callback
+               5 ms and services 200 ms (p95), and, where there is one, the live lane 20 ms (p95)
 
 Prints one row each; the exit status is 1 when a budget is not kept. A busy machine measures itself, not the node.
 """
@@ -14,6 +17,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,18 +28,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import beside_camera
 import numpy as np
 import scene
 import torch
+import yaml
 from running_node import RunningNode
 
 from attnchain_ros.node.engine import RolloutEngine
 from attnchain_ros.node.parameters import NodeConfig, NodeSettings, PublishConfig
+from attnchain_ros.node.profiles import profile_environment
 from attnchain_ros.rollout import Rollout
 from attnchain_ros.rollout.window import CameraTrack, PointTracks, Window, WindowResult
 from attnchain_ros.stream.camera import CameraModel
 
-PARTS = ("callback", "outputs", "window")
+PARTS = ("callback", "outputs", "window", "camera")
 ACROSS, AROUND = 200, 100
 VERTICES, FRAMES, TRACKS = ACROSS * AROUND, 16, 1000
 
@@ -173,6 +181,74 @@ def measure_window(folder: Path, args: argparse.Namespace) -> list[Row]:
     return [Row("window in the node / in the library", 1.05, float(np.median(ratios)), "", remark)]
 
 
+def measure_camera(folder: Path, args: argparse.Namespace) -> list[Row]:
+    """The node's process beside a camera's and busy ones."""
+    width, height, rate_hz = parse_camera(args.camera)
+    setting = beside_camera.Setting(
+        width, height, rate_hz,
+        reliable=not args.best_effort,
+        load=cores() if args.load is None else args.load,
+        rounds=args.rounds,
+        seconds=args.seconds,
+    )  # fmt: skip
+    parameters = _parameters(folder, args) | dict(parse_parameter(text) for text in args.param)
+    if args.threads:
+        parameters["threads"] = args.threads
+    if args.profile:
+        os.environ.update(profile_environment())
+    found = beside_camera.measure(setting, parameters, folder)
+    quiet, rows = found["quiet"], []
+    budgets = {"camera": 1.5, "load": 3.0}
+    names = {"camera": f"beside a camera of {args.camera}", "load": f"and {setting.load} busy processes"}
+    for name, one in found.items():
+        describe = beside_camera.describe
+        sys.stdout.write(
+            f"{name}: {len(one.all_windows())} windows in {one.span_s:.0f} s (median / p95 / most): "
+            f"a window {describe(one.all_windows())}; its mesh after its last image {describe(one.delays)}; "
+            f"age of TF {describe(one.tf_ages)}, first after {describe(one.first_tf)}; "
+            f"services {describe(one.services, 'ms')}; stride {max(one.stride, default=0)}; "
+            f"{one.received} of {one.published} images came, {one.late} were sent late, {one.refused} refused\n"
+        )
+        if name in budgets:
+            title = names[name]
+            remark = (
+                f"medians {np.median(one.all_windows() or [np.nan]):.2f} s and {np.median(quiet.all_windows()):.2f} s"
+            )
+            rows.append(Row(f"window {title} / quiet", budgets[name], beside_camera.ratio(one, quiet), "", remark))
+            rows.append(Row(f"image callback {title}, p95", 5.0, 1e3 * max(one.callbacks), "ms"))
+            slow = 1e3 * float(np.quantile(one.services, 0.95)) if one.services else float("nan")
+            rows.append(Row(f"services {title}, p95", 200.0, slow, "ms", f"{len(one.services)} calls"))
+            if one.live_delays:
+                live = 1e3 * float(np.quantile(one.live_delays, 0.95))
+                rows.append(Row(f"live transform {title}, p95", 20.0, live, "ms", f"{len(one.live_delays)} images"))
+    return rows
+
+
+def parse_camera(text: str) -> tuple[int, int, float]:
+    """Width and height in pixels and images per second.
+
+    >>> parse_camera("1280x720@30")
+    (1280, 720, 30.0)
+    """
+    found = re.fullmatch(r"(\d+)x(\d+)@(\d+(?:\.\d+)?)", text)
+    if found is None or not all(float(part) > 0 for part in found.groups()):
+        raise SystemExit(f"--camera is {text!r}, wanted WIDTHxHEIGHT@HZ such as 1280x720@30")
+    return int(found[1]), int(found[2]), float(found[3])
+
+
+def parse_parameter(text: str) -> tuple[str, Any]:
+    """A parameter of the node given as NAME:=VALUE; the value is YAML."""
+    name, between, value = text.partition(":=")
+    if not between:
+        raise SystemExit(f"--param is {text!r}, wanted NAME:=VALUE such as threads:=1")
+    return name, yaml.safe_load(value)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def _parameters(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "anchor_mesh": str(scene.write_anchor(folder / "anchor.ply")),
@@ -240,13 +316,25 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, help="checkpoint folder (default: the package's small one)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, help="torch threads (default: all cores)")
+    parser.add_argument("--camera", metavar="WxH@HZ", help="only part camera: beside a camera of this size and rate")
+    parser.add_argument("--best-effort", action="store_true", help="the camera offers best-effort delivery")
+    parser.add_argument("--profile", action="store_true", help="camera and node use config/fastdds.xml")
+    parser.add_argument("--load", type=int, metavar="N", help="busy processes beside it (default: one a core)")
+    parser.add_argument("--rounds", type=int, default=2, help="how often part camera is gone through (default 2)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each situation in a round (default 30)")
+    parser.add_argument("--param", action="append", default=[], metavar="NAME:=VALUE", help="a parameter of the node")
     args = parser.parse_args()
+    if "camera" in (args.only or ()) and args.camera is None:
+        parser.error("part camera needs --camera, such as 1280x720@30")
     if args.threads:
         torch.set_num_threads(args.threads)
-    measure = {"callback": measure_callback, "outputs": measure_outputs, "window": measure_window}
+    measure = {
+        "callback": measure_callback, "outputs": measure_outputs, "window": measure_window, "camera": measure_camera,
+    }  # fmt: skip
+    parts = args.only or (("camera",) if args.camera else PARTS[:-1])
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for part in args.only or PARTS:
+        for part in parts:
             rows += measure[part](Path(folder), args)
     print_table(rows)
     return 0 if all(row.kept for row in rows) else 1

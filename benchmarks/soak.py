@@ -1,11 +1,12 @@
-"""Run a thousand windows through the real node and look at its memory: ``python benchmarks/soak.py [--windows 1000]``.
+"""Run many windows through the real node and look at its memory: ``python benchmarks/soak.py [--windows 200]``.
 
-The whole path: image and mask callbacks, frame buffer, worker, the real pipeline and every publisher with a subscriber.
-So that a window takes a fraction of a second, the checkpoint is a random one of a few thousand weights (or a folder
-given with ``--weights``). Every fifty windows the stamps jump back, a parameter changes, the chain is reset, or a
-mesh is saved. Prints one JSON line with the resident memory at the start (after five windows), after each tenth
-and at the end; the exit status is 1 if it grew by more than ``--limit`` MB over the second half, or a frame is not
-accounted for.
+The whole path: image and mask callbacks, frame buffer, worker, the real pipeline and every publisher with a subscriber,
+with the small checkpoint and the environment that the node makes for itself, once in each precision (``--dtype``), each
+in a process of its own. ``--tiny`` takes a random checkpoint of a few thousand weights and small grids instead, so that
+a window takes a fraction of a second (1,000 windows then). Every fifty windows the stamps jump back, a parameter
+changes, the chain is reset, or a mesh is saved. Prints one JSON line each with the resident memory at the start (after
+five windows), after each tenth and at the end; the exit status is 1 if it grew by more than ``--limit`` MB over the
+second half, or a frame is not accounted for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import ctypes
 import gc
 import json
-import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -35,8 +36,10 @@ from visualization_msgs.msg import MarkerArray
 from attnchain_ros.msg import AnimatedMesh, Tracks
 from attnchain_ros.node.statistics import memory_mb
 from attnchain_ros.srv import SaveMesh
+from attnchain_ros.threads import prepare
 
 EVENT_EVERY = 50
+DTYPES = ("float32", "bfloat16")
 SIZE = (48, 64)
 QUICK = {
     "sampling.steps": 1, "surface.grid": 16, "surface.coarse_grid": 8, "surface.n_surface": 128,
@@ -49,6 +52,7 @@ QUICK = {
 class Report:
     """What a soak found; memory in MB of resident set after a garbage collection, ``curve_mb`` after each tenth."""
 
+    dtype: str
     windows: int
     failed: int
     resets: int
@@ -69,18 +73,17 @@ class Report:
         return self.end_mb - self.half_mb
 
 
-def soak(windows: int, weights: Path, folder: Path, settings: dict[str, Any] | None = None) -> Report:
+def soak(windows: int, weights: Path | None, folder: Path, settings: dict[str, Any] | None = None) -> Report:
     """Run ``windows`` windows.
 
     Args:
         windows: how many, at least 10.
-        weights: checkpoint folder.
+        weights: checkpoint folder, None = the package's small one.
         folder: for the anchor mesh and saved meshes.
-        settings: parameters, on top of QUICK.
+        settings: parameters, such as QUICK.
     """
     parameters = {
-        **QUICK,
-        "weights": str(weights),
+        "weights": str(weights or ""),
         "device": "cpu",
         "anchor_mesh": str(scene.write_anchor(folder / "anchor.ply", subdivisions=2)),
         "output_dir": str(folder / "out"),
@@ -127,6 +130,7 @@ def soak(windows: int, weights: Path, folder: Path, settings: dict[str, Any] | N
     accounts = session.buffer.accounts()
     dropped = sum(accounts.dropped.values())
     return Report(
+        dtype=str(session.settings.node.dtype),
         windows=found.windows,
         failed=found.failed_windows,
         resets=sum(accounts.resets.values()),
@@ -172,23 +176,30 @@ def _ignore(message: Any) -> None:
 
 def main() -> int:
     """Run and report."""
-    # torch's CPU library keeps up to 1024 compiled kernels, one for each new number of surface points: 20 to 40 KB a
-    # window until it is full (some 40 MB). That is no leak, and would hide one.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--windows", type=int, default=1000, help="how many (default 1000)")
-    parser.add_argument("--weights", type=Path, help="checkpoint folder (default: a tiny random one)")
+    parser.add_argument("--windows", type=int, help="how many (default 200, with --tiny 1000)")
+    parser.add_argument("--weights", type=Path, help="checkpoint folder (default: the package's small one)")
+    parser.add_argument("--tiny", action="store_true", help="a tiny random checkpoint and small grids")
+    parser.add_argument("--dtype", choices=DTYPES, help="only this precision (default: one after the other)")
     parser.add_argument("--limit", type=float, default=5.0, help="MB of growth over the second half (default 5)")
     args = parser.parse_args()
+    if args.dtype is None:
+        # A process each: the first one's caches would hide how the second one's grow.
+        again = [sys.executable, *sys.argv]
+        return max(subprocess.run([*again, "--dtype", dtype], check=False).returncode for dtype in DTYPES)
+    # As the node does; here the tiny checkpoint's maker loads torch before it.
+    prepare()
+    windows = args.windows or (1000 if args.tiny else 200)
+    settings: dict[str, Any] = {"dtype": args.dtype, **(QUICK if args.tiny else {})}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = args.weights
-        if weights is None:
+        if args.tiny:
             sys.path.insert(0, str(Path(__file__).parents[1] / "test"))
             from tiny import write_tiny_checkpoint
 
             weights = write_tiny_checkpoint(folder / "tiny")
-        report = soak(args.windows, weights, folder)
+        report = soak(windows, weights, folder, settings)
     sys.stdout.write(json.dumps(asdict(report)) + "\n")
     return 1 if report.growth_mb > args.limit or report.unaccounted or report.threads_left else 0
 

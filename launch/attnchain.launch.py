@@ -13,6 +13,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
+from attnchain_ros.node.profiles import profile_environment
 from launch import LaunchContext, LaunchDescription
 
 # Parameters that are arguments too: name and help. All others: params_file.
@@ -20,6 +21,7 @@ PARAMETERS = {
     "autostart": "configure and activate at start-up; false: wait for lifecycle transitions",
     "weights": "folder with the backbone's weights; empty = the small demonstration model",
     "device": "auto, cpu, cuda or cuda:N",
+    "threads": "threads of the computation on the CPU; 0 = one a core",
     "image_transport": "raw, or compressed: reads IMAGE/compressed",
     "mask_transport": "raw, or compressed: reads MASK/compressed",
     "anchor_mesh": "mesh file of the object as in the first frame; empty = made from the image",
@@ -57,7 +59,7 @@ def start(context: LaunchContext, share: Path) -> list[LifecycleNode]:
     for name in PARAMETERS:
         text = LaunchConfiguration(name).perform(context)
         if text != as_text(standard[name]):
-            given[name] = yaml.safe_load(text) if isinstance(standard[name], bool) else text
+            given[name] = text if isinstance(standard[name], str) else yaml.safe_load(text)
     given["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context).lower() == "true"
     return [
         LifecycleNode(
@@ -71,6 +73,7 @@ def start(context: LaunchContext, share: Path) -> list[LifecycleNode]:
                 *((f"{topic}/compressed", [LaunchConfiguration(topic), "/compressed"]) for topic in COMPRESSED),
             ],
             arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+            additional_env=profile_environment(),
             output="screen",
         )
     ]

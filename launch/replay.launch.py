@@ -15,6 +15,7 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
+from attnchain_ros.node.profiles import profile_environment
 from attnchain_ros.node.replaying import QOS_FILE, plan_replay
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
@@ -43,6 +44,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         file.write(plan.qos_yaml)
     # One that is left empty must not override params_file.
     given = {name: value(name) for name in ("weights", "foreground") if value(name)}
+    large = profile_environment()
     namespace = value("namespace").strip("/")
     name = f"/{namespace}/attnchain_node" if namespace else "/attnchain_node"
     topics = [word for topic in plan.topics for word in ("--topic", topic)]
@@ -54,9 +56,12 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             namespace=value("namespace"),
             parameters=[value("params_file"), {**plan.parameters, **given}],
             remappings=list(plan.remappings),
+            additional_env=large,
             output="screen",
         ),
-        ExecuteProcess(cmd=[word.replace(QOS_FILE, file.name) for word in plan.play_command], output="screen"),
+        ExecuteProcess(
+            cmd=[word.replace(QOS_FILE, file.name) for word in plan.play_command], additional_env=large, output="screen"
+        ),
         ExecuteProcess(
             cmd=[sys.executable, "-m", "attnchain_ros.node.resume_player", "--node", name, *topics], output="screen"
         ),

@@ -158,7 +158,7 @@ def digest(paths: Iterable[Path], *words: str) -> str:
 
 def requirement_files(environment: Environment) -> list[Path]:
     """The pinned lists that this environment installs."""
-    names = ["library", "lab", "development", "build"]
+    names = ["library", "lab", "development", "docs", "build"]
     if environment.distribution is None:
         names.append(f"ros-{environment.distro}")
     return [ROOT / "requirements" / f"{name}.txt" for name in names]

@@ -21,6 +21,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from attnchain_ros.errors import ConfigError, FileFormatError
 from attnchain_ros.files.bag_types import bag_types
 from attnchain_ros.node.parameters import TABLE, NodeSettings, change
+from attnchain_ros.node.profiles import VARIABLE
 from attnchain_ros.node.replaying import QOS_FILE, plan_replay
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +63,7 @@ class OpaqueFunction:
 class ExecuteProcess:
     cmd: list[str]
     output: str = "log"
+    additional_env: Any = None
 
 
 @dataclass
@@ -75,6 +77,7 @@ class Node:
     arguments: Any = None
     output: str = "log"
     condition: Any = None
+    additional_env: Any = None
 
 
 @dataclass
@@ -153,6 +156,7 @@ def text(value: Any, values: dict[str, str]) -> str:
 def test_the_live_launch_passes_on_only_what_was_given(load: Callable[[str], types.ModuleType]) -> None:
     module = load("attnchain.launch.py")
     node, rviz = started(module.generate_launch_description())
+    assert Path(node.additional_env[VARIABLE]) == ROOT / "config" / "fastdds.xml"
     assert node.parameters[1] == {"use_sim_time": False}, "defaults must not override params_file"
     assert rviz.condition.predicate.name == "rviz"
     node, _ = started(
@@ -208,6 +212,7 @@ def test_replay_starts_paused_and_resumes_when_the_node_is_active(
     module = load("replay.launch.py")
     node, player, resume = started(module.generate_launch_description(), bag=str(bag), namespace="robot", rate="0.5")
     assert isinstance(node, LifecycleNode) and node.namespace == "robot"
+    assert node.additional_env == player.additional_env and VARIABLE in player.additional_env, "the player sends"
     assert node.parameters[0] == str(ROOT / "config" / "lossless.yaml")
     given = node.parameters[1]
     assert given == {

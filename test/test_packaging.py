@@ -10,6 +10,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PIN = re.compile(r"^[A-Za-z0-9_.-]+==[\w.+]+", re.MULTILINE)
@@ -147,12 +148,14 @@ def test_the_field_check_can_fail() -> None:
 
 
 def test_versions_are_pinned_once() -> None:
-    names = [pins_of(name) for name in ("library", "lab", "development", "build")]
+    names = [pins_of(name) for name in ("library", "lab", "development", "docs", "build")]
     together = [key.lower() for pins in names for key in pins]
     assert len(together) == len(set(together))
     assert all(key.startswith("ros-") for distro in ("kilted", "jazzy") for key in pins_of(f"ros-{distro}"))
     lists = {path.name for path in (ROOT / "requirements").iterdir()}
-    assert lists == {f"{name}.txt" for name in ("library", "lab", "development", "build", "ros-kilted", "ros-jazzy")}
+    assert lists == {
+        f"{name}.txt" for name in ("library", "lab", "development", "docs", "build", "ros-kilted", "ros-jazzy")
+    }
     pin = re.compile(r"(?<![\w=!<>])[A-Za-z][\w.-]*==\d+\.\d")
     for path in tracked_files():
         if path.parent != ROOT / "requirements" and path.suffix in (
@@ -167,6 +170,33 @@ def test_versions_are_pinned_once() -> None:
             assert not pin.search(text_of(path) or ""), (
                 f"{path.relative_to(ROOT)} pins a version: name it in requirements/"
             )
+
+
+def test_a_commit_is_checked_as_everything_is() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert [hook["entry"] for hook in hooks] == ["bash scripts/check"], "checks of its own would come to disagree"
+    assert not hooks[0]["pass_filenames"], "mypy and the layers need the whole package"
+
+
+def test_issue_forms_can_be_read() -> None:
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    assert len(forms) == 2
+    for path in forms:
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert form["name"] and form["description"], path.name
+        fields = [field for field in form["body"] if field["type"] != "markdown"]
+        assert fields and len({field["id"] for field in fields}) == len(fields), path.name
+        assert all(field["attributes"]["label"] for field in fields), path.name
+
+
+def test_readme_says_what_every_package_is_for() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| package | why |")[1]
+    told = {
+        name for row in table.splitlines() if row.startswith("| ") for name in re.findall(r"[\w-]+", row.split("|")[1])
+    }
+    pinned = {name for list_ in ("library", "lab", "development", "docs") for name in pins_of(list_)}
+    assert pinned - told == set()
 
 
 # What installs or runs must work with the sources that the user's own tools are configured with, on any machine.

@@ -20,6 +20,8 @@ from ..mesh.sampling import farthest_points
 from . import weights
 from .flow import StepProgress
 from .image_encoder import ImageEncoder, load_image_encoder
+from .layers import PIECE_BYTES
+from .memory import FIRST_MESH, IMAGES, NETWORKS, WINDOW, DeviceMemory, choose_level, window_bytes
 from .reinforcement import PairTracer
 from .schedule import stage_zero_schedule
 from .stage_one import StageOne, denoise_window, source_noise
@@ -47,6 +49,7 @@ class Backbone:
         recommended: dotted options of ``RolloutConfig`` that this checkpoint was made for (empty for published
             weights).
         device, dtype: where and in what it computes.
+        memory: which networks are on the device, and how large temporary arrays may get.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Backbone:
     recommended: dict[str, Any]
     device: torch.device
     dtype: torch.dtype
+    memory: DeviceMemory
 
     @property
     def frames(self) -> int:
@@ -103,13 +107,19 @@ class Backbone:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> DecodedLatents:
         """Implicit fields of latents [B, N, c]; the self-attention runs here, once."""
-        return self.vae.decode(latents)
+        return self.vae.decode(latents, self.memory.piece_bytes)
+
+    def encode_images(self, images: np.ndarray) -> Tensor:
+        """Tokens [F, P + 1, C] of a window's prepared images [F, S, S, 3] uint8; see ``ImageEncoder.encode``."""
+        self.memory.bring(IMAGES)
+        return self.encoder_one.encode(images)
 
     @torch.no_grad()
     def image_to_latent(
         self, image: np.ndarray, steps: int, guidance: float, seed: int, progress: StepProgress | None = None
     ) -> Tensor:
         """Stage 0: the latent [N, c] float32 of the object in one prepared image [S, S, 3] uint8."""
+        self.memory.bring(FIRST_MESH)
         context = self.encoder_zero.encode(image[None])
         noise = torch.randn((self.tokens, self.channels), generator=torch.Generator().manual_seed(seed)).to(self.device)
         schedule = stage_zero_schedule(steps, self.stage_zero_shift)
@@ -126,10 +136,14 @@ class Backbone:
         progress: StepProgress | None = None,
     ) -> StageOne:
         """Stage I on a window: anchor latent [N, c], image tokens [F, P + 1, C]; see ``denoise_window``."""
+        self.memory.bring(WINDOW)
         generator = torch.Generator().manual_seed(seed)
         start = source_noise(anchor_latent, context.shape[0], config.sampling.anchor_noise, generator)
         start[ANCHOR_FRAME] = anchor_latent.float()
-        return denoise_window(self.stage_one, start, context, config, trace, progress)
+        pieces, keep = self.memory.piece_bytes, self.memory.level < 2
+        return denoise_window(
+            self.stage_one, start, context, config, trace, progress, piece_bytes=pieces, keep_keys=keep
+        )
 
 
 def default_weights() -> Path:
@@ -176,7 +190,9 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype: str = "auto") -> Backbone:
+def load_backbone(
+    folder: Path | str | None = None, device: str = "auto", dtype: str = "auto", low_memory: str = "auto"
+) -> Backbone:
     """Load a checkpoint folder in the published layout (docs/method.md, "Backbone").
 
     Args:
@@ -184,6 +200,7 @@ def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype:
             package.
         device: auto, cpu, cuda or cuda:N.
         dtype: auto, float32, bfloat16 or float16.
+        low_memory: auto, off or on; see ``RolloutConfig.low_memory``.
     Raises:
         WeightsError: something is missing, of another shape or unknown; it is named.
         ConfigError: the device or dtype cannot be had.
@@ -193,13 +210,16 @@ def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype:
         raise WeightsError(f"no checkpoint folder at {where}: give the folder that holds TripoSG/ and ActionMesh/")
     chosen = choose_device(device)
     kind = choose_dtype(dtype, chosen)
-    target = weights.Target(chosen, kind)
+    level = first_level(where, chosen, kind, low_memory)
+    target, host = weights.Target(chosen, kind), weights.Target(torch.device("cpu"), kind)
     vae = weights.load_vae(where, target)
-    stage_zero, stage_one = weights.load_stage_zero(where, target), weights.load_stage_one(where, target)
+    # What is brought before it works and need not be there at first goes to the host.
+    stage_zero = weights.load_stage_zero(where, target if level < 1 else host)
+    stage_one = weights.load_stage_one(where, target if level < 2 else host)
     channels = {"VAE": vae.sizes.channels, "Stage 0": stage_zero.sizes.channels, "Stage I": stage_one.sizes.channels}
     if len(set(channels.values())) > 1:
         raise WeightsError(f"{where}: the latent channels of the networks differ: {channels}")
-    encoder_zero, encoder_one = load_encoders(where, target)
+    encoder_zero, encoder_one = load_encoders(where, target if level < 2 else host)
     for what, encoder, network in (("Stage 0", encoder_zero, stage_zero), ("Stage I", encoder_one, stage_one)):
         if encoder.width != network.sizes.context_width:
             raise WeightsError(
@@ -222,9 +242,34 @@ def load_backbone(folder: Path | str | None = None, device: str = "auto", dtype:
         recommended=weights.recommended_options(extra, where / weights.RECOMMENDED_FILE),
         device=chosen,
         dtype=kind,
+        memory=DeviceMemory(
+            dict(zip(NETWORKS, (vae, stage_zero, stage_one, encoder_zero.model, encoder_one.model), strict=True)),
+            chosen,
+            level,
+        ),
     )
     logger.info("loaded checkpoint %s (%s) on %s in %s", backbone.name, backbone.checksum, chosen, kind)
     return backbone
+
+
+def first_level(folder: Path, device: torch.device, dtype: torch.dtype, low_memory: str) -> int:
+    """How much leaves the device (``memory.py``), from what the checkpoint needs and the device has free.
+
+    Raises:
+        ConfigError: ``low_memory`` is no such word.   WeightsError: a file cannot be read.
+    """
+    if device.type != "cuda":
+        return choose_level(low_memory, device, None, (0, 0))
+    files = weights.VAE_FILE, weights.STAGE_ZERO_FILE, weights.STAGE_ONE_FILE
+    vae, zero, one = (TensorFile(folder / name).elements * dtype.itemsize for name in files)
+    encoder = folder / weights.IMAGE_ENCODER_ZERO
+    images = TensorFile(encoder / "model.safetensors").elements * dtype.itemsize
+    dino = weights.dino_sizes(encoder / "config.json")
+    sizes = weights.stage_one_sizes((folder / weights.STAGE_ONE_FILE).with_name("config.json"))
+    window = window_bytes(sizes, (dino.image // dino.patch) ** 2, dtype.itemsize, PIECE_BYTES)
+    staying = vae + one + 2 * images
+    free, _ = torch.cuda.mem_get_info(device)
+    return choose_level(low_memory, device, free, (staying + zero, staying + window))
 
 
 def load_encoders(folder: Path, target: weights.Target) -> tuple[ImageEncoder, ImageEncoder]:

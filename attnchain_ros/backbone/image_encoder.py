@@ -39,10 +39,7 @@ class ImageEncoder:
             )
         self.grid = self.crop_size // patch
         self.width = model.sizes.width
-        parameter = next(model.parameters())
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(processor["image_mean"], device=parameter.device).view(shape)
-        self._std = torch.tensor(processor["image_std"], device=parameter.device).view(shape)
+        self._mean, self._std = (torch.tensor(processor[name]).view(1, 3, 1, 1) for name in ("image_mean", "image_std"))
 
     @torch.no_grad()
     def encode(self, images: np.ndarray) -> Tensor:
@@ -57,12 +54,12 @@ class ImageEncoder:
         """
         size = str(self.input_size)
         check_shape("images", images, f"F {size} {size} 3", "prepare them with camera.crop.prepare_images")
-        pixels = (
-            torch.from_numpy(np.ascontiguousarray(images)).to(self._mean.device).permute(0, 3, 1, 2).float() / 255.0
-        )
+        # The network may have been away from its device since it was loaded.
+        device = self.model.class_token.device
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 255.0
         cut = (self.input_size - self.crop_size) // 2
         pixels = pixels[..., cut : cut + self.crop_size, cut : cut + self.crop_size]
-        return self.encode_pixels((pixels - self._mean) / self._std)
+        return self.encode_pixels((pixels - self._mean.to(device)) / self._std.to(device))
 
     @torch.no_grad()
     def encode_pixels(self, pixels: Tensor) -> Tensor:

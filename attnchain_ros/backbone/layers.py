@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+PIECE_BYTES = 256 << 20
+"""Largest temporary array of attention that is read or changed, and of points that are decoded, unless told."""
+
+
+def rows_that_fit(row_bytes: int, piece_bytes: int) -> int:
+    """How many rows of an array stay within some bytes; at least one."""
+    return max(1, piece_bytes // row_bytes)
+
 
 class LayerNorm32(nn.LayerNorm):
-    """Layer norm computed in float32 whatever the dtype of the weights; eps 1e-5."""
+    """Layer norm whose sums are float32 whatever the dtype, as torch's kernels do it; eps 1e-5."""
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.weight.float(), self.bias.float()
-        return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
+        # Under autocast torch answers in float32.
+        return super().forward(x).to(x.dtype)
 
 
 class RmsNorm(nn.Module):
-    """Root-mean-square norm over the last axis, computed in float32; eps 1e-6."""
+    """Root-mean-square norm over the last axis, summed in float32 whatever the dtype; eps 1e-6."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -30,9 +39,9 @@ class RmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        x32 = x.float()
-        scale = torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)
-        return (x32 * scale * self.weight.float()).to(x.dtype)
+        # Under autocast x is narrower than the weight: then both are widened, as the kernel wants one dtype.
+        same = x if x.dtype == self.weight.dtype else x.float()
+        return F.rms_norm(same, self.weight.shape, self.weight.to(same.dtype), self.eps).to(x.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -42,6 +51,67 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """A way to compute what ``attend`` computes."""
+
+
+@dataclass(frozen=True)
+class Attended:
+    """One attention, seen from outside.
+
+    Attributes:
+        q, k, v: [B, H, S, D], [B, H, S', D] twice.
+        out: [B, H, S, D] softmax(q k^T / sqrt(D)) v.
+        lse: [B, H, S] logarithm of the sum over keys of exp(q k / sqrt(D)), float32 (float64 if given): any entry of
+            the map that was never written out is exp(q k / sqrt(D) - lse).
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    out: Tensor
+    lse: Tensor
+
+
+def attend_with_lse(q: Tensor, k: Tensor, v: Tensor) -> Attended:
+    """``attend`` with the log-sum-exp that the fused kernels compute on their way; not differentiable through it.
+
+    The kernels are called below ``scaled_dot_product_attention``, which throws it away. Where no kernel takes these
+    tensors, the map is written out a few rows at a time.
+    """
+    fused = _fused(q, k, v)
+    return Attended(q, k, v, *(_by_rows(q, k, v) if fused is None else fused))
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Output and log-sum-exp of the kernel for these tensors, if there is one."""
+    if q.device.type in ("cpu", "meta"):
+        if q.stride(-1) != 1 or k.stride(-1) != 1 or v.stride(-1) != 1:
+            return None
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+        return out, lse
+    if q.device.type != "cuda":
+        return None
+    asked = torch.backends.cuda.SDPAParams(q, k, v, None, 0.0, False, False)
+    # The kernels themselves want whole groups of eight features; scaled_dot_product_attention would pad them.
+    if q.shape[-1] % 8 == 0 and torch.backends.cuda.can_use_flash_attention(asked):
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)[:2]
+        return out, lse
+    if q.shape[-1] % 8 == 0 and torch.backends.cuda.can_use_efficient_attention(asked):
+        out, lse = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, None, True)[:2]
+        return out, lse[..., : q.shape[-2]]
+    return None
+
+
+def _by_rows(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp without a kernel."""
+    wide = torch.promote_types(q.dtype, torch.float32)
+    scale, turned, values = 1.0 / math.sqrt(q.shape[-1]), k.to(wide).transpose(-1, -2), v.to(wide)
+    outs, sums = [], []
+    rows = rows_that_fit(4 * q.shape[0] * q.shape[1] * k.shape[-2], PIECE_BYTES)
+    for first in range(0, q.shape[-2], rows):
+        logits = (q[..., first : first + rows, :].to(wide) * scale) @ turned
+        sums.append(torch.logsumexp(logits, dim=-1))
+        outs.append(torch.exp(logits - sums[-1][..., None]) @ values)
+    return torch.cat(outs, dim=-2).to(q.dtype), torch.cat(sums, dim=-1)
 
 
 class Attention(nn.Module):
@@ -127,15 +197,34 @@ def use_attention(network: nn.Module, way: Attend) -> None:
 
 
 class FeedForward(nn.Module):
-    """Linear, exact GELU, Linear; inner width 4 W."""
+    """Linear, exact GELU, Linear; inner width 4 W.
+
+    Attributes:
+        piece_bytes: the largest temporary array; ``use_pieces`` changes it.
+    """
 
     def __init__(self, width: int, ratio: float = 4.0) -> None:
         super().__init__()
+        self.piece_bytes = PIECE_BYTES
         self.inner = nn.Linear(width, int(width * ratio))
         self.outer = nn.Linear(int(width * ratio), width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.outer(F.gelu(self.inner(x)))
+        rows = rows_that_fit(self.inner.out_features * x.element_size(), self.piece_bytes)
+        if x.numel() <= rows * x.shape[-1]:
+            return self.outer(F.gelu(self.inner(x)))
+        flat = x.reshape(-1, x.shape[-1])
+        # Parts of one length: kernels are chosen, and on the CPU kept, for every length anew.
+        rows = math.ceil(len(flat) / math.ceil(len(flat) / rows))
+        parts = [self.outer(F.gelu(self.inner(flat[i : i + rows]))) for i in range(0, len(flat), rows)]
+        return torch.cat(parts).view(x.shape)
+
+
+def use_pieces(network: nn.Module, piece_bytes: int) -> None:
+    """Let a network work in pieces of another size."""
+    for module in network.modules():
+        if isinstance(module, FeedForward):
+            module.piece_bytes = piece_bytes
 
 
 class PointEmbedding(nn.Module):
@@ -173,15 +262,22 @@ class TimeEmbedding(nn.Module):
         return self.linear_2(F.gelu(self.linear_1(wave)))
 
 
-def rotary_table(steps: Tensor, width: int, base: float = 10000.0) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [B, S, D / 2] of rotary embedding for positions [B, S] and head width D."""
+def rotary_table(steps: Tensor, width: int, base: float = 10000.0) -> Tensor:
+    """Rotary embedding for positions [B, S] and head width D: cos + i sin [B, S, D / 2], complex64."""
     rates = base ** (-torch.arange(0, width, 2, device=steps.device, dtype=torch.float32) / width)
     angles = steps.float()[..., None] * rates
-    return angles.cos(), angles.sin()
+    return torch.complex(angles.cos(), angles.sin())
 
 
-def rotate_pairs(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate adjacent feature pairs of [B, H, S, D] by the angles of ``rotary_table``; float32 inside."""
-    cos, sin = (part[:, None] for part in table)
-    even, odd = x[..., 0::2].float(), x[..., 1::2].float()
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)
+def rotate_pairs(x: Tensor, table: Tensor, piece_bytes: int = PIECE_BYTES) -> Tensor:
+    """Rotate adjacent feature pairs of [B, H, S, D] by the angles of ``rotary_table``; float32 inside, in pieces."""
+    heads = rows_that_fit(4 * x.shape[0] * x.shape[2] * x.shape[3], piece_bytes)
+    if heads < x.shape[1] and not torch.is_grad_enabled():
+        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        for first in range(0, x.shape[1], heads):
+            out[:, first : first + heads] = rotate_pairs(x[:, first : first + heads], table, piece_bytes)
+        return out
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    # What was widened is a copy already: it is turned in place.
+    turned = pairs * table[:, None] if x.dtype == torch.float32 else pairs.mul_(table[:, None])
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)

@@ -1,12 +1,13 @@
 """Reading the attention chain's middle link while the denoiser runs, without ever holding a full attention map.
 
-The inflated map of one layer has (F (N + 1))^2 entries a head: 34 GB at the published size. Only the anchor frame's
-rows
-are needed, averaged over layers and heads, so they are computed tile by tile beside the fused attention.
+The inflated map of one layer has (F (N + 1))^2 entries a head: 4.3 GB in float32 at the published size. Only the blocks
+between the anchor frame's tokens and the others' are needed, averaged over layers and heads. Fused attention knows the
+log-sum-exp of every row, so that these blocks are exp(q k / sqrt(D) - lse): no row is softmaxed again.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ..config import ReadoutConfig
 from ..conventions import ANCHOR_FRAME
-from .layers import attention_rows
+from .layers import PIECE_BYTES, Attended, attention_rows, rows_that_fit
 from .transformer import TransformerSizes, parse_indices
 
 
@@ -44,11 +45,19 @@ class MapReader:
         sizes: of the network read; tells the inflated layers.
         frames, tokens: F and N.
         config: which layers, heads and direction.
+        piece_bytes: the largest temporary array.
     Twin: ``reference.readout.token_maps``, which softmaxes the full matrix.
     """
 
-    def __init__(self, sizes: TransformerSizes, frames: int, tokens: int, config: ReadoutConfig) -> None:
-        self.frames, self.tokens = frames, tokens
+    def __init__(
+        self,
+        sizes: TransformerSizes,
+        frames: int,
+        tokens: int,
+        config: ReadoutConfig,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:
+        self.frames, self.tokens, self.piece_bytes = frames, tokens, piece_bytes
         self.layers = parse_indices(config.layers, sizes.inflated_layers, "readout.layers")
         self.heads = parse_indices(config.heads, range(sizes.heads), "readout.heads")
         self.patch_layers = parse_indices(config.patch_layers, range(sizes.layers), "readout.patch_layers")
@@ -59,47 +68,61 @@ class MapReader:
         self._self_reads = 0
         self._cross_reads = 0
 
-    def self_attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
-        """Add one layer's anchor rows; the output is left alone."""
-        if layer in self.layers:
+    def reads(self, layer: int) -> bool:
+        """Whether a layer's self-attention counts."""
+        return layer in self.layers
+
+    def self_attention(self, layer: int, attended: Attended) -> Tensor:
+        """Add one layer's rows; the output is left alone."""
+        if self.reads(layer):
             if self.config.direction in ("forward", "both"):
-                self._forward = add(self._forward, self._read_forward(q[0], k[0]))
+                self._forward = self._read(self._forward, attended, forward=True)
             if self.config.direction in ("backward", "both"):
-                self._backward = add(self._backward, self._read_backward(q[0], k[0]))
+                self._backward = self._read(self._backward, attended, forward=False)
             self._self_reads += 1
-        return out
+        return attended.out
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
         """Add one layer's attention from tokens to patches."""
         if layer in self.patch_layers:
-            frames = [attention_rows(q[f, :, 1:], k[f])[..., 1:].mean(0) for f in range(self.frames)]
-            self._patches = add(self._patches, torch.stack(frames))
+            shape = (self.frames, self.tokens, k.shape[-2] - 1)
+            total = q.new_zeros(shape, dtype=torch.float32) if self._patches is None else self._patches
+            frames = rows_that_fit(4 * q.shape[1] * q.shape[2] * k.shape[2], self.piece_bytes)
+            for first in range(0, self.frames, frames):
+                some = slice(first, first + frames)
+                total[some] += attention_rows(q[some, :, 1:], k[some])[..., 1:].mean(1)
+            self._patches = total
             self._cross_reads += 1
 
-    def _read_forward(self, q: Tensor, k: Tensor) -> Tensor:
-        """[F, N, N] mean over heads of softmax rows of the anchor's tokens, split by frame."""
-        start = ANCHOR_FRAME * (self.tokens + 1) + 1
-        total = q.new_zeros((self.frames, self.tokens, self.tokens), dtype=torch.float32)
-        for head in self.heads:
-            for first in range(0, self.tokens, self.config.row_tile):
-                last = min(first + self.config.row_tile, self.tokens)
-                rows = attention_rows(q[head, start + first : start + last], k[head])
-                split = rows.view(last - first, self.frames, self.tokens + 1)[..., 1:]
-                total[:, first:last] += split.transpose(0, 1)
-        return total / len(self.heads)
+    def _read(self, total: Tensor | None, attended: Attended, forward: bool) -> Tensor:
+        """Add to [F, N, N] the mean over heads of the map's blocks between the anchor's tokens and every frame's.
 
-    def _read_backward(self, q: Tensor, k: Tensor) -> Tensor:
-        """[F, N, N] mean over heads of how much each frame's tokens look at the anchor's, transposed to anchor rows."""
-        start = ANCHOR_FRAME * (self.tokens + 1) + 1
-        total = q.new_zeros((self.frames, self.tokens, self.tokens), dtype=torch.float32)
-        for head in self.heads:
-            for frame in range(self.frames):
-                offset = frame * (self.tokens + 1) + 1
-                for first in range(0, self.tokens, self.config.row_tile):
-                    last = min(first + self.config.row_tile, self.tokens)
-                    rows = attention_rows(q[head, offset + first : offset + last], k[head])
-                    total[frame, :, first:last] += rows[:, start : start + self.tokens].T
-        return total / len(self.heads)
+        The sums over keys are known (``Attended.lse``), so that only the blocks themselves are computed: forward, what
+        the anchor's tokens pay to each frame's; backward, what each frame's pay to the anchor's, turned round.
+        """
+        if total is None:
+            total = attended.q.new_zeros((self.frames, self.tokens, self.tokens), dtype=torch.float32)
+        heads = len(self.heads)
+        chosen = slice(None) if heads == attended.q.shape[1] else list(self.heads)
+        q, k, lse = (
+            part[0, chosen].reshape(heads, self.frames, self.tokens + 1, -1)[:, :, 1:]
+            for part in (attended.q, attended.k, attended.lse[..., None])
+        )
+        scale = 1.0 / math.sqrt(q.shape[-1])
+        tile = min(self.config.row_tile, rows_that_fit(4 * heads * self.tokens, self.piece_bytes))
+        anchors = (q if forward else k)[:, ANCHOR_FRAME].float()
+        for frame in range(self.frames):
+            if frame == ANCHOR_FRAME:
+                continue  # its map is the identity
+            others = (k if forward else q)[:, frame].float().transpose(-1, -2)
+            sums = lse[:, ANCHOR_FRAME] if forward else lse[:, frame].transpose(-1, -2)
+            for first in range(0, self.tokens, tile):
+                rows = slice(first, first + tile)
+                logits = torch.baddbmm(
+                    sums[:, rows] if forward else sums, anchors[:, rows], others, beta=-1, alpha=scale
+                )
+                total[frame, rows] += logits.exp_().mean(0)
+        return total
 
     def maps(self) -> TokenMaps:
         """The averages over everything read so far.
@@ -121,11 +144,6 @@ class MapReader:
         token_tokens[ANCHOR_FRAME] = torch.eye(self.tokens, device=token_tokens.device)
         mass[ANCHOR_FRAME] = 1.0
         return TokenMaps(token_tokens, mass, self._patches / self._cross_reads)
-
-
-def add(total: Tensor | None, part: Tensor) -> Tensor:
-    """Running sum that starts at nothing."""
-    return part if total is None else total.add_(part)
 
 
 def check_readout(sizes: TransformerSizes, steps: int, config: ReadoutConfig) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ..conventions import ANCHOR_FRAME
+from .layers import PIECE_BYTES, Attended, attend_with_lse, rows_that_fit
 from .readout import TokenMaps
 
 
@@ -31,72 +33,112 @@ class TokenPairs:
     frame_token: Tensor
     gain: Tensor
 
+    @cached_property
+    def touched(self) -> Tensor:
+        """[R] anchor tokens that have pairs in any frame, rising."""
+        return torch.unique(self.anchor_token)
+
+    @cached_property
+    def by_frame(self) -> list[FramePairs]:
+        """The pairs of every frame that has some; worked out once, for all layers."""
+        found = []
+        for frame in torch.unique(self.frame).tolist():
+            inside = self.frame == frame
+            rows, row = torch.unique(self.anchor_token[inside], return_inverse=True)
+            found.append(FramePairs(frame, rows, row, self.frame_token[inside], self.gain[inside].float()))
+        return found
+
+
+@dataclass(frozen=True)
+class FramePairs:
+    """The pairs of one frame.
+
+    Attributes:
+        frame: f.
+        rows: [R] anchor tokens that have pairs here, rising.
+        row: [C] the pair's place in ``rows``.
+        token: [C] t' in the frame.
+        gain: [C] float32.
+    """
+
+    frame: int
+    rows: Tensor
+    row: Tensor
+    token: Tensor
+    gain: Tensor
+
 
 PairTracer = Callable[[Tensor, TokenMaps], TokenPairs]
 """From the current estimate of the clean latents [F, N, c] and the maps read so far to the pairs to reinforce."""
 
 
 def reinforce_output(
-    inputs: tuple[Tensor, Tensor, Tensor], out: Tensor, pairs: TokenPairs, frames: int, mode: str, row_tile: int = 256
+    attended: Attended, pairs: TokenPairs, frames: int, mode: str, piece_bytes: int = PIECE_BYTES
 ) -> Tensor:
     """Attention output with the gains applied to the anchor rows (Eq. 5).
 
     With p the plain attention of a row, U_f = sum (g - 1) p v and S_f = sum (g - 1) p over the pairs of frame f, m_f
-    the row's mass in frame f and O_f its output from frame f alone:
-    'gain' keeps every frame's mass: o' = o + sum_f [U_f - (S_f / m_f) O_f] / (1 + S_f / m_f);
+    the row's mass in frame f and O_f the attention to frame f's keys alone:
+    'gain' keeps every frame's mass: o' = o + sum_f (U_f - S_f O_f) / (1 + S_f / m_f);
     'gain_row' keeps the row's: o' = (o + sum_f U_f) / (1 + sum_f S_f);
     'literal' divides the pairs by m_f and renormalises nothing: o' = o + sum_f U_f with g = 1 / m_f.
+    Fused attention to one frame gives O_f and, by the two log-sum-exps, m_f: no row of the map is written out.
 
     Args:
-        inputs: q, k, v [1, H, S, D] of one inflated layer, S = F (N + 1).
-        out: [1, H, S, D], the plain output.
+        attended: one inflated layer, B = 1, S = S' = F (N + 1).
         pairs: what to strengthen.
         frames: F.
         mode: 'gain', 'gain_row' or 'literal'.
-        row_tile: anchor rows computed at once.
+        piece_bytes: the largest temporary array.
     Returns:
-        [1, H, S, D], dtype of ``out``; rows without pairs are the same values.
+        [1, H, S, D], dtype of the plain output; rows without pairs are the same values.
     Twin: ``reference.reinforcement.reinforce_output``, with the dense matrix in float64.
     """
     if pairs.frame.numel() == 0:
-        return out
-    q, k, v = inputs
-    heads, length, width = q.shape[1:]
+        return attended.out
+    length = attended.q.shape[2]
     per_frame = length // frames
-    result = out.clone()
-    rows, row_of_pair = torch.unique(pairs.anchor_token, return_inverse=True)
-    keys, values = k[0].float(), v[0].float()
-    key_of_pair = pairs.frame * per_frame + 1 + pairs.frame_token
-    for first in range(0, len(rows), row_tile):
-        tile = rows[first : first + row_tile]
-        count = len(tile)
-        inside = (row_of_pair >= first) & (row_of_pair < first + count)
-        row, key, frame = row_of_pair[inside] - first, key_of_pair[inside], pairs.frame[inside]
-        where = ANCHOR_FRAME * per_frame + 1 + tile
-        logits = (q[0][:, where].float() / math.sqrt(width)) @ keys.transpose(-1, -2)
-        weights = torch.softmax(logits, dim=-1)
-        mass = weights.view(heads, count, frames, per_frame).sum(-1)
-        chosen = weights[:, row, key]
-        if mode == "literal":
-            extra = chosen * (1.0 / mass[:, row, frame].clamp_min(1e-20) - 1.0)
-        else:
-            extra = chosen * (pairs.gain[inside].float() - 1.0)
-        flat = row * frames + frame
-        added = weights.new_zeros((heads, count * frames, width)).index_add_(1, flat, extra[..., None] * values[:, key])
-        share = weights.new_zeros((heads, count * frames)).index_add_(1, flat, extra)
-        added, share = added.view(heads, count, frames, width), share.view(heads, count, frames)
-        plain = out[0][:, where].float()
+    anchor = slice(ANCHOR_FRAME * per_frame + 1, (ANCHOR_FRAME + 1) * per_frame)
+    q, lse, plain = attended.q[0, :, anchor], attended.lse[0, :, anchor].float(), attended.out[0, :, anchor].float()
+    moved = plain.clone()
+    gained = lse.new_zeros(lse.shape)
+    for here in pairs.by_frame:
+        own = slice(here.frame * per_frame, (here.frame + 1) * per_frame)
+        k, v = attended.k[:, :, own], attended.v[:, :, own]
+        added, share, mass, alone = _pair_sums(q, lse, (k, v), here, mode, piece_bytes)
         if mode == "gain":
-            own = torch.einsum(
-                "hrfm,hfmd->hrfd",
-                weights.view(heads, count, frames, per_frame),
-                values.view(heads, frames, per_frame, width),
-            )
-            ratio = (share / mass.clamp_min(1e-20))[..., None]
-            changed = plain + ((added - ratio * own) / (1.0 + ratio)).sum(2)
-        elif mode == "gain_row":
-            changed = (plain + added.sum(2)) / (1.0 + share.sum(2, keepdim=False))[..., None]
+            change = (added - share[..., None] * alone) / (1.0 + share / mass)[..., None]
         else:
-            changed = plain + added.sum(2)
-        result[0][:, where] = changed.to(out.dtype)
+            change = added
+            gained.index_add_(1, here.rows, share)
+        moved.index_add_(1, here.rows, change)
+    if mode == "gain_row":
+        moved /= (1.0 + gained)[..., None]
+    result = attended.out.clone()
+    result[0, :, anchor.start + pairs.touched] = moved[:, pairs.touched].to(result.dtype)
     return result
+
+
+def _pair_sums(
+    q: Tensor, lse: Tensor, keys: tuple[Tensor, Tensor], here: FramePairs, mode: str, piece_bytes: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """U_f [H, R, D], S_f [H, R], m_f [H, R] and O_f [H, R, D] of one frame, float32; ``keys`` are its k and v."""
+    k, v = keys
+    heads, width = k.shape[1], k.shape[-1]
+    some, sums = q[:, here.rows], lse[:, here.rows]
+    if mode == "gain_row":
+        mass = alone = sums.new_zeros(0)
+    else:
+        frame = attend_with_lse(some[None], k, v)
+        mass, alone = torch.exp(frame.lse[0].float() - sums).clamp_min(1e-20), frame.out[0].float()
+    added = sums.new_zeros((heads, len(here.rows), width))
+    share = sums.new_zeros((heads, len(here.rows)))
+    step = rows_that_fit(4 * heads * width, piece_bytes)
+    for first in range(0, len(here.row), step):
+        row, token = here.row[first : first + step], here.token[first : first + step] + 1
+        logits = (some[:, row].float() * k[0, :, token].float()).sum(-1) / math.sqrt(width)
+        extra = torch.exp(logits - sums[:, row])
+        extra *= 1.0 / mass[:, row] - 1.0 if mode == "literal" else here.gain[first : first + step] - 1.0
+        added.index_add_(1, row, extra[..., None] * v[0, :, token].float())
+        share.index_add_(1, row, extra)
+    return added, share, mass, alone

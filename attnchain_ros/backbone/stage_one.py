@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..config import RolloutConfig
 from .flow import Flow, Look, StepProgress
+from .layers import PIECE_BYTES, Attended
 from .readout import MapReader, TokenMaps
 from .reinforcement import PairTracer, TokenPairs, reinforce_output
 from .schedule import TRAIN_STEPS, stage_one_schedule
@@ -31,13 +32,17 @@ class _Probe:
     pairs: TokenPairs | None
     frames: int
     mode: str
+    piece_bytes: int
 
-    def self_attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
+    def reads(self, layer: int) -> bool:
+        return self.pairs is not None or (self.reader is not None and self.reader.reads(layer))
+
+    def self_attention(self, layer: int, attended: Attended) -> Tensor:
         if self.reader is not None:
-            out = self.reader.self_attention(layer, q, k, v, out)
+            self.reader.self_attention(layer, attended)
         if self.pairs is None:
-            return out
-        return reinforce_output((q, k, v), out, self.pairs, self.frames, self.mode)
+            return attended.out
+        return reinforce_output(attended, self.pairs, self.frames, self.mode, self.piece_bytes)
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
         if self.reader is not None:
@@ -67,6 +72,9 @@ def denoise_window(
     config: RolloutConfig,
     trace: PairTracer | None = None,
     progress: StepProgress | None = None,
+    *,
+    piece_bytes: int = PIECE_BYTES,
+    keep_keys: bool = True,
 ) -> StageOne:
     """Denoise all frames of a window from the anchor's latent and the images (Sec. 3, Stage I).
 
@@ -78,6 +86,8 @@ def denoise_window(
         config: how to sample, which attention to read, and how to reinforce it (Eq. 5).
         trace: finds the pairs to reinforce; None leaves the denoiser alone.
         progress: called after every step.
+        piece_bytes: the largest temporary array of reading and reinforcing.
+        keep_keys: as in ``FlowTransformer.project_context``.
     Returns:
         latents and attention maps.
     Raises:
@@ -87,7 +97,7 @@ def denoise_window(
     sampling, readout = config.sampling, config.readout
     schedule = stage_one_schedule(sampling.steps, sampling.shift)
     read_steps = set(parse_indices(readout.steps, range(schedule.steps), "readout.steps"))
-    reader = tracer = MapReader(network.sizes, frames, tokens, readout)
+    reader = tracer = MapReader(network.sizes, frames, tokens, readout, piece_bytes)
     pairs: TokenPairs | None = None
     traced_step = -1
     if trace is not None and config.reinforce.mode != "off":
@@ -97,9 +107,10 @@ def denoise_window(
         nonlocal tracer
         # The step before reinforcement feeds Eq. 5 even where it does not count for the chain itself.
         own = step == traced_step and step not in read_steps
-        tracer = MapReader(network.sizes, frames, tokens, readout) if own else reader
+        tracer = MapReader(network.sizes, frames, tokens, readout, piece_bytes) if own else reader
         reads = step in read_steps or step == traced_step
-        probes = [_Probe(now, pairs, frames, config.reinforce.mode) for now in (tracer if reads else None, None)]
+        mode = config.reinforce.mode
+        probes = [_Probe(now, pairs, frames, mode, piece_bytes) for now in (tracer if reads else None, None)]
         # Only the image-conditioned half is read; both are reinforced.
         conditioned, free = (probe if probe.reader or probe.pairs else None for probe in probes)
         return Look(conditioned, free)
@@ -112,6 +123,6 @@ def denoise_window(
         if progress is not None:
             progress(step + 1, schedule.steps)
 
-    keys = network.project_context(context)
+    keys = network.project_context(context, keep_keys)
     flow = Flow(network, keys, schedule, True, sampling.guidance, sampling.unguided_last_steps)
     return StageOne(flow.follow(latents.float()[None], look, after)[0], reader.maps())

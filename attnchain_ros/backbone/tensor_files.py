@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ class TensorFile:
             self.shapes[name] = tuple(entry["shape"])
             self.kinds[name] = str(entry["dtype"])
             self.spans[name] = (start + int(first), start + int(last))
+
+    @property
+    def elements(self) -> int:
+        """Numbers in all tensors together."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
 
     def tensors(self, device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
         """Every tensor, brought to its place one after another, each byte read once.

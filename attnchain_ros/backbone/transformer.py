@@ -5,13 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .layers import Attention, FeedForward, LayerNorm32, TimeEmbedding, rotary_table, rotate_pairs
+from .layers import (
+    Attended,
+    Attention,
+    FeedForward,
+    LayerNorm32,
+    TimeEmbedding,
+    attend_with_lse,
+    rotary_table,
+    rotate_pairs,
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +49,12 @@ class TransformerSizes:
 class Probe(Protocol):
     """Looks at (and may correct) attention while the network runs. B is 1 and S = F * (N + 1) in an inflated layer."""
 
-    def self_attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
-        """Called in every inflated layer with q, k, v and the plain output, [B, H, S, D]; returns the output to use."""
+    def reads(self, layer: int) -> bool:
+        """Whether ``self_attention`` is wanted in an inflated layer."""
+        ...
+
+    def self_attention(self, layer: int, attended: Attended) -> Tensor:
+        """Called in inflated layers that ``reads`` names; returns the output [B, H, S, D] to use."""
         ...
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
@@ -49,7 +62,7 @@ class Probe(Protocol):
         ...
 
 
-ContextKeys = list[tuple[Tensor, Tensor]]
+ContextKeys = Sequence[tuple[Tensor, Tensor]]
 """Keys and values of the image tokens for every layer: they do not depend on the diffusion time."""
 
 
@@ -69,6 +82,35 @@ class Block(nn.Module):
         self.norm_feed = LayerNorm32(width)
         self.feed_forward = FeedForward(width, sizes.ratio)
 
+    # One method a part, so that what it worked with is let go before the next part begins.
+
+    def merge(self, lower: list[Tensor], hidden: Tensor) -> Tensor:
+        """With the mirrored block's output, taken off ``lower``; as it is in lower blocks. [B, S, W]."""
+        if self.skip_linear is None or self.skip_norm is None:
+            return hidden
+        return self.skip_norm(self.skip_linear(torch.cat([lower.pop(), hidden], dim=-1)))
+
+    def look_around(self, flat: Tensor, table: Tensor | None, layer: int, probe: Probe | None) -> Tensor:
+        """What self-attention adds to [B, S, W]; the probe, if any, looks at it."""
+        q, k, v = self.self_attention.self_projections(self.norm_self(flat))
+        if table is not None:
+            q = rotate_pairs(q, table)
+            k = rotate_pairs(k, table)
+        if probe is None:
+            return self.self_attention.join(self.self_attention.attend(q, k, v))
+        return self.self_attention.join(probe.self_attention(layer, attend_with_lse(q, k, v)))
+
+    def look_at_image(
+        self, hidden: Tensor, keys: tuple[Tensor, Tensor] | None, layer: int, probe: Probe | None
+    ) -> Tensor:
+        """What cross-attention adds to [B, S, W]; of an all-zero context only the bias of its output remains."""
+        if keys is None:
+            return self.cross_attention.to_out.bias
+        q = self.cross_attention.queries(self.norm_cross(hidden))
+        if probe is not None:
+            probe.cross_attention(layer, q, keys[0])
+        return self.cross_attention.join(self.cross_attention.attend(q, *keys))
+
 
 class FlowTransformer(nn.Module):
     """Predicts the velocity (data - noise) of latents at a diffusion time; Stage 0 and Stage I are the same network."""
@@ -82,9 +124,14 @@ class FlowTransformer(nn.Module):
         self.norm_out = LayerNorm32(sizes.width)
         self.proj_out = nn.Linear(sizes.width, sizes.channels)
 
-    def project_context(self, context: Tensor) -> ContextKeys:
-        """Keys and values of image tokens [B, P + 1, C] for every layer; once per window."""
+    def project_context(self, context: Tensor, keep: bool = True) -> ContextKeys:
+        """Keys and values of image tokens [B, P + 1, C] for every layer; once per window.
+
+        Those of all layers take 1 GB at the published size: ``keep`` False computes each when it is asked for.
+        """
         context = context.to(self.proj_in.weight.dtype)
+        if not keep:
+            return KeysOnDemand(self, context)
         return [block.cross_attention.keys_values(context) for block in self.typed_blocks()]
 
     def typed_blocks(self) -> list[Block]:
@@ -122,32 +169,33 @@ class FlowTransformer(nn.Module):
             table = rotary_table(relative.repeat_interleave(length, dim=1), self.sizes.width // self.sizes.heads)
         lower: list[Tensor] = []
         for index, block in enumerate(self.typed_blocks()):
-            if block.skip_linear is not None and block.skip_norm is not None:
-                hidden = block.skip_norm(block.skip_linear(torch.cat([lower.pop(), hidden], dim=-1)))
+            hidden = block.merge(lower, hidden)
             inflate = index in self.sizes.inflated_layers
-            rows = batch if inflate else batch * frames
-            flat = block.norm_self(hidden).reshape(rows, -1, self.sizes.width)
-            q, k, v = block.self_attention.self_projections(flat)
-            if table is not None:
-                turn = (table[0].reshape(rows, flat.shape[1], -1), table[1].reshape(rows, flat.shape[1], -1))
-                q, k = rotate_pairs(q, turn), rotate_pairs(k, turn)
-            out = block.self_attention.attend(q, k, v)
-            if probe is not None and inflate:
-                out = probe.self_attention(index, q, k, v, out)
-            hidden = hidden + block.self_attention.join(out).reshape(hidden.shape)
-            if context is None:
-                hidden = hidden + block.cross_attention.to_out.bias
-            else:
-                q = block.cross_attention.queries(block.norm_cross(hidden))
-                k, v = context[index]
-                if probe is not None:
-                    probe.cross_attention(index, q, k)
-                hidden = hidden + block.cross_attention.join(block.cross_attention.attend(q, k, v))
+            flat = hidden.reshape(batch if inflate else batch * frames, -1, self.sizes.width)
+            turns = None if table is None else table.reshape(*flat.shape[:2], -1)
+            looks = probe if probe is not None and inflate and probe.reads(index) else None
+            hidden = hidden + block.look_around(flat, turns, index, looks).reshape(hidden.shape)
+            del flat
+            hidden = hidden + block.look_at_image(hidden, None if context is None else context[index], index, probe)
             hidden = hidden + block.feed_forward(block.norm_feed(hidden))
             if index < self.sizes.layers // 2:
                 lower.append(hidden)
         velocity = self.proj_out(self.norm_out(hidden[:, 1:]))
         return velocity.reshape(batch, frames, tokens, channels).to(latents.dtype)
+
+
+class KeysOnDemand(Sequence[tuple[Tensor, Tensor]]):
+    """``ContextKeys`` that are computed anew whenever a layer asks for its own."""
+
+    def __init__(self, network: FlowTransformer, context: Tensor) -> None:
+        self.network, self.context = network, context
+
+    def __len__(self) -> int:
+        return len(self.network.blocks)
+
+    def __getitem__(self, layer: Any) -> Any:
+        """Keys and values of one layer."""
+        return self.network.typed_blocks()[layer].cross_attention.keys_values(self.context)
 
 
 def parse_indices(text: str, allowed: Sequence[int], what: str) -> tuple[int, ...]:

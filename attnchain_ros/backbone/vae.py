@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from .layers import Attention, FeedForward, LayerNorm32, PointEmbedding, attention_rows
+from .layers import (
+    PIECE_BYTES,
+    Attention,
+    FeedForward,
+    LayerNorm32,
+    PointEmbedding,
+    attention_rows,
+    rows_that_fit,
+)
 
 
 @dataclass(frozen=True)
@@ -132,42 +141,54 @@ class ShapeVae(nn.Module):
         mean, logvar = self.quant(self.encoder(queries, surface)).float().chunk(2, dim=-1)
         return mean, logvar
 
-    def decode(self, latents: Tensor) -> DecodedLatents:
+    def decode(self, latents: Tensor, piece_bytes: int = PIECE_BYTES) -> DecodedLatents:
         """Run the part that depends on the latents [B, N, c] alone; query the result for points."""
         tokens = self.post_quant(latents.to(self.post_quant.weight.dtype))
         for block in self.decoder.blocks[:-1]:
             tokens = block(tokens)
-        return DecodedLatents(self.decoder, *self.decoder.cross_block.cross_attention.keys_values(tokens))
+        keys, values = self.decoder.cross_block.cross_attention.keys_values(tokens)
+        return DecodedLatents(self.decoder, keys, values, piece_bytes)
+
+
+CPU_POINTS = 8192
+"""Points decoded at once on a CPU, all latents together: what they become stays in its caches."""
+
+LEAST_POINTS = 64
+"""Points of a latent that a piece is filled up to at least."""
 
 
 @dataclass(frozen=True)
 class DecodedLatents:
     """Latents after the decoder's self-attention: an implicit field for each of B latents.
 
+    Points are taken in pieces whose sizes are powers of two, the last one filled up: kernels are chosen, and by oneDNN
+    kept for good, for every size anew.
+
     Attributes:
         decoder: the network.
         keys, values: [B, H, N, D] of the last block's cross-attention.
+        piece_bytes: the largest temporary array.
     """
 
     decoder: Decoder
     keys: Tensor
     values: Tensor
+    piece_bytes: int = PIECE_BYTES
 
     def __len__(self) -> int:
         return int(self.keys.shape[0])
 
     def select(self, start: int, stop: int) -> DecodedLatents:
         """The fields ``start`` to ``stop`` alone."""
-        return DecodedLatents(self.decoder, self.keys[start:stop], self.values[start:stop])
+        return DecodedLatents(self.decoder, self.keys[start:stop], self.values[start:stop], self.piece_bytes)
 
     def logits(self, points: Tensor) -> Tensor:
         """Field values at points [B, n, 3] (object frame): [B, n] float32, positive inside.
 
         One set of points [1, n, 3] serves all latents.
         """
-        x = self.decoder.embed(points.expand(len(self), -1, -1))
-        x = self.decoder.cross_block(x, (self.keys, self.values))
-        return -self.decoder.proj_out(self.decoder.norm_out(x)).squeeze(-1).float()
+        inner = self.decoder.cross_block.feed_forward.inner.out_features
+        return self._in_pieces(points, inner * self.keys.element_size(), self._logits)
 
     def attention_heads(self, points: Tensor) -> Tensor:
         """A_{V->Z} of every head, float32: points [B, n, 3] -> [B, H, n, N]; rows sum to 1."""
@@ -175,8 +196,30 @@ class DecodedLatents:
         x = self.decoder.embed(points.expand(len(self), -1, -1))
         return attention_rows(block.cross_attention.queries(block.norm_query(x)), self.keys)
 
-    def attention(self, points: Tensor, tile: int = 8192) -> Tensor:
+    def attention(self, points: Tensor) -> Tensor:
         """A_{V->Z} averaged over heads, float32: points [B, n, 3] -> [B, n, N]; rows sum to 1 (Sec. 4.1 (1) and
         (3))."""
-        parts = [self.attention_heads(points[:, i : i + tile]).mean(1) for i in range(0, points.shape[1], tile)]
+        row = 4 * self.keys.shape[1] * self.keys.shape[2]
+        return self._in_pieces(points, row, lambda part: self.attention_heads(part).mean(1))
+
+    def _logits(self, points: Tensor) -> Tensor:
+        x = self.decoder.embed(points.expand(len(self), -1, -1))
+        x = self.decoder.cross_block(x, (self.keys, self.values))
+        return -self.decoder.proj_out(self.decoder.norm_out(x)).squeeze(-1).float()
+
+    def _in_pieces(self, points: Tensor, row_bytes: int, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """``compute`` of points [B, n, 3], piece by piece along n; a point takes ``row_bytes`` a latent."""
+        total = points.shape[1]
+        most = rows_that_fit(row_bytes, self.piece_bytes)
+        if points.device.type == "cpu":
+            most = min(most, CPU_POINTS)
+        size = 1 << max(0, (most // len(self)).bit_length() - 1)
+        parts = []
+        for first in range(0, total, size):
+            part = points[:, first : first + size]
+            count = part.shape[1]
+            full = min(size, max(LEAST_POINTS, 1 << (count - 1).bit_length()))
+            if full > count:
+                part = torch.cat([part, part[:, -1:].expand(-1, full - count, -1)], dim=1)
+            parts.append(compute(part)[:, :count])
         return torch.cat(parts, dim=1)

@@ -15,6 +15,7 @@ from ..files.images import ClipOptions, is_bag, open_frames
 from ..stream.config import StreamConfig
 from ..stream.config import parse_box as parse_named_box
 from ..stream.source import FrameSource
+from ..threads import MOST_THREADS
 
 SYNTHETIC = "synthetic:"
 
@@ -83,6 +84,13 @@ def _typed(name: str, text: str, kind: type) -> Any:
         raise ConfigError(f"--set {name}={text}: wanted {'a whole number' if kind is int else 'a number'}") from error
 
 
+def parse_threads(text: str) -> int:
+    """A number of threads; it is already in force, see ``cli.main``."""
+    if not text.isdecimal() or int(text) > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads, wanted 0 to {MOST_THREADS}")
+    return int(text)
+
+
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """The checkpoint, what computes it, and the options of the method."""
     parser.add_argument(
@@ -92,6 +100,10 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="precision of the networks"
     )
+    parser.add_argument(
+        "--threads", type=parse_threads, default=0, metavar="N",
+        help="threads of the computation on the CPU (default 0: OMP_NUM_THREADS, or one a core)",
+    )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
         help="an option of the method, such as sampling.steps=4; may be repeated",
@@ -196,8 +208,10 @@ def synthetic_source(text: str, fps: float | None = None) -> FrameSource:
     return source
 
 
-def check_output(path: Path) -> None:
-    """Refuse an output folder that is a file or a bag before hours are spent on it."""
+def check_output(path: Path, source: Path | None = None) -> None:
+    """Refuse an output folder that is a file, a bag, or the input itself, before hours are spent on it."""
+    if source is not None and source.is_dir() and path.resolve() == source.resolve():
+        raise FileFormatError(f"--out {path} is the input: results would be read as images the next time")
     if path.exists() and not path.is_dir():
         raise FileFormatError(f"--out {path} is a file, wanted a folder")
     if path.is_dir() and is_bag(path):

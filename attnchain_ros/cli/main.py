@@ -12,6 +12,7 @@ from types import ModuleType
 
 from .. import __version__
 from ..errors import AttnChainError, InputError
+from ..threads import asked_threads, prepare
 
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("cli.run", "animate the object of a video, a folder of images or a bag"),
@@ -19,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fake-camera": ("cli.fake_camera", "publish a clip as a camera would (needs ROS 2)"),
     "demo": ("lab.cli.demo", "the demonstration, end to end"),
     "evaluate": ("lab.cli.evaluate", "errors against the truth, on synthetic clips or published benchmarks"),
+    "bench": ("lab.cli.bench", "what a window costs, stage by stage, on this machine and at the published size"),
     "experiments": ("lab.cli.experiments", "the paper's experiments in small, as one report"),
     "probe": ("lab.cli.probe", "rank the ways to read attention, without ground truth"),
     "parity": ("lab.cli.parity", "check a checkpoint folder against recorded inputs and outputs"),
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in words if not word.startswith("-")), None)
     debug = "--debug" in words
+    prepare(asked_threads(words))  # before a verb loads torch
     try:
         module = _load(verb) if verb in VERBS else None
         parser = _parser(verb, module)

@@ -46,7 +46,7 @@ def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_rollout_arguments(args: argparse.Namespace) -> None:
     """Check what can be checked before the networks are loaded."""
-    check_output(args.out)
+    check_output(args.out, Path(args.input) if hasattr(args, "input") else args.bag)
     if args.max_windows is not None and args.max_windows < 1:
         raise ConfigError(f"--max-windows is {args.max_windows}, the least is 1")
     parse_intrinsics(args.intrinsics)
@@ -101,8 +101,8 @@ def roll(clip: Clip, args: argparse.Namespace, on_result: OnResult = lambda part
 
     source = clip.source
     anchor = None if args.anchor is None else read_mesh(args.anchor)
-    backbone = load_backbone(args.weights, args.device, args.dtype)
     changes = parse_settings(args.settings)
+    backbone = load_backbone(args.weights, args.device, args.dtype, str(changes.get("low_memory", "auto")))
     config = resolve(backbone, changes)
     windows = ClipWindows(source, clip.config, config.frames, parse_intrinsics(args.intrinsics))
     options = ResultOptions(

@@ -26,6 +26,8 @@ BAG_ENDINGS = (".mcap", ".db3")
 DEFAULT_FPS = 30.0
 """Frames per second assumed for a folder of images."""
 MASK_SUFFIX = "_mask"
+OUR_FILES = ("contact_sheet.png",)
+"""Pictures among a run's results, which are no frames of a clip."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ class ImageFolder(FrameSource):
         names = sorted((item for item in folder.iterdir() if item.suffix.lower() in IMAGE_ENDINGS), key=_key)
         if masks is not None and not masks.is_dir():
             raise MaskError(f"the mask folder {masks} does not exist")
-        self.files = [item for item in names if not item.stem.endswith(MASK_SUFFIX)]
+        self.files = [item for item in names if not item.stem.endswith(MASK_SUFFIX) and item.name not in OUR_FILES]
         if not self.files:
             raise FileFormatError(f"{folder} holds no images: wanted files ending in {', '.join(IMAGE_ENDINGS)}")
         self.name = str(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import zipfile
 from pathlib import Path
@@ -15,11 +16,15 @@ from ..errors import FileFormatError, MeshError
 from ..mesh.types import Mesh
 from .animation import made_here, read_animated_glb, write_animated_glb
 from .atomic import write_then_rename
+from .glb import load_glb
+from .shading import srgb_from_linear
 
 if TYPE_CHECKING:
     import trimesh
 
 _LOG = logging.getLogger(__name__)
+_FAR = 100.0
+"""A mesh farther from the origin than so many of its sides is moved there while it is worked on."""
 _GREY = 200
 """Colour of parts without one where other parts of the file have colours."""
 READ_ENDINGS = (".glb", ".gltf", ".ply", ".obj", ".stl", ".npz")
@@ -54,13 +59,15 @@ def read_mesh(path: Path) -> Mesh:
     if ending == ".glb" and made_here(path):
         own = read_animated_glb(path)
         return _make(path, own.vertices[0], own.faces, own.vertex_colors)
+    if ending in (".glb", ".gltf"):
+        _check_gltf(path)
     # A second to import, which the node's start and meshes of our own making need not wait for.
     import trimesh
 
     try:
         extra: dict[str, Any] = {"maintain_order": True} if ending == ".obj" else {}
         scene = trimesh.load_scene(str(path), process=False, **extra)
-        parts = _placed_parts(scene)
+        parts = _placed_parts(scene, linear=ending in (".glb", ".gltf"))
     # Readers of damaged files fail in as many ways as there are formats; the reason goes into our message.
     except Exception as error:
         raise FileFormatError(f"mesh {path} cannot be read: {type(error).__name__}: {error}") from error
@@ -136,18 +143,34 @@ def _read_npz(path: Path) -> Mesh:
 
 
 def _make(path: Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None) -> Mesh:
+    offset = _far_off(vertices, faces)
     try:
         return Mesh(
-            np.ascontiguousarray(vertices, np.float32),
+            np.ascontiguousarray(vertices if offset is None else vertices - offset, np.float32),
             np.ascontiguousarray(faces, np.int32),
             None if colours is None else np.ascontiguousarray(colours[:, :3], np.uint8),
+            offset,
         )
     except ValueError as error:
         raise MeshError(f"mesh {path} cannot be used: {error}") from error
 
 
-def _placed_parts(scene: trimesh.Scene) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+def _far_off(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
+    """[3] float64 middle of a mesh that lies so far from the origin that float32 would blur its shape, else None."""
+    try:
+        shape = np.asarray(vertices, np.float64)[np.unique(faces)]
+        low, high = shape.min(axis=0), shape.max(axis=0)
+    except (IndexError, ValueError, TypeError):
+        return None  # checked where the mesh is made
+    side = float((high - low).max())
+    middle: np.ndarray = np.round(0.5 * (low + high))
+    return middle if side > 0 and float(np.abs(middle).max()) > _FAR * side else None
+
+
+def _placed_parts(scene: trimesh.Scene, linear: bool) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     """Vertices, faces and colours of every triangle mesh of a scene, where its node puts it.
+
+    ``linear``: vertex colours are linear light, as glTF defines them.
 
     trimesh's own joining of parts loses vertex colours that stand beside a material.
     """
@@ -162,11 +185,11 @@ def _placed_parts(scene: trimesh.Scene) -> list[tuple[np.ndarray, np.ndarray, np
         vertices = apply_pose(placed, np.asarray(part.vertices))
         mirrored = np.linalg.det(placed[:3, :3]) < 0
         faces = np.asarray(part.faces)
-        parts.append((vertices, faces[:, ::-1] if mirrored else faces, _colours(part)))
+        parts.append((vertices, faces[:, ::-1] if mirrored else faces, _colours(part, linear)))
     return parts
 
 
-def _colours(part: trimesh.Trimesh) -> np.ndarray | None:
+def _colours(part: trimesh.Trimesh, linear: bool) -> np.ndarray | None:
     """[V, 3] uint8 of a mesh read by trimesh, None where it has none of its own."""
     import trimesh
 
@@ -174,17 +197,49 @@ def _colours(part: trimesh.Trimesh) -> np.ndarray | None:
     if visual.kind == "texture":
         beside = visual.vertex_attributes.get("color")
         if beside is not None and len(beside) == len(part.vertices):
-            return np.asarray(trimesh.visual.color.to_rgba(beside)[:, :3])
+            if linear and np.issubdtype(np.asarray(beside).dtype, np.floating):
+                return srgb_from_linear(np.asarray(beside)[:, :3])
+            return _shown(trimesh.visual.color.to_rgba(beside), linear)
         try:
-            visual = visual.to_color()
+            colours = np.asarray(visual.to_color().vertex_colors)
         # A texture may be missing or of a kind that cannot be sampled; the mesh is good without it.
         except (AttributeError, ValueError, TypeError, IndexError) as error:
-            _LOG.warning("the texture of a mesh could not be turned into vertex colours: %s", error)
+            _LOG.warning("a mesh has no colours: its texture or material could not be sampled (%s)", error)
             return None
-    elif visual.kind != "vertex":
+        return colours[:, :3].astype(np.uint8) if colours.shape[0] == len(part.vertices) else None
+    if visual.kind != "vertex":
         return None
     colours = np.asarray(visual.vertex_colors)
-    return colours[:, :3].astype(np.uint8) if colours.shape[0] == len(part.vertices) else None
+    return _shown(colours, linear) if colours.shape[0] == len(part.vertices) else None
+
+
+def _shown(colours: np.ndarray, linear: bool) -> np.ndarray:
+    """[V, 3] uint8 sRGB of colours [V, 3 or 4] uint8."""
+    plain = np.asarray(colours)[:, :3].astype(np.uint8)
+    return srgb_from_linear(plain / np.float32(255)) if linear else plain
+
+
+_UNDERSTOOD = ("KHR_materials_", "KHR_texture_transform", "KHR_lights_punctual", "KHR_xmp")
+
+
+def _check_gltf(path: Path) -> None:
+    """Refuse what cannot be read as it is meant, and say what is left out.
+
+    Raises:
+        FileFormatError: the file needs an extension that is not understood.
+    """
+    try:
+        document = load_glb(path)[0] if path.suffix.lower() == ".glb" else json.loads(path.read_text("utf-8"))
+        needed = [name for name in document.get("extensionsRequired", []) if not name.startswith(_UNDERSTOOD)]
+        skins = len(document.get("skins", []))
+    except (FileFormatError, ValueError, AttributeError, TypeError):
+        return  # the reader says what is wrong with it
+    if needed:
+        raise FileFormatError(
+            f"mesh {path} needs {', '.join(needed)}, which is not understood: export it without compression"
+        )
+    if skins:
+        _LOG.warning("%s is skinned: its joints are ignored, the mesh is taken in its bind pose", path)
 
 
 def _obj_text(mesh: Mesh) -> str:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..backbone.backbone import Backbone, load_backbone
-from ..backbone.layers import attention_rows
+from ..backbone.layers import Attended, attention_rows
 from ..backbone.schedule import stage_one_schedule, stage_zero_schedule
 from ..backbone.stage_one import denoise_window
 from ..backbone.stage_zero import denoise_image
@@ -67,10 +67,12 @@ class _Capture:
         self.self_rows: Tensor | None = None
         self.cross_rows: Tensor | None = None
 
-    def self_attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
-        if layer == self.layer:
-            self.self_rows = attention_rows(q, k)
-        return out
+    def reads(self, layer: int) -> bool:
+        return layer == self.layer
+
+    def self_attention(self, layer: int, attended: Attended) -> Tensor:
+        self.self_rows = attention_rows(attended.q, attended.k)
+        return attended.out
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
         if layer == self.layer:

@@ -13,24 +13,27 @@ from .types import Mesh
 
 @dataclass(frozen=True)
 class AnchorTransform:
-    """The similarity between the user's mesh and the canonical frame: canonical = scale * (rotation @ user - center).
+    """The similarity between the user's mesh and the canonical frame:
+    canonical = scale * (rotation @ (user - offset) - center).
 
     Attributes:
         scale: canonical units per user unit.
         center: [3] float64, centre of the rotated bounding box, user units.
         rotation: [3, 3] float64, canonical_from_user.
+        offset: [3] float64, of the mesh's own coordinates in its file (``Mesh.offset``).
     """
 
     scale: float
     center: np.ndarray
     rotation: np.ndarray
+    offset: np.ndarray
 
     @property
     def user_from_canonical(self) -> np.ndarray:
         """[4, 4] float64, takes points of the canonical frame back into the user's frame and units."""
         matrix = np.eye(4)
         matrix[:3, :3] = self.rotation.T / self.scale
-        matrix[:3, 3] = self.rotation.T @ self.center
+        matrix[:3, 3] = self.rotation.T @ self.center + self.offset
         return matrix
 
 
@@ -62,17 +65,20 @@ def normalise_anchor(
     left, _, right = np.linalg.svd(turn)
     turn = left @ right
     turned = mesh.vertices.astype(np.float64) @ turn.T
-    low, high = turned.min(axis=0), turned.max(axis=0)
+    # A vertex that no triangle uses is no part of the shape, wherever it lies.
+    shape = turned[np.unique(mesh.faces)]
+    low, high = shape.min(axis=0), shape.max(axis=0)
     side = float((high - low).max())
     if not side > 0:
         raise MeshError(f"all {len(mesh.vertices)} vertices of the anchor lie on one point: give a mesh with extent")
-    transform = AnchorTransform(longest_side / side, 0.5 * (low + high), turn)
+    offset = np.zeros(3) if mesh.offset is None else np.asarray(mesh.offset, np.float64)
+    transform = AnchorTransform(longest_side / side, 0.5 * (low + high), turn, offset)
     vertices = (transform.scale * (turned - transform.center)).astype(np.float32)
     return Mesh(vertices, mesh.faces, mesh.vertex_colors), transform
 
 
 def merge_duplicates(mesh: Mesh) -> tuple[Mesh, np.ndarray]:
-    """Weld vertices at exactly the same place, so that geodesics and smoothing cross UV seams.
+    """Weld vertices at exactly the same place, so that geodesics and smoothing cross UV seams; leave unused ones out.
 
     The faces stay one to one (some may lose their area), so face numbers mean the same in both meshes.
 
@@ -80,8 +86,17 @@ def merge_duplicates(mesh: Mesh) -> tuple[Mesh, np.ndarray]:
         mesh: any mesh.
     Returns:
         merged mesh (vertices in the order of their first occurrence, that one's colour) and expand [V] int64:
-        ``merged_vertices[expand]`` are the user's own vertices again.
+        ``merged_vertices[expand]`` are the user's own vertices again, but for those that no triangle uses: they go with
+        the first one that is used.
     """
+    used = np.zeros(len(mesh.vertices), bool)
+    used[mesh.faces] = True
+    if not used.all():
+        rows = np.flatnonzero(used)
+        place = np.cumsum(used) - 1
+        colors = None if mesh.vertex_colors is None else mesh.vertex_colors[rows]
+        merged, expand = merge_duplicates(Mesh(mesh.vertices[rows], place[mesh.faces].astype(np.int32), colors))
+        return merged, np.where(used, expand[np.minimum(place, len(rows) - 1)], expand[0])
     # + 0.0 turns -0.0 into 0.0, which are the same place but not the same bytes.
     _, first, inverse = np.unique(mesh.vertices + np.float32(0.0), axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)

@@ -1,14 +1,17 @@
 """From a decoded field to a surface: the anchor mesh, and candidate points S_f for every frame.
 
 A field is a logit, positive inside. The decoder behind it is slow, so both functions evaluate it coarse to fine: all
-nodes of a coarse grid, then only the nodes of cells near the surface. Grids are cubes over +-OBJECT_HALF_EXTENT of the
-object frame, indexed [x, y, z]; a node that was not evaluated holds NaN.
+nodes of a coarse grid, then, of each finer one, only the ends of edges where the sign changes. Grids are cubes over
++-OBJECT_HALF_EXTENT of the object frame, indexed [x, y, z]; a node that was not evaluated holds what the coarser grid
+says between its nodes.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import fast_simplification
 import numpy as np
@@ -55,13 +58,7 @@ def extract_mesh(
         ConfigError: ``grid / coarse_grid`` is no power of two.
     Twin: ``reference.surface.extract_mesh``, a dense grid and no decimation.
     """
-    levels = _evaluate_levels(field, 1, config, device, progress)
-    filled = levels[0][0]
-    for finer in levels[1:]:
-        size = (finer[0].shape[0],) * 3
-        coarse = torch.nn.functional.interpolate(filled[None, None], size=size, mode="trilinear", align_corners=True)
-        filled = torch.where(torch.isnan(finer[0]), coarse[0, 0], finer[0])
-    volume = filled.cpu().numpy()
+    volume = _evaluate_levels(field, 1, config, device, progress).grids[0].cpu().numpy()
     _require_crossing(float(volume.min()), float(volume.max()), 0)
     mesh = keep_large_components(_march(volume), config.component_share)
     return _decimate(mesh, config.target_vertices)
@@ -95,11 +92,10 @@ def surface_points(
     """
     levels = _evaluate_levels(field, frames, config, device, progress)
     found = []
-    for frame, values in enumerate(levels[-1]):
+    for frame, values in enumerate(levels.grids):
         points = _crossings(values)
         if len(points) == 0:
-            coarse = levels[0][frame]
-            _require_crossing(float(coarse.min()), float(coarse.max()), frame)
+            _require_crossing(*levels.ranges[frame], frame)
         if len(points) > config.n_surface:
             rng = np.random.default_rng([generator_seed, frame])
             kept = np.sort(rng.choice(len(points), config.n_surface, replace=False, shuffle=False))
@@ -128,32 +124,65 @@ def grid_levels(config: SurfaceConfig) -> list[int]:
     return levels
 
 
+@dataclass(frozen=True)
+class _Levels:
+    """What the finest grid holds.
+
+    Attributes:
+        grids: for each frame [R+1, R+1, R+1] float32; both ends of every edge with a change of sign were evaluated.
+        ranges: least and greatest logit of each frame's coarsest grid.
+    """
+
+    grids: list[torch.Tensor]
+    ranges: list[tuple[float, float]]
+
+
 def _evaluate_levels(
     field: Field, frames: int, config: SurfaceConfig, device: torch.device | str, progress: Progress | None
-) -> list[list[torch.Tensor]]:
-    """For each level, for each frame, the grid [R+1, R+1, R+1] float32 with NaN where nothing was evaluated."""
+) -> _Levels:
+    """Every level in turn.
+
+    A finer grid begins with what the coarser one says between its nodes. The ends of edges where that changes sign are
+    evaluated; where a value found has another sign than a neighbour that was not evaluated, the neighbour is next,
+    until no such neighbour is left: the surface is followed wherever it goes.
+    """
     sizes = grid_levels(config)
-    levels: list[list[torch.Tensor]] = []
+    ranges: list[tuple[float, float]] = []
+    grids = [torch.zeros((sizes[0] + 1,) * 3, device=device) for _ in range(frames)]
+    known = [torch.zeros_like(grid, dtype=torch.bool) for grid in grids]
     for number, cells in enumerate(sizes):
-        grids = []
-        for frame in range(frames):
-            grid = torch.full((cells + 1,) * 3, torch.nan, device=device)
-            if levels:
-                grid[::2, ::2, ::2] = levels[-1][frame]
-            grids.append(grid)
-        if levels:
-            wanted = [
-                torch.nonzero((_nodes_of(_cells_near_surface(coarse)) & torch.isnan(grid)).view(-1))[:, 0]
-                for coarse, grid in zip(levels[-1], grids, strict=True)
-            ]
-        else:
+
+        def report(share: float, number: int = number) -> None:
+            if progress is not None:
+                progress(round(100 * (number + share) / len(sizes)), 100)
+
+        if number == 0:
             wanted = [torch.arange(grids[0].numel(), device=device)] * frames
-        for grid, index, values in zip(
-            grids, wanted, _query(field, wanted, cells, config, (number, len(sizes)), progress), strict=True
-        ):
-            grid.view(-1)[index] = values
-        levels.append(grids)
-    return levels
+        else:
+            wanted = []
+            for frame in range(frames):
+                suspect = _nodes_of(_cells_with_hidden_sheets(grids[frame]))
+                grids[frame], known[frame] = _finer(grids[frame], known[frame])
+                ends = (_ends_of_changes(grids[frame] > 0) | suspect) & ~known[frame]
+                wanted.append(torch.nonzero(ends.view(-1))[:, 0])
+        done = 0
+        while any(len(index) for index in wanted):
+            # The first round is nearly all of it; how many follow is not known.
+            begin, end = (0.0, 0.9) if done == 0 else (1 - 0.1 / done, 1 - 0.1 / (done + 1))
+            values = _query(field, wanted, cells, config, partial(_report_part, report, begin, end))
+            for grid, there, index, found in zip(grids, known, wanted, values, strict=True):
+                grid.view(-1)[index] = found
+                there.view(-1)[index] = True
+            wanted = [_next_along_surface(*parts) for parts in zip(grids, known, wanted, strict=True)]
+            done += 1
+        report(1.0)
+        if number == 0:
+            ranges = [(float(grid.min()), float(grid.max())) for grid in grids]
+    return _Levels(grids, ranges)
+
+
+def _report_part(report: Callable[[float], None], begin: float, end: float, share: float) -> None:
+    report(begin + (end - begin) * share)
 
 
 def _query(
@@ -161,8 +190,7 @@ def _query(
     wanted: list[torch.Tensor],
     cells: int,
     config: SurfaceConfig,
-    stage: tuple[int, int],
-    progress: Progress | None,
+    report: Callable[[float], None],
 ) -> list[torch.Tensor]:
     """Evaluate every frame's own nodes (flat indices) together; shorter lists are padded with their first node."""
     frames, longest = len(wanted), max(len(index) for index in wanted)
@@ -180,8 +208,7 @@ def _query(
         logits = field(_to_object(nodes, cells))
         check_shape("the field's logits", logits, "B n", B=frames, n=flat.shape[1])
         values[:, begin : begin + step] = logits.to(values)
-        if progress is not None:
-            progress(round(100 * (stage[0] + min(1.0, (begin + step) / longest)) / stage[1]), 100)
+        report(min(1.0, (begin + step) / longest))
     if not bool(torch.isfinite(values).all()):
         bad = int((~torch.isfinite(values)).sum())
         raise SurfaceError(
@@ -190,32 +217,68 @@ def _query(
     return [row[: len(index)] for row, index in zip(values, wanted, strict=True)]
 
 
+def _finer(grid: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A grid and what is known of it at twice the resolution, linear between its nodes."""
+    size = (2 * grid.shape[0] - 1,) * 3
+    finer = torch.nn.functional.interpolate(grid[None, None], size=size, mode="trilinear", align_corners=True)[0, 0]
+    # Interpolation rounds: the nodes themselves are kept as they are.
+    finer[::2, ::2, ::2] = grid
+    there = torch.zeros(size, dtype=torch.bool, device=grid.device)
+    there[::2, ::2, ::2] = known
+    return finer, there
+
+
+def _ends_of_changes(inside: torch.Tensor) -> torch.Tensor:
+    """Nodes [R+1, R+1, R+1] with a neighbour along an axis on the other side of the surface."""
+    ends = torch.zeros_like(inside)
+    for axis in range(3):
+        last = inside.shape[axis] - 1
+        change = inside.narrow(axis, 0, last) ^ inside.narrow(axis, 1, last)
+        ends.narrow(axis, 0, last).logical_or_(change)
+        ends.narrow(axis, 1, last).logical_or_(change)
+    return ends
+
+
+def _next_along_surface(grid: torch.Tensor, known: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
+    """Neighbours of freshly evaluated nodes (flat indices) that are not known and seem to lie on the other side."""
+    side = grid.shape[0]
+    inside, there = grid.view(-1), known.view(-1)
+    found = []
+    for stride in (side * side, side, 1):
+        place = fresh // stride % side
+        for step, stays in ((-stride, place > 0), (stride, place < side - 1)):
+            start = fresh[stays]
+            other = start + step
+            found.append(other[((inside[start] > 0) != (inside[other] > 0)) & ~there[other]])
+    return torch.unique(torch.cat(found))
+
+
 def _to_object(nodes: torch.Tensor, cells: int) -> torch.Tensor:
     """Grid positions [..., 3] in cells -> object frame, float32."""
     return nodes.to(torch.float32) * (2 * OBJECT_HALF_EXTENT / cells) - OBJECT_HALF_EXTENT
 
 
-def _cells_near_surface(values: torch.Tensor) -> torch.Tensor:
-    """Which cells [R, R, R] of a grid the next level must look into.
+def _cells_with_hidden_sheets(values: torch.Tensor) -> torch.Tensor:
+    """Cells [R, R, R] whose field may reach zero inside although no sign changes in them or across one of their faces.
 
-    Cells whose corners differ in sign and their face neighbours; and cells where the field's own slope could bring
-    it to zero before the cell's centre, which catches sheets thinner than a cell. Comparing with the slope makes the
-    test independent of the field's scale.
+    There the field's own slope could bring it to zero before the cell's centre: so are sheets found that are thinner
+    than a cell and touch no node. Comparing with the slope makes the test independent of the field's scale.
     """
-    mixed = _any_corner(values > 0) & _any_corner(values <= 0)
-    near = mixed.clone()
+    inside = values > 0
+    mixed = _any_corner(inside) & _any_corner(~inside)
+    beside = mixed.clone()
     slope = torch.zeros_like(values)
     for axis in range(3):
         last = mixed.shape[axis] - 1
-        near.narrow(axis, 1, last).logical_or_(mixed.narrow(axis, 0, last))
-        near.narrow(axis, 0, last).logical_or_(mixed.narrow(axis, 1, last))
-        change = torch.diff(values, dim=axis).abs_().nan_to_num_(nan=0.0)
+        beside.narrow(axis, 1, last).logical_or_(mixed.narrow(axis, 0, last))
+        beside.narrow(axis, 0, last).logical_or_(mixed.narrow(axis, 1, last))
+        change = torch.diff(values, dim=axis).abs_()
         steepest = torch.zeros_like(values)
         steepest.narrow(axis, 0, last + 1).copy_(change)
         ahead = steepest.narrow(axis, 1, last + 1)
         torch.maximum(ahead, change, out=ahead)
         slope.addcmul_(steepest, steepest)
-    return near | _any_corner(values.abs() <= HALF_CELL * slope.sqrt_())
+    return _any_corner(values.abs() <= HALF_CELL * slope.sqrt_()) & ~beside
 
 
 def _any_corner(nodes: torch.Tensor) -> torch.Tensor:

@@ -45,6 +45,8 @@ class Mesh:
         vertices: [V, 3] float32.
         faces: [T, 3] int32, counter-clockwise seen from outside. Faces without area are allowed.
         vertex_colors: [V, 3] uint8 RGB, or None.
+        offset: [3] float64, to be added to get the file's own coordinates (maps and plants lie millions of units off,
+            where float32 has no digits left for a shape); None = zero.
     Raises:
         ShapeError, MeshError: see ``check_mesh_arrays``.
     """
@@ -52,6 +54,7 @@ class Mesh:
     vertices: np.ndarray
     faces: np.ndarray
     vertex_colors: np.ndarray | None = None
+    offset: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_mesh_arrays(self.vertices, self.faces)

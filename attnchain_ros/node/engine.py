@@ -13,6 +13,7 @@ from ..backbone import Backbone, load_backbone
 from ..config import RolloutConfig
 from ..files.meshes import read_mesh
 from ..mesh.types import Mesh
+from ..notes import Note
 from ..options import resolve
 from ..rollout.pipeline import Rollout
 from ..rollout.window import Window, WindowResult
@@ -35,10 +36,13 @@ class RolloutEngine:
 
     def __init__(self, settings: NodeSettings) -> None:
         node = settings.node
-        self._backbone: Backbone = load_backbone(node.weights or None, node.device, node.dtype)
+        self._backbone: Backbone = load_backbone(
+            node.weights or None, node.device, node.dtype, settings.rollout.low_memory
+        )
         self._anchor: Mesh | None = read_mesh(Path(node.anchor_mesh)) if node.anchor_mesh else None
         self.settings = self.resolve(settings)
         self._shrunk = 1
+        self._steps: list[Note] = []
         self._rollout = Rollout(self._backbone, self.settings.rollout, self._anchor)
 
     @property
@@ -65,7 +69,9 @@ class RolloutEngine:
         self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
     ) -> WindowResult:
         """Compute one window; raises ``Cancelled`` soon after ``cancelled()`` turns true."""
-        return self._rollout.run(window, progress, cancelled)
+        result = self._rollout.run(window, progress, cancelled)
+        steps, self._steps = self._steps, []
+        return dataclasses.replace(result, notes=(*steps, *result.notes)) if steps else result
 
     def reset(self) -> None:
         """Forget the chain so far."""
@@ -77,8 +83,14 @@ class RolloutEngine:
         self._rollout.configure(self._effective())
 
     def save_memory(self) -> None:
-        """Give cached memory back and work in smaller pieces; results stay the same, the chain goes on."""
+        """Let networks leave the device and work in smaller pieces; results stay the same, the chain goes on.
+
+        What was done stands in the notes of the next window.
+        """
+        step = self._backbone.memory.save()
         self._shrunk *= _SMALLER
+        text = step or "candidate points and scores are taken in smaller pieces, nothing else is left to do"
+        self._steps.append(Note("memory_short", f"the device ran out of memory: {text}"))
         self._rollout.configure(self._effective())
         gc.collect()
         if torch.cuda.is_available():
@@ -94,5 +106,4 @@ class RolloutEngine:
                 config.surface, query_chunk=max(64, config.surface.query_chunk // self._shrunk)
             ),
             match=dataclasses.replace(config.match, tile=max(1, config.match.tile // self._shrunk)),
-            readout=dataclasses.replace(config.readout, row_tile=max(1, config.readout.row_tile // self._shrunk)),
         )

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..stream.objects import instance_ids, instance_mask
 from ..stream.stream import Stream
 from . import qos
 from .log_once import LogOnce
+from .losses import LossWatch
 from .parameters import NodeConfig
 from .statistics import Statistics
 
@@ -121,6 +123,7 @@ class Inputs:
             *([self.mask] if fixed.foreground == "none" else []),  # not where the node makes masks itself
             self.image,
         ]
+        self.losses = LossWatch(image_topic, ("camera_info", mask_topic))
 
     def subscribe(self) -> None:
         """Create all subscriptions."""
@@ -133,6 +136,7 @@ class Inputs:
 
     def unsubscribe(self) -> None:
         """Destroy all subscriptions."""
+        self.losses.clear()
         with self._lock:
             for entry in self._inputs:
                 self._part(entry)
@@ -187,9 +191,13 @@ class Inputs:
         kinds = self._overridden(entry)
         options: dict[str, Any] = {"qos_overriding_options": QoSOverridingOptions(kinds)} if kinds else {}
         entry.subscription = self._node.create_subscription(
-            entry.message_type, entry.topic, entry.hear, profile, callback_group=entry.group, **options
+            entry.message_type, entry.topic, partial(self._hear, entry), profile, callback_group=entry.group, **options
         )
         entry.profile = profile  # rclpy has put the overrides in
+
+    def _hear(self, entry: Input, message: Any) -> None:
+        self.losses.hear(entry.topic, stamp_ns(message), self._clock())
+        entry.hear(message)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         started = self._clock()

@@ -27,13 +27,14 @@ from attnchain_ros.srv import GetMesh, SaveMesh
 
 from .. import wire
 from ..errors import AttnChainError
+from . import qos
 from .building import build
 from .declaration import ParameterServer
 from .diagnostics import Diagnostics, status_message
 from .parameters import NodeSettings
 from .saving import save_result
 from .session import Session
-from .watchdog import explain_missing_masks, explain_silence
+from .watchdog import explain_losses, explain_missing_masks, explain_silence
 from .worker import Engine
 
 _WATCHDOG_REPEAT_S = 30.0
@@ -41,6 +42,7 @@ _WATCHDOG_REPEAT_S = 30.0
 _END_TIMEOUT_S = 2.0
 _SAVING_TIMEOUT_S = 1.0
 _NOT_CONFIGURED = "the node is not configured: configure and activate it first"
+_BUSY = "busy: another file is being written, ask again"
 _NO_MESH = "there is no mesh yet: wait for the first window"
 
 
@@ -68,11 +70,12 @@ class AttnChainNode(LifecycleNode):
             self, lambda: self._session is not None, self._check_parameters, self._on_parameters
         )
         self._diagnostics = Diagnostics(self)
-        services, timers = ReentrantCallbackGroup(), MutuallyExclusiveCallbackGroup()
-        self.create_service(Trigger, "~/reset", self._on_reset, callback_group=services)
-        self.create_service(SetBool, "~/enable", self._on_enable, callback_group=services)
-        self.create_service(SaveMesh, "~/save_mesh", self._on_save_mesh, callback_group=services)
-        self.create_service(GetMesh, "~/get_mesh", self._on_get_mesh, callback_group=services)
+        timers = MutuallyExclusiveCallbackGroup()
+        calls: Any = {"callback_group": ReentrantCallbackGroup(), "qos_profile": qos.services()}
+        self.create_service(Trigger, "~/reset", self._on_reset, **calls)
+        self.create_service(SetBool, "~/enable", self._on_enable, **calls)
+        self.create_service(SaveMesh, "~/save_mesh", self._on_save_mesh, **calls)
+        self.create_service(GetMesh, "~/get_mesh", self._on_get_mesh, **calls)
         # Steady time: with use_sim_time a paused clock must not silence the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.5, self._look_after, callback_group=timers, clock=steady)
@@ -259,8 +262,13 @@ class AttnChainNode(LifecycleNode):
             return response
         try:
             folder = Path(session.settings.node.output_dir).expanduser()
-            with self._saving:
+            if not self._saving.acquire(blocking=False):
+                response.message = _BUSY
+                return response
+            try:
                 path = save_result(result, folder, request.path, overwrite=request.overwrite)
+            finally:
+                self._saving.release()
         except (AttnChainError, OSError) as error:
             response.message = str(error)
             return response
@@ -319,15 +327,17 @@ class AttnChainNode(LifecycleNode):
             return ""
         silent_s = session.statistics.snapshot(now).last_image_s
         masks = session.buffer.mask_wait()
-        text = ""
+        text, lost = "", explain_losses(self, session.inputs.image, session.inputs.losses.loss(now))
         if not silent_s < limit:  # also NaN: never an image
             # A clip may have ended while its windows are still computed: then something does come.
             if not session.buffer.accounts().in_flight:
-                text = f"no image for {limit:g} s: " + explain_silence(self, session.inputs.image)
+                text = f"no image for {limit:g} s: " + explain_silence(self, session.inputs.image, lost)
         elif masks.seconds >= limit:
             text = f"no image has got a mask for {masks.seconds:.0f} s: " + explain_missing_masks(
                 self, session.inputs.mask, masks.nearest_s, session.settings.node.mask_tolerance_s
             )
+        else:
+            text = lost
         if text and now - self._silence_told_s > _WATCHDOG_REPEAT_S:
             self._silence_told_s = now
             self.get_logger().warning(text)

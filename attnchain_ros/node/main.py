@@ -17,6 +17,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.signals import SignalHandlerOptions
 
 from ..errors import ConfigError
+from ..threads import prepare
 from .lifecycle import AttnChainNode
 from .parameters import NodeSettings
 from .worker import Engine
@@ -48,6 +49,7 @@ class RosLogHandler(logging.Handler):
 
 def make_engine(settings: NodeSettings) -> Engine:
     """The real engine; imported here because torch takes seconds, and the node should answer before."""
+    prepare(settings.node.threads)
     from .engine import RolloutEngine
 
     return RolloutEngine(settings)

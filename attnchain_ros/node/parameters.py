@@ -16,6 +16,7 @@ from typing import Any, Literal
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
 from ..errors import ConfigError
 from ..stream.config import StreamConfig, check_queue
+from ..threads import MOST_THREADS
 
 Kind = Literal["bool", "int", "float", "str"]
 Applies = Literal["start", "configure", "window"]
@@ -47,6 +48,12 @@ class NodeConfig(StreamConfig):
     device: str = option("auto", "'auto', 'cpu', 'cuda' or 'cuda:N'; auto takes a GPU if there is one")
     dtype: str = option("auto", "precision of the backbone; auto = bfloat16 on a GPU, float32 on a CPU",
                         choices=("auto", "float32", "bfloat16", "float16"))  # fmt: skip
+    threads: int = option(
+        0,
+        "threads of the computation on the CPU; 0 = OMP_NUM_THREADS or, where that is not set, one a core",
+        low=0,
+        high=MOST_THREADS,
+    )
     anchor_mesh: str = option(
         "", "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image"
     )
@@ -72,6 +79,7 @@ _AT_CONFIGURE = frozenset(
         "recommended",
         "device",
         "dtype",
+        "threads",
         "anchor_mesh",
         "image_transport",
         "mask_transport",

@@ -17,6 +17,7 @@ OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABI
 """Policies that ``qos_overrides.<topic>.<entity>.<policy>`` parameters can set."""
 IMAGE_DEPTH = 10
 BURST_DEPTH = 600
+SERVICE_DEPTH = 1000
 WINDOW_DEPTH = 5
 
 
@@ -87,6 +88,11 @@ def window_output() -> QoSProfile:
 def burst_output() -> QoSProfile:
     """One message per frame, a whole window at once: deep enough for several windows."""
     return QoSProfile(depth=BURST_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def services() -> QoSProfile:
+    """Requests: deep enough that a burst of calls waits to be answered instead of being lost."""
+    return QoSProfile(depth=SERVICE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def camera_output(*, reliable: bool) -> QoSProfile:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
 
 from . import qos
 from .inputs import Input
+from .losses import Loss, explain_loss
 
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _MOST_LISTED = 8
 
 
-def explain_silence(node: Node, entry: Input) -> str:
+def explain_silence(node: Node, entry: Input, lost: str = "") -> str:
     """Say why no message may have come on a topic: its publishers, their types and QoS, and what to set.
 
     Args:
         node: asks the graph.
         entry: what the node reads.
+        lost: that messages are lost on the way, for topics that should come.
     """
     name = node.resolve_topic_name(entry.topic)
     publishers = node.get_publishers_info_by_topic(name)
@@ -37,11 +40,21 @@ def explain_silence(node: Node, entry: Input) -> str:
             f"{name} has {count} ({offers}), but this node asks for {asked}, which they do not offer: "
             f"leave out the override {keys}, or set it to what they offer"
         )
+    if lost:
+        return lost
     return (
         f"{name} has {count} ({offers}) and this node subscribes with {asked}, but no message came: the publisher may "
         f"be silent, or the network lose large messages. To ask for something else set the parameter "
         f"qos_overrides.{name}.subscription.reliability"
     )
+
+
+def explain_losses(node: Node, entry: Input, loss: Loss | None) -> str:
+    """Say what is lost on the way and what helps, "" = nothing is."""
+    if loss is None or entry.profile is None:
+        return ""
+    reliable = entry.profile.reliability == ReliabilityPolicy.RELIABLE
+    return explain_loss(loss, node.resolve_topic_name(entry.topic), reliable, entry.topic.endswith("compressed"))
 
 
 def explain_missing_masks(node: Node, entry: Input, nearest_s: float | None, tolerance_s: float) -> str:

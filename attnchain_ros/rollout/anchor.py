@@ -8,6 +8,7 @@ import torch
 from ..backbone import Backbone
 from ..camera.poses import rotation_from_degrees
 from ..config import RolloutConfig
+from ..errors import MeshError
 from ..mesh.anchor import merge_duplicates, normalise_anchor
 from ..mesh.components import connected_components
 from ..mesh.geodesic import skinning_weights
@@ -17,6 +18,9 @@ from ..mesh.surface import extract_mesh
 from ..mesh.types import Mesh
 from .state import Anchor
 from .watch import Progress
+
+LEAST_FACES = 4
+"""A tetrahedron; below that there is nothing that could bend."""
 
 
 def given_anchor(mesh: Mesh, config: RolloutConfig) -> Anchor:
@@ -31,6 +35,8 @@ def given_anchor(mesh: Mesh, config: RolloutConfig) -> Anchor:
         mesh, rotation_from_degrees(config.anchor_rotation_deg), config.anchor_longest_side
     )
     merged, expand = merge_duplicates(canonical)
+    if len(merged.faces) < LEAST_FACES:
+        raise MeshError(f"the anchor mesh has {len(merged.faces)} triangles, wanted at least {LEAST_FACES} for a shape")
     return _finish(merged, expand, canonical.faces, canonical.vertex_colors, transform.user_from_canonical, config)
 
 

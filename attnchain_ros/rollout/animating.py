@@ -47,20 +47,10 @@ def animate(state: RolloutState, matches: LandmarkMatches, frames: int, config: 
         frames: frames of the window that are real (the rest is padding and must not enter the histories).
         config: of animation and matching.
     """
-    options, diagonal = config.animation, state.anchor.mesh.diagonal
-    points = matches.points
+    options = config.animation
+    points, valid, lost = clean_matches(state.anchor, matches, config)
     device = points.device
     here = points[ANCHOR_FRAME]
-    lost = np.zeros(len(here), bool)
-    if matches.own is not None:
-        apart = torch.linalg.vector_norm(matches.own - here, dim=1)
-        lost = (apart > config.match.self_limit * diagonal).cpu().numpy()
-        points = free_of_offsets(points, matches.own, lost, state.anchor)
-    valid = reject_outliers(here, points, ANCHOR_FRAME, options, diagonal)
-    others = torch.arange(len(points), device=device) != ANCHOR_FRAME
-    valid &= ~(others[:, None] & torch.from_numpy(lost).to(device))
-    for frame in matches.empty_frames:
-        valid[frame] = False
     state.valid_counts, state.frames_seen = _count(state, valid[:frames])
     history = None
     if state.landmark_history is not None:
@@ -72,20 +62,37 @@ def animate(state: RolloutState, matches: LandmarkMatches, frames: int, config: 
     steady = kept.numpy() & ~lost
     weights = without_dropped(state.anchor.weights, steady)
     vertices = skin_vertices(rest, rest[torch.from_numpy(state.anchor.landmark_vertices).to(device)], smoothed, weights)
-    pose = torch.from_numpy(state.vertices).to(device)
-    vertices[ANCHOR_FRAME] = pose
-    every = torch.ones(vertices.shape[:2], dtype=torch.bool, device=device)
-    before = None
-    if state.vertex_history is not None:
-        past = state.vertex_history - pose
-        before = (past, torch.ones(past.shape[:2], dtype=torch.bool, device=device))
-    vertices = smooth_displacements(pose, vertices, every, ANCHOR_FRAME, options.sigma_final, before)
+    vertices[ANCHOR_FRAME] = torch.from_numpy(state.vertices).to(device)
+    vertices = steady_vertices(state, vertices, options.sigma_final)
     # The next window's anchor is this one's last frame: its history ends just before it.
     last = max(frames - 1, 0)
     state.landmark_history = _tail(state.landmark_history, points, valid, last, options.sigma_landmark)
-    state.vertex_history = _tail_of(state.vertex_history, vertices[:last], 3.0 * options.sigma_final)
+    keep_vertex_history(state, vertices[:last], options.sigma_final)
     posed, places, kept_matches = (values[:frames].cpu().numpy() for values in (vertices, smoothed, valid))
     return Animation(posed, places, kept_matches, int((~steady).sum()))
+
+
+def clean_matches(anchor: Anchor, matches: LandmarkMatches, config: RolloutConfig) -> tuple[Tensor, Tensor, np.ndarray]:
+    """Matches freed of their offsets, and which of them to believe.
+
+    Returns:
+        points [F, K, 3], valid [F, K] bool, and lost [K] bool: landmarks that the chain does not even find in the
+        anchor frame.
+    """
+    diagonal = anchor.mesh.diagonal
+    points = matches.points
+    here = points[ANCHOR_FRAME]
+    lost = np.zeros(len(here), bool)
+    if matches.own is not None:
+        apart = torch.linalg.vector_norm(matches.own - here, dim=1)
+        lost = (apart > config.match.self_limit * diagonal).cpu().numpy()
+        points = free_of_offsets(points, matches.own, lost, anchor)
+    valid = reject_outliers(here, points, ANCHOR_FRAME, config.animation, diagonal)
+    others = torch.arange(len(points), device=points.device) != ANCHOR_FRAME
+    valid &= ~(others[:, None] & torch.from_numpy(lost).to(points.device))
+    for frame in (*matches.empty_frames, *matches.skipped):
+        valid[frame] = False
+    return points, valid, lost
 
 
 def free_of_offsets(points: Tensor, own: Tensor, lost: np.ndarray, mesh: Anchor) -> Tensor:
@@ -111,6 +118,22 @@ def free_of_offsets(points: Tensor, own: Tensor, lost: np.ndarray, mesh: Anchor)
     freed = points + (skin_vertices(here, own, points, around) - skin_vertices(own, own, points, around))
     freed[ANCHOR_FRAME] = here
     return freed
+
+
+def steady_vertices(state: RolloutState, vertices: Tensor, sigma: float) -> Tensor:
+    """Vertices [F, V, 3] smoothed over time; the anchor frame keeps its pose, frames of earlier windows count (D.1)."""
+    pose = vertices[ANCHOR_FRAME].clone()
+    every = torch.ones(vertices.shape[:2], dtype=torch.bool, device=vertices.device)
+    before = None
+    if state.vertex_history is not None:
+        past = state.vertex_history - pose
+        before = (past, torch.ones(past.shape[:2], dtype=torch.bool, device=vertices.device))
+    return smooth_displacements(pose, vertices, every, ANCHOR_FRAME, sigma, before)
+
+
+def keep_vertex_history(state: RolloutState, earlier: Tensor, sigma: float) -> None:
+    """Remember the poses [f, V, 3] before the last frame of a window, as many as smoothing reaches back."""
+    state.vertex_history = _tail_of(state.vertex_history, earlier, 3.0 * sigma)
 
 
 def without_dropped(weights: SkinningWeights, kept: np.ndarray) -> SkinningWeights:

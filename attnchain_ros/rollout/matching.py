@@ -30,6 +30,7 @@ class LandmarkMatches:
         empty_frames: frames whose field had no surface.
         own: [K, 3] where the same chain finds the landmarks in the anchor frame itself; None where it was not asked
             (``MatchConfig.self_limit``) or there is no surface.
+        skipped: frames in which nothing was looked for.
     """
 
     points: Tensor
@@ -38,6 +39,7 @@ class LandmarkMatches:
     best_tokens: Tensor
     empty_frames: tuple[int, ...]
     own: Tensor | None = None
+    skipped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,28 +69,35 @@ class Chain:
         field = backbone.decode(state.latent[None])
         return cls(backbone, field, places, state.anchor.mesh.diagonal, config, window_seed(config, state))
 
-    def match(self, latents: Tensor, maps: TokenMaps) -> LandmarkMatches:
-        """Where the landmarks went (Eq. 2, 3, 4): latents [F, N, c] of the window and the maps read in Stage I."""
+    def match(self, latents: Tensor, maps: TokenMaps, skipped: tuple[int, ...] = ()) -> LandmarkMatches:
+        """Where the landmarks went (Eq. 2, 3, 4).
+
+        Args:
+            latents: [F, N, c] of the window.   maps: read in Stage I.
+            skipped: frames in which they are not looked for, to save the time that their surfaces take.
+        """
         rows = transport(self.field.attention(self.landmarks[None])[0], maps.token_tokens)
-        fields = self.backbone.decode(latents)
-        surfaces, empty = frame_surfaces(fields, self.config, self.seed)
+        chosen = [frame for frame in range(len(latents)) if frame not in skipped]
+        fields = self.backbone.decode(latents if not skipped else latents[chosen])
+        surfaces, empty_rows = frame_surfaces(fields, self.config, self.seed)
+        empty = tuple(chosen[row] for row in empty_rows)
         frames, count, tokens = rows.shape
         points = self.landmarks.float().expand(frames, count, 3).clone()
         confidence = torch.zeros((frames, count), device=rows.device)
         best_tokens = torch.zeros((frames, count, tokens), device=rows.device)
         confidence[ANCHOR_FRAME] = 1.0
         own = None
-        for frame in range(frames):
+        for row, frame in enumerate(chosen):
             if frame in empty or (frame == ANCHOR_FRAME and not self.config.match.self_limit):
                 continue
-            surface_tokens = fields.select(frame, frame + 1).attention(surfaces[frame][None])[0]
-            found = match_surface(rows[frame], surface_tokens, surfaces[frame], self.config.match, self.diagonal)
+            surface_tokens = fields.select(row, row + 1).attention(surfaces[row][None])[0]
+            found = match_surface(rows[frame], surface_tokens, surfaces[row], self.config.match, self.diagonal)
             if frame == ANCHOR_FRAME:
                 own = found.points
                 continue
             points[frame], confidence[frame] = found.points, found.confidence
             best_tokens[frame] = surface_tokens[found.best]
-        return LandmarkMatches(points, confidence, rows, best_tokens, empty, own)
+        return LandmarkMatches(points, confidence, rows, best_tokens, empty, own, skipped)
 
     def pairs(self, latents: Tensor, maps: TokenMaps) -> TokenPairs:
         """The token pairs behind the matches with their gains 1 + beta * c_hat (Sec. 4.3, Eq. 5)."""

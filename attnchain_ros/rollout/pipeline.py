@@ -19,11 +19,28 @@ from ..options import check_options, resolve
 from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor
 from .animating import Animation, animate
 from .cameras import RASTER_SIZE, draw_frames, estimate_cameras, sample_crop
+from .following import (
+    ChainMotion,
+    chain_motion,
+    choose_keyframe,
+    follow_window,
+    keep_keyframe,
+    lay_on_pixels,
+    pose_window,
+)
 from .judging import judged
 from .matching import Chain, window_seed
 from .painting import PLAIN_COLOR, paint_vertices
 from .state import Anchor, RolloutState
-from .trace import Trace, check_window, encode_frames, first_picture, object_square, patch_square
+from .trace import (
+    Trace,
+    check_window,
+    encode_frames,
+    first_picture,
+    object_square,
+    patch_square,
+    skipped_frames,
+)
 from .tracking import start_tracks, track_points
 from .watch import Progress, Watch
 from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult
@@ -118,7 +135,9 @@ class Rollout:
         )  # fmt: skip
         watch.lap("denoising")
         watch.report("correspondence")
-        matches = chain.match(stage.latents, stage.maps)  # Sec. 4.1 (3): A_{Zf->Vf}; Eq. 2, 3, 4
+        matches = chain.match(
+            stage.latents, stage.maps, skipped_frames(config, window.frames)
+        )  # Sec. 4.1 (3): A_{Zf->Vf}; Eq. 2, 3, 4
         watch.lap("correspondence")
         crop = patch_square(backbone, square)
         grid = backbone.encoder_one.grid
@@ -134,17 +153,34 @@ class Rollout:
         config = self.config
         watch = Watch(self.backbone.device) if watch is None else watch
         state = trace.state.copy()
+        full = config.preset == "full"
+        chain = self._chain_motion(trace, watch) if full and trace.frames > 1 else None
         watch.report("animation")
-        moved = animate(state, trace.matches, trace.frames, config)  # Sec. 4.2, App. C, D
+        if chain is None:
+            moved = animate(state, trace.matches, trace.frames, config)  # Sec. 4.2, App. C, D
+        else:
+            moved = chain.animation
         watch.lap("animation")
         watch.report("camera")
-        camera, refusals = estimate_cameras(trace, moved, config.camera, window_seed(config, state))  # Eq. 7, 8
-        watch.lap("camera")
+        followed = None
+        if chain is None:
+            seed = window_seed(config, state)
+            camera, refusals = estimate_cameras(trace, moved, config.camera, seed)  # Eq. 7, 8
+            watch.lap("camera")
+        else:
+            posed = pose_window(trace, state, chain, config)
+            camera, refusals = posed.camera, posed.notes
+            watch.lap("camera")
+            watch.report("pixels")
+            moved, followed = follow_window(trace, state, chain, posed, config)
+            watch.lap("pixels")
         watch.report("tracks")
         buffers = self._draw(trace, moved, camera)
         if state.tracks is None:
             state.tracks = start_tracks(trace, moved, camera, config.tracks)  # Eq. 9, the rays of the queries
         tracks, routes = track_points(trace, moved, camera, buffers, state.tracks, config.tracks)  # Eq. 6, 9
+        if followed is not None and config.parts.tracks:
+            tracks = lay_on_pixels(tracks, followed, config)
         state.tracks.last_px = tracks.points_px[-1]
         if camera.valid.any():
             state.pose = camera.camera_from_object[np.flatnonzero(camera.valid)[-1]]
@@ -158,6 +194,8 @@ class Rollout:
         watch.lap("tracks")
         result = self._result(trace, state, moved, tracks, camera)
         self._hand_over(trace, state, moved)  # Sec. 4.3, App. C
+        if full:
+            keep_keyframe(trace, state, followed, config)
         watch.lap("hand-over")
         self._state = state
         return judged(
@@ -188,6 +226,23 @@ class Rollout:
             latent = encode_mesh(self.backbone, mesh.vertices, mesh.faces, self.config, 0)
         watch.lap("anchor")
         return RolloutState(anchor=anchor, latent=latent, vertices=mesh.vertices)
+
+    def _chain_motion(self, trace: Trace, watch: Watch) -> ChainMotion:
+        """The second read, from a keyframe, where it is due; then both on rigid parts."""
+        options, memory, index = self.config.parts, trace.state.memory, trace.state.index
+        second = None
+        if options.reads == "both" and memory is not None and memory.keyframes and index % options.read_every == 0:
+            key, variance = choose_keyframe(memory, trace.state)
+            window = trace.window
+            again = Window(
+                np.concatenate([key.image[None], window.images[1:]]),
+                np.concatenate([key.mask[None], window.masks[1:]]),
+                np.concatenate([[key.stamp_ns], window.stamps_ns[1:]]).astype(np.int64),
+                window.intrinsics,
+            )
+            start = replace(trace.state, latent=key.latent, vertices=key.vertices)
+            second = (self.trace(again, start, watch), variance)
+        return chain_motion(trace, second, self.config)
 
     def _draw(self, trace: Trace, moved: Animation, camera: CameraTrack) -> list[RasterBuffer]:
         """Z-buffers of all frames; none while there never was a pose."""

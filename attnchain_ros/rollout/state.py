@@ -9,6 +9,8 @@ import torch
 
 from ..mesh.geodesic import SkinningWeights
 from ..mesh.types import Mesh
+from ..parts.patches import Patches
+from ..parts.pixels import KeyPicture, PointState
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,47 @@ class TrackState:
     last_px: np.ndarray
 
 
+@dataclass(frozen=True)
+class Keyframe:
+    """A frame to read from again, and to look for points in.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB; mask: [H, W] bool.   stamp_ns: of the frame.
+        latent: [N, c] of the pose; vertices: [V, 3] the pose.
+        variance: [K] of the landmarks there, squared object units; zeros in the first frame.
+        view: [3, 3] rotation from the rest pose, as a rigid whole, to the camera.
+        picture: where its points are seen.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    stamp_ns: int
+    latent: torch.Tensor
+    vertices: np.ndarray
+    variance: np.ndarray
+    view: np.ndarray
+    picture: KeyPicture
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What parts and pixels keep from one window to the next.
+
+    Attributes:
+        patches: of the anchor's landmarks.
+        keyframes: the first frame first.
+        variance: [K] of the landmarks in the last frame, squared object units.
+        evidence: moments of the last windows, [P, n, 17] each.
+        points: where the points were last seen; None until there was a pose.
+    """
+
+    patches: Patches
+    keyframes: tuple[Keyframe, ...]
+    variance: np.ndarray
+    evidence: tuple[np.ndarray, ...] = ()
+    points: PointState | None = None
+
+
 @dataclass
 class RolloutState:
     """State between windows.
@@ -66,6 +109,7 @@ class RolloutState:
         vertex_history: [h, V, 3] poses of the frames just before the next window.
         pose: [4, 4] last valid camera_from_object, None if there never was one.
         tracks: None before the first window.
+        memory: what parts and pixels keep; None before the first window, and with the preset "paper".
     """
 
     anchor: Anchor
@@ -81,6 +125,7 @@ class RolloutState:
     tracks: TrackState | None = None
     scale: float = 1.0
     metric: bool = False
+    memory: Memory | None = None
 
     def copy(self) -> RolloutState:
         """A state to work on: what it holds is replaced while a window is computed, never changed in place."""

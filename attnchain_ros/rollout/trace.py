@@ -95,7 +95,7 @@ def encode_frames(backbone: Backbone, config: RolloutConfig, window: Window, squ
     """Image tokens [config.frames, P + 1, C]: the object on white; a shorter window is padded with its last frame."""
     prepared = prepare_images(window.images, window.masks, square)
     missing = config.frames - window.frames
-    return backbone.encoder_one.encode(np.concatenate([prepared, np.repeat(prepared[-1:], missing, axis=0)]))
+    return backbone.encode_images(np.concatenate([prepared, np.repeat(prepared[-1:], missing, axis=0)]))
 
 
 def first_picture(backbone: Backbone, window: Window, square: Crop) -> np.ndarray:
@@ -103,3 +103,14 @@ def first_picture(backbone: Backbone, window: Window, square: Crop) -> np.ndarra
     first = square.at_size(backbone.encoder_zero.input_size)
     picture: np.ndarray = prepare_images(window.images[:1], window.masks[:1], first)[0]
     return picture
+
+
+def skipped_frames(config: RolloutConfig, frames: int) -> tuple[int, ...]:
+    """Frames of a window in which landmarks are not looked for: the padding, and ``parts.match_every``.
+
+    The anchor frame and the last real one are looked at always. None with the preset "paper".
+    """
+    if config.preset == "paper":
+        return ()
+    every = range(frames - 1, 0, -config.parts.match_every)
+    return tuple(frame for frame in range(1, config.frames) if frame not in every)

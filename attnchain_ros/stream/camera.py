@@ -43,7 +43,7 @@ class CameraNumbers:
     @property
     def relative_focal(self) -> float:
         """Focal length in widths of the sensor's image, 0 = not known; the same in every mode of one lens."""
-        return self.k[0] / self.width if self.width > 0 and self.k else 0.0
+        return self.k[0] / self.width if self.width > 0 and self.k and self.k[0] > 0 else 0.0
 
 
 def camera_numbers(message: Any) -> CameraNumbers:

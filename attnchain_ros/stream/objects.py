@@ -13,6 +13,8 @@ SPECK_SHARE = 0.005
 """A piece of the mask below this share of the largest piece is a speck, not a part of the object."""
 HOLE_SHARE = 0.001
 """A hole below this share of the largest piece is dust."""
+DUST_PX = 4
+"""Pieces and holes of fewer pixels are dust, however small the object is."""
 _ID_SHARE = 0.01
 """A value that covers less of what is not 0 is an edge's, not an object's."""
 _MOST_IDS = 32
@@ -103,10 +105,10 @@ def clean_mask(mask: np.ndarray) -> Cleaned:
         return Cleaned(mask, 0, 0, 0)
     areas = stats[1:, cv2.CC_STAT_AREA]
     largest = int(areas.max())
-    specks = 1 + np.flatnonzero(areas < SPECK_SHARE * largest)
+    specks = 1 + np.flatnonzero(areas < max(SPECK_SHARE * largest, min(DUST_PX, largest)))
     behind, about, sizes, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     border = np.unique(np.concatenate([about[0], about[-1], about[:, 0], about[:, -1]]))
-    small = np.flatnonzero(sizes[:, cv2.CC_STAT_AREA] < HOLE_SHARE * largest)
+    small = np.flatnonzero(sizes[:, cv2.CC_STAT_AREA] < max(HOLE_SHARE * largest, DUST_PX))
     holes = np.setdiff1d(small[(small > 0) & (small < behind)], border)
     if not len(specks) and not len(holes):
         return Cleaned(mask, 0, 0, 0)

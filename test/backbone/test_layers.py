@@ -9,6 +9,7 @@ import torch
 
 from attnchain_ros.backbone.layers import (
     Attention,
+    FeedForward,
     LayerNorm32,
     PointEmbedding,
     RmsNorm,
@@ -16,6 +17,7 @@ from attnchain_ros.backbone.layers import (
     attention_rows,
     rotary_table,
     rotate_pairs,
+    use_pieces,
 )
 
 
@@ -94,3 +96,37 @@ def test_norms_compute_in_float32(dtype: torch.dtype) -> None:
     centred = x.double() - x.double().mean()
     expected = centred / centred.square().mean().sqrt()
     assert torch.allclose(LayerNorm32(8).to(dtype)(x).double(), expected, atol=2e-2)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 8e-3), (torch.float16, 1e-3)])
+def test_norms_and_rotary_embedding_match_the_formulas(dtype: torch.dtype, tolerance: float) -> None:
+    """Against float64 from the same rounded inputs: only the result may be rounded to the dtype."""
+    generator = torch.Generator().manual_seed(2)
+    x = (3.0 * torch.randn(2, 3, 7, 16, generator=generator)).to(dtype)
+    rms, layer = RmsNorm(16).to(dtype), LayerNorm32(16).to(dtype)
+    for parameter in (rms.weight, layer.weight, layer.bias):
+        parameter.data = torch.randn(16, generator=generator).to(dtype)
+    wide = x.double()
+    expected = wide / (wide.square().mean(-1, keepdim=True) + 1e-6).sqrt() * rms.weight.double()
+    assert torch.allclose(rms(x).double(), expected, rtol=tolerance, atol=tolerance)
+    centred = wide - wide.mean(-1, keepdim=True)
+    scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    expected = scaled * layer.weight.double() + layer.bias.double()
+    assert torch.allclose(layer(x).double(), expected, rtol=tolerance, atol=tolerance)
+    steps = torch.arange(7)[None].expand(2, -1)
+    angle = steps.double()[..., None] * 10000.0 ** (-torch.arange(0, 16, 2).double() / 16)
+    cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+    even, odd = wide[..., 0::2], wide[..., 1::2]
+    expected = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+    kept = x.clone()
+    turned = rotate_pairs(x, rotary_table(steps, 16))
+    assert turned.dtype == dtype and torch.allclose(turned.double(), expected, rtol=tolerance, atol=4 * tolerance)
+    assert x.equal(kept), "the input is left alone"
+
+
+def test_feed_forward_in_pieces() -> None:
+    layer = FeedForward(8)
+    x = torch.randn(2, 11, 8, generator=torch.Generator().manual_seed(3))
+    whole = layer(x)
+    use_pieces(layer, 5 * 32 * 4)
+    assert torch.allclose(layer(x), whole, atol=1e-6) and layer(x).shape == x.shape

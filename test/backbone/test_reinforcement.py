@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attnchain_ros.backbone.layers import attend
+from attnchain_ros.backbone.layers import Attended, attend_with_lse
 from attnchain_ros.backbone.reinforcement import TokenPairs, reinforce_output
 from attnchain_ros.reference import reinforcement as literal
 
@@ -14,10 +14,14 @@ LENGTH = FRAMES * (TOKENS + 1)
 PAIRS = [(1, 0, 2, 1.7), (1, 0, 3, 2.0), (2, 0, 5, 1.2), (3, 4, 4, 1.9), (2, 5, 0, 1.0), (1, 4, 4, 30.0)]
 
 
-def random_heads(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def random_heads(dtype: torch.dtype) -> Attended:
     generator = torch.Generator().manual_seed(5)
     q, k, v = torch.randn(3, 1, HEADS, LENGTH, WIDTH, generator=generator).to(dtype)
-    return 2.0 * q, k, v
+    return attend_with_lse(2.0 * q, k, v)
+
+
+def expected_output(plain: Attended, mode: str) -> torch.Tensor:
+    return literal.reinforce_output(plain.q[0], plain.k[0], plain.v[0], PAIRS, FRAMES, mode)
 
 
 def as_pairs(rows: list[tuple[int, int, int, float]]) -> TokenPairs:
@@ -26,40 +30,44 @@ def as_pairs(rows: list[tuple[int, int, int, float]]) -> TokenPairs:
 
 
 @pytest.mark.parametrize("mode", ["gain", "gain_row", "literal"])
-@pytest.mark.parametrize("row_tile", [1, 2, 64])
-def test_sparse_correction_is_exact(mode: str, row_tile: int) -> None:
-    q, k, v = random_heads(torch.float32)
-    out = attend(q, k, v)
-    found = reinforce_output((q, k, v), out, as_pairs(PAIRS), FRAMES, mode, row_tile)
-    expected = literal.reinforce_output(q[0], k[0], v[0], PAIRS, FRAMES, mode)
-    # Worst seen 4e-7 on x86: float32 attention.
-    assert torch.allclose(found[0].double(), expected, atol=5e-6)
-    assert not torch.allclose(found, out, atol=1e-3)
+@pytest.mark.parametrize("piece_bytes", [1, 4 * HEADS * WIDTH * 2, 1 << 20])
+def test_sparse_correction_is_exact(mode: str, piece_bytes: int) -> None:
+    plain = random_heads(torch.float32)
+    found = reinforce_output(plain, as_pairs(PAIRS), FRAMES, mode, piece_bytes)
+    # Worst seen 5e-7 on x86: float32 attention.
+    assert torch.allclose(found[0].double(), expected_output(plain, mode), atol=5e-6)
+    assert not torch.allclose(found, plain.out, atol=1e-3)
 
 
 @pytest.mark.parametrize("mode", ["gain", "gain_row"])
 def test_unit_gain_is_plain_attention_and_other_rows_are_untouched(mode: str) -> None:
-    q, k, v = random_heads(torch.float32)
-    out = attend(q, k, v)
-    same = reinforce_output((q, k, v), out, as_pairs([(f, t, o, 1.0) for f, t, o, _ in PAIRS]), FRAMES, mode)
-    assert torch.allclose(same, out, atol=1e-6)
-    changed = reinforce_output((q, k, v), out, as_pairs(PAIRS), FRAMES, mode)
+    plain = random_heads(torch.float32)
+    same = reinforce_output(plain, as_pairs([(f, t, o, 1.0) for f, t, o, _ in PAIRS]), FRAMES, mode)
+    assert torch.allclose(same, plain.out, atol=1e-6)
+    changed = reinforce_output(plain, as_pairs(PAIRS), FRAMES, mode)
     touched = sorted({1 + token for _, token, _, _ in PAIRS})
     others = [row for row in range(LENGTH) if row not in touched]
-    assert changed[:, :, others].equal(out[:, :, others])
+    assert changed[:, :, others].equal(plain.out[:, :, others])
 
 
 def test_no_pairs_changes_nothing() -> None:
-    q, k, v = random_heads(torch.float32)
-    out = attend(q, k, v)
+    plain = random_heads(torch.float32)
     none = torch.zeros(0, dtype=torch.int64)
-    assert reinforce_output((q, k, v), out, TokenPairs(none, none, none, none.float()), FRAMES, "gain") is out
+    assert reinforce_output(plain, TokenPairs(none, none, none, none.float()), FRAMES, "gain") is plain.out
 
 
-def test_half_precision_stays_near() -> None:
-    q, k, v = random_heads(torch.bfloat16)
-    found = reinforce_output((q, k, v), attend(q, k, v), as_pairs(PAIRS), FRAMES, "gain")
-    expected = literal.reinforce_output(q[0], k[0], v[0], PAIRS, FRAMES, "gain")
+@pytest.mark.parametrize("mode", ["gain", "gain_row", "literal"])
+def test_half_precision_stays_near(mode: str) -> None:
+    plain = random_heads(torch.bfloat16)
+    found = reinforce_output(plain, as_pairs(PAIRS), FRAMES, mode)
     assert found.dtype == torch.bfloat16
     # bfloat16 holds 8 bits: outputs of size about 1 are good to about 1e-2.
-    assert torch.allclose(found[0].double(), expected, atol=3e-2)
+    assert torch.allclose(found[0].double(), expected_output(plain, mode), atol=3e-2)
+
+
+def test_pairs_are_sorted_by_frame_once() -> None:
+    pairs = as_pairs(PAIRS)
+    one, two, three = pairs.by_frame
+    assert (one.frame, two.frame, three.frame) == (1, 2, 3) and pairs.by_frame[0] is one
+    assert one.rows.tolist() == [0, 4] and one.row.tolist() == [0, 0, 1] and one.token.tolist() == [2, 3, 4]
+    assert two.rows.tolist() == [0, 5] and two.gain.tolist() == pytest.approx([1.2, 1.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,20 @@ def test_surfaces_are_encoded_deterministically(backbone: Backbone) -> None:
     points = torch.rand(1, 50, 3, generator=generator)
     rows = field.attention(points)
     assert torch.allclose(rows.sum(-1), torch.ones(1, 50), atol=1e-5)
-    tiled = field.attention(points, tile=7)
-    assert torch.allclose(rows, tiled, atol=1e-6)
     assert field.logits(points).shape == (1, 50)
+
+
+def test_points_are_decoded_in_pieces_of_few_sizes(backbone: Backbone) -> None:
+    generator = torch.Generator().manual_seed(3)
+    whole = backbone.decode(torch.randn(3, 12, 6, generator=generator))
+    points = 2.0 * torch.rand(3, 1000, 3, generator=generator) - 1.0
+    seen: set[int] = set()
+    hook = whole.decoder.proj_query.register_forward_hook(lambda module, inputs, out: seen.add(out.shape[1]))
+    pieces = dataclasses.replace(whole, piece_bytes=3 * 100 * 4 * whole.decoder.proj_query.out_features * 4)
+    for count in (1, 5, 63, 64, 65, 100, 997, 1000):
+        assert torch.allclose(whole.logits(points[:, :count]), pieces.logits(points[:, :count]), rtol=1e-5, atol=1e-6)
+        rows = pieces.attention(points[:, :count])
+        assert rows.shape == (3, count, 12) and torch.allclose(rows, whole.attention(points[:, :count]), atol=1e-6)
+    hook.remove()
+    assert {64, 128, 1024} <= seen <= {64, 128, 256, 512, 1024}
+    assert whole.logits(points[:1, :7]).shape == (3, 7), "one set of points serves all latents"

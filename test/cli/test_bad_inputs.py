@@ -97,10 +97,6 @@ def say(old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
-def lose_metadata(bag: Path) -> None:
-    (bag / "metadata.yaml").unlink()
-
-
 def leave(bag: Path) -> None:
     """Nothing is done to it."""
 
@@ -110,7 +106,8 @@ PROMISED = "its metadata.yaml names /cam/image (sensor_msgs/msg/Image). Copy it 
 # Name: storage, messages, what is done to the bag, further arguments, parts of what is said.
 BAGS: dict[str, tuple[StoragePlugin, list[Message], Callable[[Path], Any], list[str], list[str]]] = {
     "missing": (MCAP, frames(), shutil.rmtree, [], ["{bag} does not exist"]),
-    "no metadata": (MCAP, frames(), lose_metadata, [], ["{bag} is not a rosbag2 folder", "ros2 bag reindex"]),
+    "no metadata": (MCAP, frames(), lambda bag: [path.unlink() for path in bag.iterdir()], [],
+                    ["{bag} is no rosbag2 folder or file: it holds no metadata.yaml, .mcap or .db3"]),
     "other metadata": (MCAP, frames(), say("rosbag2_bagfile_information", "x"), [], ["{bag} cannot be read: ",
                        "its metadata.yaml cannot be read either"]),
     "truncated mcap": (MCAP, frames(), cut, [], ["bag {bag} cannot be read: ", PROMISED]),
@@ -147,7 +144,7 @@ BAGS: dict[str, tuple[StoragePlugin, list[Message], Callable[[Path], Any], list[
     "no masks": (MCAP, frames(), leave, ["--foreground", "none"],
                  ["has no masks: give masks, or ask for a foreground"]),
     "impossible gap": (MCAP, frames(), leave, ["--max-gap", "-1"], ["--max-gap is -1.0, wanted 0 to 3600"]),
-    "impossible instance": (MCAP, frames(), leave, ["--mask-instance", "70000"], ["--mask-instance is 70000, wanted"]),
+    "impossible instance": (MCAP, frames(), leave, ["--mask-instance", "70000"], ["--instance is 70000, wanted"]),
 }  # fmt: skip
 
 
@@ -176,11 +173,9 @@ def test_a_bag(name: str, given: list[str], tmp_path: Path, capsys: pytest.Captu
 
 def test_what_is_no_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0")
-    (file,) = (path for path in record(tmp_path / "bag", frames()).iterdir() if path.suffix == ".mcap")
     for path, part in (
         (tmp_path / "old.bag", "'rosbags-convert' turns ROS 1 bags"),
-        (file, "is not a rosbag2 folder"),
-        (tmp_path, "has no metadata.yaml"),
+        (tmp_path, "holds no metadata.yaml, .mcap or .db3"),
     ):
         refuses(["replay", str(path)], tmp_path / "out", [part], capsys)
 
@@ -239,7 +234,8 @@ CLIPS: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     "text as video": (file("text.mp4", b"no video at all\n" * 99), ["text.mp4 cannot be opened as a video: convert"]),
     "text": (file("notes.txt", b"hello"), ["notes.txt cannot be opened as a video (its ending is none of a known"]),
     "video cut short": (lambda place: file("cut.avi", film(place).read_bytes()[:300])(place), ["cut.avi", "convert"]),
-    "masks for a video": (lambda place: [str(film(place)), "--masks", str(place)], ["is a video: masks can be given"]),
+    "masks for a video": (lambda place: [str(film(place)), "--masks", str(clip(place))],
+                          ["clip holds 5 masks, ", "clip.avi has 3 images: give one for each"]),
     "no pictures": (folder(lambda place: [path.unlink() for path in (place / "clip").iterdir()]),
                     ["clip holds no images: wanted files ending in .png, .jpg"]),
     "sizes": (folder(lambda place: [picture(place / name / "2.png", 20, 24) for name in ("clip", "clip_masks")]),
@@ -282,6 +278,8 @@ def test_an_output_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFix
     before = taken.read_bytes()
     assert main(["run", str(taken.parent), "--out", str(taken)]) == 2
     assert f"--out {taken} is a file, wanted a folder" in capsys.readouterr().err and taken.read_bytes() == before
+    assert main(["run", str(taken.parent), "--out", str(taken.parent)]) == 2
+    assert "is the input: results would be read as images" in capsys.readouterr().err
     bag = record(tmp_path / "bag", frames())
     names = sorted(bag.iterdir())
     assert main(["replay", str(bag), "--out", str(bag)]) == 2

@@ -276,6 +276,58 @@ def test_damaged_bags_are_refused_with_the_topics_they_should_hold(
             open_bag(bag)
 
 
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_a_file_and_a_folder_without_metadata_are_bags_too(tmp_path: Path, storage: StoragePlugin) -> None:
+    bag = _record(tmp_path / "bag", _clip(), storage)
+    wanted = [frame.stamp_ns for frame in read(open_frames(bag))]
+    (bag / "metadata.yaml").unlink()
+    (file,) = bag.iterdir()
+    for path in (bag, file):
+        assert [frame.stamp_ns for frame in read(open_frames(path))] == wanted
+
+
+def test_neighbours_in_the_wrong_order_are_put_right_and_a_pass_is_not(tmp_path: Path) -> None:
+    messages = _clip(8)
+    images = [number for number, item in enumerate(messages) if item[0] == "/cam/image"]
+    masks = [number for number, item in enumerate(messages) if item[0] == "/cam/mask"]
+    for one, other in ((images[3], images[4]), (masks[5], masks[6])):
+        first, second = messages[one], messages[other]
+        messages[one], messages[other] = (first[0], first[1], second[2]), (second[0], second[1], first[2])
+    windows = ClipWindows(open_bag(_record(tmp_path / "bag", messages)), StreamConfig(), 16)
+    (part,) = windows
+    assert (part.window.stamps_ns - START).tolist() == [number * STEP for number in range(8)]
+    for number, mask in enumerate(part.window.masks):
+        np.testing.assert_array_equal(mask, _mask(number) > 0)
+    assert windows.notes == []
+
+
+def test_without_stamps_the_times_of_recording_are_used_and_said(tmp_path: Path) -> None:
+    messages = [_clip(1)[0]]
+    for number in range(4):
+        time = START + number * STEP
+        messages.append(("/cam/image", time, _image(0, _colours(number), "rgb8")))
+        messages.append(("/cam/mask", time + 2_000_000, _image(0, _mask(number), "mono8")))
+    windows = ClipWindows(open_bag(_record(tmp_path / "bag", messages)), StreamConfig(), 16)
+    (part,) = windows
+    assert (part.window.stamps_ns - START).tolist() == [number * STEP for number in range(4)]
+    for number, mask in enumerate(part.window.masks):
+        np.testing.assert_array_equal(mask, _mask(number) > 0)
+    assert "have no stamps: the times at which messages were recorded are used" in windows.source.notes[0].text
+
+
+def test_depth_from_another_frame_is_no_depth_of_the_image(tmp_path: Path) -> None:
+    depth = _image(START, np.full((H, W), 1500, np.uint16), "16UC1")
+    depth.header.frame_id = "depth_optical"
+    messages = [*_clip(2), ("/depth/image", START + 1, depth)]
+    bag = _record(tmp_path / "bag", sorted(messages, key=lambda item: item[1]))
+    windows = ClipWindows(open_bag(bag), StreamConfig(), 4)
+    (part,) = windows
+    assert part.window.depth_m is None and "depth is seen from depth_optical" in windows.notes[0].text
+    windows = ClipWindows(open_bag(bag, None, None, "none"), StreamConfig(), 4)
+    (part,) = windows
+    assert part.window.depth_m is None and windows.notes == []
+
+
 def test_topics_of_unknown_types_do_not_matter(tmp_path: Path) -> None:
     """A bag of somebody else's robot, with messages that are installed nowhere here."""
     store = bag_types()

@@ -152,3 +152,9 @@ def test_options_that_do_not_apply_are_refused(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "clip", 2)
     with pytest.raises(ConfigError, match="is not a bag: leave out the topics"):
         open_frames(folder, ClipOptions(topics=(None, None, "none", None)))
+
+
+def test_what_a_run_wrote_is_no_frame(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "clip", 3)
+    cv2.imwrite(str(folder / "contact_sheet.png"), np.zeros((50, 70, 3), np.uint8))
+    assert open_frames(folder).count == 3

@@ -67,10 +67,17 @@ INFOS = [
     ({"k": [-50.0, *K[1:]]}, "focal lengths are -50 and 50 px, wanted positive ones"),
     ({"k": [*K[:8], 2.0]}, "are not [[fx, s, cx], [0, fy, cy], [0, 0, 1]]"),
     ({"distortion_model": "brown", "d": [0.1, 0.2]}, "distortion model is 'brown', wanted one of plumb_bob"),
-    ({"d": [0.1] * 3}, "distortion has 3 values, plumb_bob wants 4 or 5"),
+    ({"d": [0.1] * 3}, "distortion has 3 values, plumb_bob wants 4 or 5 or 8"),
     ({"d": [float("inf"), 0.0, 0.0, 0.0, 0.0]}, "is not finite: check the camera's calibration"),
-    ({"height": 480, "width": 480}, "camera_info is for 480x480 pixels, the image is 32x24"),
-    ({"height": 480, "width": 640}, "camera_info is for 640x480 pixels, the image is 32x24: K was scaled"),
+    # The same lens, so that no chain ends: K of an image 15 and 20 times as wide.
+    (
+        {"height": 480, "width": 480, "k": [750.0, 0, 240, 0, 750.0, 240, 0, 0, 1]},
+        "camera_info is for 480x480 pixels, the image is 32x24",
+    ),
+    (
+        {"height": 480, "width": 640, "k": [1000.0, 0, 320, 0, 1000.0, 240, 0, 0, 1]},
+        "camera_info is for 640x480 pixels, the image is 32x24: K was scaled",
+    ),
 ]
 
 

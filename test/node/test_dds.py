@@ -253,6 +253,30 @@ def test_masks_whose_stamps_differ_are_explained(client: Client, start):
     assert "masks come on /mask, but the nearest one is 0.025 s away from the newest image" in node.text()
 
 
+def test_images_lost_on_the_way_are_noticed_with_what_helps(client: Client, start):
+    node = start(watchdog_s=2.0)
+    status = client.listen(f"{NAME}/status", DiagnosticStatus, LATCHED)
+    images = client.node.create_publisher(Image, "image", BEST_EFFORT)
+    masks = client.node.create_publisher(Image, "mask", BEST_EFFORT)
+    infos = client.node.create_publisher(CameraInfo, "camera_info", BEST_EFFORT)
+    client.wait_until(lambda: images.get_subscription_count(), "the node subscribes")
+    end = time.monotonic() + 30
+    number = 0
+    while "images on /image were lost on the way" not in (status[-1].message if status else ""):
+        assert time.monotonic() < end, node.text()
+        (stamp,) = stamps(number, number + 1)
+        infos.publish(info_message(stamp, INTRINSICS))
+        masks.publish(mask_message(stamp))
+        if number % 5 == 0:  # the rest is what a network without room for large messages makes of it
+            images.publish(image_message(stamp))
+        number += 1
+        due = time.monotonic() + 1 / 30
+        client.wait_until(lambda due=due: time.monotonic() >= due, "the next frame is due")
+    assert "their camera_info came, they did not" in node.text()
+    for remedy in ("let the driver publish reliable", "net.core.rmem_max", "config/fastdds.xml"):
+        assert remedy in node.text()
+
+
 def test_a_clip_that_ended_is_no_fault_while_its_windows_are_computed(client: Client, start):
     node = start(seconds=6.0, overflow_policy="block")
     status = client.listen(f"{NAME}/status", DiagnosticStatus, LATCHED)

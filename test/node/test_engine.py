@@ -76,6 +76,9 @@ def test_smaller_pieces_give_the_same_result(settings: NodeSettings):
     assert pieces.rollout.config.match.tile < whole.rollout.config.match.tile
     assert pieces.rollout.config.surface.query_chunk < whole.rollout.config.surface.query_chunk
     first, second = run(whole, window_of(0)), run(pieces, window_of(0))
+    told = [note.text for note in second.notes if note.code == "memory_short"]
+    assert len(told) == 1 and "temporary arrays are at most 64 MB" in told[0]
+    assert not [note for note in run(pieces, window_of(3)).notes if note.code == "memory_short"], "told once"
     # The sums of other tile sizes may differ in the last bits; none did here.
     np.testing.assert_allclose(second.vertices, first.vertices, atol=1e-5)
     pieces.configure(settings.rollout)

@@ -401,3 +401,23 @@ def test_the_watchdog_says_what_is_missing(client: Client, start):
         lambda: "/front/image_raw (sensor_msgs/msg/Image; reliable, volatile)" in node.text(), "the topic in a warning"
     )
     client.node.destroy_publisher(other)
+
+
+def test_a_burst_of_saves_is_answered_whole(client: Client, start):
+    """Done, or busy at once: no call waits for ever, and what is said to be written is there."""
+    start()
+    mesh = client.listen(f"{NAME}/mesh", AnimatedMesh)
+    camera = Camera(client, INTRINSICS, RELIABLE)
+    camera.wait_for_node()
+    camera.send(stamps(0, 4))
+    client.wait_until(lambda: mesh, "a window")
+    service = client.node.create_client(SaveMesh, f"{NAME}/save_mesh")
+    client.wait_until(service.service_is_ready, "the service")
+    calls = [service.call_async(SaveMesh.Request(path=f"burst/{number}.npz")) for number in range(200)]
+    client.wait_until(lambda: all(call.done() for call in calls), "every call is answered")
+    answers = [call.result() for call in calls]
+    written = [answer for answer in answers if answer.success]
+    assert written and all(Path(answer.path).stat().st_size > 0 for answer in written)
+    assert {answer.message for answer in answers if not answer.success} <= {
+        "busy: another file is being written, ask again"
+    }

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ... import __version__
 from ...errors import AttnChainError, ConfigError
+from ...node.profiles import profile_environment
 from .processes import Child, free_domain, isolated_environment
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _show(args: argparse.Namespace) -> int:
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
     domain = free_domain(random.Random())
-    os.environ.update(isolated_environment(domain))
+    os.environ.update(isolated_environment(domain) | profile_environment())
     lines.say(f"clip synthetic:{args.seed_index} (never trained on), {args.frames} frames, ROS domain {domain}")
     anchors: tuple[str, ...] = ("given", "image") if args.anchor == "both" else (args.anchor,)
     runs: dict[str, _Heard] = {}

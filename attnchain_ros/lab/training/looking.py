@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...backbone.layers import attention_rows
+from ...backbone.layers import Attended, attention_rows
 
 SEEN_WITHIN = 0.06
 """A surface point is seen where a labelled pixel shows a point within this distance of it, object units."""
@@ -24,9 +24,13 @@ class Looks:
         self.layers = tuple(layers)
         self.maps: dict[int, Tensor] = {}
 
-    def self_attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> Tensor:
-        """Left as it is."""
-        return out
+    def reads(self, layer: int) -> bool:
+        """Self-attention is left as it is."""
+        return False
+
+    def self_attention(self, layer: int, attended: Attended) -> Tensor:
+        """Never asked for."""
+        return attended.out
 
     def cross_attention(self, layer: int, q: Tensor, k: Tensor) -> None:
         """Keep the map of one of the layers; the time token's row is left out."""

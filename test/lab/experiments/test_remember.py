@@ -17,9 +17,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     real = backbone.denoise_window
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Any:
         seen.append(1)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(backbone, "denoise_window", counted)
     return seen

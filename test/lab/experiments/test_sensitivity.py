@@ -15,9 +15,9 @@ def test_one_denoising_serves_all_values(bench: Bench, monkeypatch: pytest.Monke
     calls = []
     real = backbone.denoise_window
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(backbone, "denoise_window", counted)
     monkeypatch.setitem(sensitivity.VALUES, "animation.landmarks", (12, 64))

@@ -1,0 +1,268 @@
+"""The stages of a window, each as a piece of work that can be counted or timed by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...backbone import Backbone
+from ...chain.correspondence import match_surface, transport
+from ...config import RolloutConfig, replace
+from ...conventions import ANCHOR_FRAME
+from ...mesh.surface import surface_points
+from ...rollout import Rollout
+from ...rollout.watch import Watch
+from .counting import Cost, count, total
+from .scene import Scene, host_config, make_mesh, shape_field
+
+SEED = 0
+DIAGONAL = 2.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A piece of work of the networks.
+
+    Attributes:
+        name: in the table.
+        work: what to run.
+        per_window: how often a window runs it; 0 = once for each anchor, or another way to do something.
+        of: a stage that it does anew with something more, of which only the difference is wanted.
+        sum_of: shorter pieces of work and how often each stands for a part of it, to count instead of ``work``.
+    """
+
+    name: str
+    work: Callable[[], object]
+    per_window: int = 1
+    of: str = ""
+    sum_of: tuple[tuple[Callable[[], object], int], ...] = ()
+
+
+@dataclass
+class Measured:
+    """A stage's costs.
+
+    Attributes:
+        name, per_window: as in ``Stage``.
+        seconds: that it took, NaN where it was only counted.
+        cost: counted; None where it depends on the data and there are none.
+        peak_bytes: held at most on a GPU while it ran, with the weights; 0 elsewhere.
+        note: what else there is to say.
+    """
+
+    name: str
+    per_window: int
+    seconds: float = float("nan")
+    cost: Cost | None = None
+    peak_bytes: int = 0
+    note: str = ""
+    laps: list[float] = field(default_factory=list)
+
+
+class Guided:
+    """A decoded field whose values are a known object's: the network runs and does not decide.
+
+    Attributes:
+        points: evaluated so far, all latents together.
+    """
+
+    def __init__(self, logits: Callable[[Tensor], Tensor] | None, frames: int) -> None:
+        self._logits = logits
+        self._frames = frames
+        self.points = 0
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """[B, n, 3] -> [B, n]."""
+        self.points += self._frames * points.shape[1]
+        if self._logits is not None:
+            self._logits(points)
+        return shape_field(points).expand(self._frames, -1)
+
+
+def evaluated_share(config: RolloutConfig) -> float:
+    """Points of a latent at which its field is evaluated over the nodes of the whole grid."""
+    guided = Guided(None, 1)
+    surface_points(guided, 1, candidate_options(config), SEED)
+    return guided.points / (config.surface.candidate_grid + 1) ** 3
+
+
+def candidate_options(config: RolloutConfig):  # type: ignore[no-untyped-def]
+    """The options of the candidate surfaces."""
+    return changed(config.surface, grid=config.surface.candidate_grid)
+
+
+def network_stages(backbone: Backbone, config: RolloutConfig) -> list[Stage]:
+    """Every stage that networks compute, on the backbone's device.
+
+    The numbers of points are the known object's; on the ``meta`` device, where nothing has values, they are taken from
+    it beforehand.
+    """
+    device, frames, tokens, channels = backbone.device, backbone.frames, backbone.tokens, backbone.channels
+    rng = np.random.default_rng(SEED)
+
+    def random(*shape: int) -> Tensor:
+        return torch.from_numpy(rng.normal(size=shape).astype(np.float32)).to(device)
+
+    side = backbone.encoder_one.input_size
+    pictures = rng.integers(0, 256, (frames, side, side, 3)).astype(np.uint8)
+    grid = backbone.encoder_one.grid
+    context = random(frames, grid * grid + 1, backbone.encoder_one.width).to(backbone.dtype)
+    latents = random(frames, tokens, channels)
+    landmarks = random(config.animation.landmarks, 3) / 3
+    surface = random(frames, config.surface.n_surface, 3) / 3
+    token_tokens = torch.full((frames, tokens, tokens), 1.0 / tokens, device=device)
+    queries, cloud = random(1, tokens, 6) / 3, random(1, config.encode_points, 6) / 3
+
+    def denoise(direction: str, steps: int = config.sampling.steps) -> Callable[[], object]:
+        changes = {"readout.direction": direction, "sampling.steps": steps, "readout.steps": "last"}
+        options: RolloutConfig = replace(config, changes)
+        return lambda: backbone.denoise(latents[0], context, options, SEED)
+
+    def fields() -> object:
+        return backbone.decode(latents)
+
+    def surfaces() -> object:
+        decoded = backbone.decode(latents)
+        if device.type != "meta":
+            return surface_points(Guided(decoded.logits, frames), frames, candidate_options(config), SEED, device)
+        left = round(evaluated_share(config) * (config.surface.candidate_grid + 1) ** 3)
+        step = max(1, config.surface.query_chunk // frames)
+        while left > 0:
+            decoded.logits(torch.empty(frames, min(step, left), 3, device=device))
+            left -= step
+        return None
+
+    def matching() -> object:
+        decoded = backbone.decode(latents)
+        rows = transport(decoded.select(0, 1).attention(landmarks[None])[0], token_tokens)
+        for frame in range(frames):
+            if frame != ANCHOR_FRAME:
+                seen = decoded.select(frame, frame + 1).attention(surface[frame][None])[0]
+                match_surface(rows[frame], seen, surface[frame], config.match, DIAGONAL)
+        return None
+
+    def image_to_3d(steps: int = config.sampling.stage0_steps) -> Callable[[], object]:
+        return lambda: backbone.image_to_latent(pictures[0], steps, config.sampling.stage0_guidance, SEED)
+
+    def in_steps(
+        work: Callable[[int], Callable[[], object]], steps: int
+    ) -> tuple[tuple[Callable[[], object], int], ...]:
+        # All steps cost the same, and the rest comes once: two short runs tell both.
+        return ((work(1), 2 - steps), (work(2), steps - 1))
+
+    def more(direction: str) -> tuple[tuple[Callable[[], object], int], ...]:
+        # Only one step is read, whatever their number.
+        return ((denoise(direction, 1), 1), (denoise("forward", 1), -1))
+
+    forward = in_steps(lambda steps: denoise("forward", steps), config.sampling.steps)
+    return [
+        Stage("images", lambda: backbone.encoder_one.encode(pictures)),
+        Stage("denoising", denoise("forward"), sum_of=forward),
+        Stage("fields", fields),
+        Stage("surfaces", surfaces, of="fields"),
+        Stage("matching", matching, of="fields"),
+        Stage("hand-over", lambda: backbone.vae.encode(queries, cloud)),
+        Stage("reading backward instead", denoise("backward"), 0, "denoising", more("backward")),
+        Stage("reading both ways", denoise("both"), 0, "denoising", more("both")),
+        Stage("image to 3D", image_to_3d(), 0, sum_of=in_steps(image_to_3d, config.sampling.stage0_steps)),
+    ]
+
+
+def counted(stages: list[Stage]) -> dict[str, Measured]:
+    """Operations, bytes and launches of every stage."""
+    found: dict[str, Measured] = {}
+    for stage in stages:
+        one = Measured(stage.name, stage.per_window)
+        try:
+            if stage.sum_of:
+                one.cost = total([count(work).times(factor) for work, factor in stage.sum_of])
+            else:
+                one.cost = count(stage.work)
+        except (NotImplementedError, RuntimeError) as error:
+            one.note = f"cannot be counted: {str(error).splitlines()[0]}"
+        before = found.get(stage.of)
+        if one.cost is not None and before is not None and before.cost is not None and not stage.sum_of:
+            one.cost = one.cost.plus(before.cost.times(-1))
+        found[stage.name] = one
+    return found
+
+
+def timed(stages: list[Stage], device: torch.device, repeats: int) -> dict[str, Measured]:
+    """Seconds of every stage, the least of some repeats after one that warms up, and the GPU's memory."""
+    found: dict[str, Measured] = {}
+    for stage in stages:
+        one = Measured(stage.name, stage.per_window)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with torch.no_grad():
+            stage.work()
+            for _ in range(repeats):
+                _wait(device)
+                started = time.perf_counter()
+                stage.work()
+                _wait(device)
+                one.laps.append(time.perf_counter() - started)
+        one.seconds = min(one.laps)
+        if device.type == "cuda":
+            one.peak_bytes = torch.cuda.max_memory_allocated(device)
+        if stage.of:
+            one.seconds -= found[stage.of].seconds
+        found[stage.name] = one
+    return found
+
+
+class BusyWatch(Watch):
+    """Seconds as on a machine with nothing else to do: where that is less, the processor's time of this process."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self._busy = time.process_time()
+
+    def lap(self, stage: str) -> None:
+        """The time since the last lap belongs to a stage."""
+        before = self.laps.get(stage, 0.0)
+        super().lap(stage)
+        now = time.process_time()
+        if self._device.type != "cuda":
+            self.laps[stage] = before + min(self.laps[stage] - before, now - self._busy)
+        self._busy = now
+
+
+def host_stages(backbone: Backbone, config: RolloutConfig, repeats: int) -> dict[str, Measured]:
+    """Seconds of what runs without networks: the anchor's preparation (once), animation, cameras, tracks."""
+    options = host_config(config)
+    mesh = make_mesh(options)
+    scene = Scene.of(mesh, options.frames)
+    laps: dict[str, list[float]] = {}
+    for _ in range(repeats + 1):
+        before = BusyWatch(torch.device("cpu"))
+        rollout = Rollout(backbone, options, mesh, anchor_is_canonical=True)
+        before.lap("preparation")
+        laps.setdefault("preparation", []).append(before.laps["preparation"])
+        anchor = rollout._given
+        assert anchor is not None
+        trace = scene.trace(backbone, options, anchor)
+        watch = BusyWatch(torch.device("cpu") if backbone.device.type == "meta" else backbone.device)
+        result = rollout.finish(trace, watch)
+        for name, seconds in watch.laps.items():
+            laps.setdefault(name, []).append(seconds)
+    vertices, poses = result.vertices.shape[1], int(result.camera.valid.sum())
+    found = {}
+    for name, times in laps.items():
+        if name == "hand-over":
+            continue  # the networks' own
+        once = name == "preparation"
+        found[name] = Measured(name, 0 if once else 1, min(times), laps=times)
+        found[name].note = f"{vertices} vertices" + (f", {poses} poses" if name == "camera" else "")
+    return found
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,94 @@
+"""How many threads the numeric libraries take, how these wait for one another, and what they keep.
+
+Torch computes with OpenMP's threads. By default those spin for a while after every piece of work, in case another one
+comes: on a machine that also runs a camera's driver and the middleware they take the cores from whoever has work to do,
+and then from one another. Threads that sleep instead cost a quiet machine next to nothing.
+
+The libraries read all this from the environment while they are loaded and never again, so nothing here imports them,
+and ``prepare`` is called before anything else does. What the user has set stays.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from .errors import ConfigError
+
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+"""Sleep instead of spinning: OpenMP's own setting, and those of GNU's and Intel's libraries, which may overrule it.
+A user who has set one of them has chosen a way to wait: then none is set."""
+
+CACHES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+"""oneDNN, torch's library for half precision and convolutions on the CPU, keeps the code that it makes for every new
+size: up to 1024 of them, which in bfloat16 is more than a gigabyte, as every window asks for other numbers of points.
+A window's networks need some 40 again and again."""
+
+COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+MOST_THREADS = 1024
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def prepare(threads: int = 0, environment: MutableMapping[str, str] | None = None) -> None:
+    """Set what the numeric libraries read when they are loaded.
+
+    Where torch is loaded already (a node that is configured anew), a given number of threads is handed to it; how
+    threads wait can no longer be changed then.
+
+    Args:
+        threads: of torch's computations; 0 leaves it to ``OMP_NUM_THREADS`` and, where that is not set, takes every
+            core that this process may use.
+        environment: what to set it in; None = this process's own.
+    Raises:
+        ConfigError: a negative or absurd number of threads.
+    """
+    if not 0 <= threads <= MOST_THREADS:
+        raise ConfigError(f"threads is {threads}, wanted 1 to {MOST_THREADS}, or 0 for one a core")
+    target = os.environ if environment is None else environment
+    if not any(name in target for name in WAITING):
+        target.update(WAITING)
+    for name, value in CACHES.items():
+        target.setdefault(name, value)
+    if threads:
+        target.update({name: str(threads) for name in COUNTS})
+    elif not any(name in target for name in COUNTS):
+        target.update({name: str(usable_cores()) for name in COUNTS})
+    torch = sys.modules.get("torch")
+    if threads and environment is None and torch is not None:
+        torch.set_num_threads(threads)
+
+
+def usable_cores(quota: Path = _QUOTA) -> int:
+    """Cores that this process may use: those it is bound to, or fewer where its control group has a smaller share.
+
+    A container with four cores of a machine with 64 sees 64, and as many threads as that hinder one another.
+
+    Args:
+        quota: the control group's file.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        share, period = quota.read_text(encoding="ascii").split()
+        if share != "max":
+            cores = min(cores, max(1, round(int(share) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):
+        pass  # no control groups, or of another kind
+    return cores
+
+
+def asked_threads(words: list[str]) -> int:
+    """The number after ``--threads`` in the words of a command, before anything parses them; 0 where there is none.
+
+    What cannot be understood is left to the parser to refuse.
+
+    >>> asked_threads(["run", "clip", "--threads", "2"]), asked_threads(["run", "--threads=3"]), asked_threads(["run"])
+    (2, 3, 0)
+    """
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == "--threads":
+            text = value if equals else "".join(words[place + 1 : place + 2])
+            return int(text) if text.isdecimal() and int(text) <= MOST_THREADS else 0
+    return 0

@@ -1,0 +1,146 @@
+"""Threads and waiting are chosen before torch is loaded, by the node and by every command; what the user set stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attnchain_ros import threads
+from attnchain_ros.errors import ConfigError
+from attnchain_ros.threads import CACHES, COUNTS, WAITING, asked_threads, prepare, usable_cores
+
+OURS = {*WAITING, *CACHES, *COUNTS}
+
+# Looks at the environment at the moment at which torch begins to be loaded, which is when its libraries read it.
+WATCH = """
+import importlib.abc, json, os, sys
+
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torch" and not seen:
+            seen.update(os.environ)
+        return None
+
+seen = {}
+sys.meta_path.insert(0, Watch())
+"""
+COMMAND = """
+from attnchain_ros.cli.main import main
+main(["parity", "--threads=1", "nowhere"])  # refused, but its module has loaded torch
+"""
+NODE = """
+from attnchain_ros.node.main import make_engine
+from attnchain_ros.node.parameters import NodeConfig, NodeSettings
+assert not seen, "torch was loaded before the settings are known"
+make_engine(NodeSettings(NodeConfig(threads=1)))
+"""
+TELL = """
+import torch
+print(json.dumps({"seen": seen, "threads": torch.get_num_threads(), "info": torch.__config__.parallel_info()}))
+"""
+
+
+def run(script: str, **given: str) -> dict:
+    """What a process that loads torch found."""
+    environment = {name: value for name, value in os.environ.items() if name not in OURS} | given
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH + script + TELL], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("script", [COMMAND, pytest.param(NODE, marks=pytest.mark.ros)], ids=["command", "node"])
+def test_all_is_set_when_torch_is_loaded(script: str) -> None:
+    found = run(script)
+    for name, value in (WAITING | CACHES).items():
+        assert found["seen"][name] == value
+    assert found["threads"] == 1 == int(found["seen"]["OMP_NUM_THREADS"])
+
+
+def test_what_the_user_set_stays() -> None:
+    given = {"OMP_WAIT_POLICY": "ACTIVE", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "7", "OMP_NUM_THREADS": "2"}
+    found = run(COMMAND.replace('"--threads=1", ', ""), **given)
+    assert given.items() <= found["seen"].items()
+    assert "GOMP_SPINCOUNT" not in found["seen"], "it would overrule the policy that was asked for"
+
+
+def test_a_number_of_threads_wins_over_the_environment() -> None:
+    environment = {"OMP_NUM_THREADS": "2"}
+    prepare(5, environment)
+    assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "5"
+    environment = {"MKL_NUM_THREADS": "2"}
+    prepare(0, environment)
+    assert "OMP_NUM_THREADS" not in environment
+
+
+def test_without_a_number_every_usable_core_gets_a_thread() -> None:
+    environment: dict[str, str] = {}
+    prepare(0, environment)
+    assert {environment[name] for name in COUNTS} == {str(usable_cores())}
+
+
+def test_a_loaded_torch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Torch:
+        threads = 0
+
+        def set_num_threads(self, count: int) -> None:
+            self.threads = count
+
+    loaded = Torch()
+    monkeypatch.setitem(sys.modules, "torch", loaded)
+    monkeypatch.setattr(os, "environ", {})
+    prepare(0)
+    assert loaded.threads == 0
+    prepare(2)
+    assert loaded.threads == 2
+
+
+@pytest.mark.parametrize("count", [-1, 1025])
+def test_an_absurd_number_is_refused(count: int) -> None:
+    environment: dict[str, str] = {}
+    with pytest.raises(ConfigError, match=f"threads is {count}, wanted 1 to 1024"):
+        prepare(count, environment)
+    assert environment == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("max 100000", 8), ("400000 100000", 4), ("50000 100000", 1), ("250000 100000", 2), ("nonsense", 8), (None, 8)],
+)
+def test_a_container_has_fewer_cores(
+    text: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    file = tmp_path / "cpu.max"
+    if text is not None:
+        file.write_text(text + "\n")
+    assert usable_cores(file) == cores
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["run", "--threads", "4", "x"], 4),
+        (["--threads=12"], 12),
+        (["run", "--threads"], 0),
+        (["run", "--threads", "many"], 0),
+        (["run", "--threads=99999"], 0),
+        (["run", "4"], 0),
+    ],
+)
+def test_the_number_is_found_among_the_words(words: list[str], count: int) -> None:
+    assert asked_threads(words) == count
+
+
+def test_nothing_here_loads_a_numeric_library() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {threads.__name__}, attnchain_ros.cli.main; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not {"numpy", "torch", "scipy", "cv2"} & set(done.stdout.split())
