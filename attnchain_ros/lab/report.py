@@ -79,7 +79,7 @@ TITLES: dict[str, str] = {
     "track_median_px": "2D tracks, median error [px]",
     "track_close": "2D tracks within 4 px (at 256 x 256)",
     "track_absent": "2D tracks without a position, share of those visible",
-    "window_seconds": "seconds of a window after the first",
+    "window_seconds": "seconds of a window (after the first, if there are several)",
     "seconds": "seconds",
 }
 """Figures by metric, in the order of the tables, and what they are called. Lengths are object units if not said."""
@@ -95,9 +95,9 @@ CURVES: dict[str, tuple[str, str]] = {
 LENGTHS = (
     "Lengths are units of the object frame, in which the whole motion of a clip fits a sphere of radius 1; distances "
     "are not squared and both directions of a Chamfer distance are summed. A point has moved if it is more than 0.25 "
-    'of the object\'s radius away from where it was in the first frame. "All frames" is every frame after the first. '
-    "Cells are mean ± standard deviation over clips (number of clips)."
+    'of the object\'s radius away from where it was in the first frame. "All frames" is every frame after the first.'
 )
+CELLS = "Cells are mean ± standard deviation over clips (number of clips)."
 _PLACE = "PLOTS"
 """Stands in the sections for the folder of the pictures, which only the report knows."""
 

@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     from ...backbone import load_backbone
     from ...options import resolve
     from ..evaluation.actionbench_config import PUBLISHED, REDUCED
-    from ..report import LENGTHS, write_report
+    from ..report import CELLS, LENGTHS, write_report
     from ..table import failed, write_table
 
     synthetic = args.dataset == "synthetic"
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
     run_one = _run_synthetic if synthetic else _run_benchmark
     title, identity, table = run_one(args, backbone, config, counts)
     sections = [_section(group, own) for group, own in table.groupby("group", sort=False)]
-    sys.stdout.write(write_report(args.out / "errors.md", title, identity, LENGTHS, sections))
+    sys.stdout.write(write_report(args.out / "errors.md", title, identity, f"{LENGTHS} {CELLS}", sections))
     write_table(args.out / "rows.csv", table)
     return FAILED if len(failed(table)) else OK
 

@@ -22,7 +22,7 @@ from ...options import resolve
 from ...workers import end_with_parent
 from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.runs import RunFile
-from ..report import LENGTHS, write_report
+from ..report import CELLS, LENGTHS, write_report
 from ..table import concat
 from . import camera, long, networks, reading, sensitivity, steps, summary, targets, tracks
 from .bench import Bench, Experiment, Task
@@ -197,7 +197,7 @@ def write_results(path: Path, bench: Bench, tables: Mapping[str, pd.DataFrame], 
         FileFormatError: it cannot be written.
     """
     intro = (
-        f"{LENGTHS} The baselines mesh that stays still, nearest surface point and rigid ICP start from the same "
+        f"{LENGTHS} {CELLS} The baselines mesh that stays still, nearest surface point and rigid ICP start from the same "
         "anchor; the last two are given the true surface of every frame."
     )
     sections = [EXPERIMENTS[name].describe(bench, table) for name, table in tables.items()]

@@ -15,7 +15,7 @@ SYNTHETIC = ["--clips", "1", "--frames", "4", "--image-size", "48", "--anchor", 
 
 
 def evaluate(tiny_folder: Path, quick: list[str], out: Path, *words: str) -> int:
-    slow = ["--set", "surface.candidate_grid=16"]
+    slow = ["--set", "surface.candidate_grid=16", "--set", "surface.coarse_grid=8"]
     return main(
         ["evaluate", "--weights", str(tiny_folder), "--device", "cpu", "--out", str(out), *words, *quick, *slow]
     )

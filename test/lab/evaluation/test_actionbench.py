@@ -39,7 +39,7 @@ def test_cloud_distance_by_hand() -> None:
     assert fast.cloud_distance(found, true, 10, 0) == 3.0  # 1 there, (1 + 3) / 2 back
     square = np.array([[0.0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 2, 0]])
     # Each corner is 1 below its like; the centre, at 1.5, has corners at sqrt(1 + 1 + 1.5 ** 2) and at 0.5 below.
-    other = np.concatenate([[*square, 0, 0, 1], [[1, 1, 1.5]]])
+    other = np.concatenate([square + np.array([0, 0, 1]), [[1, 1, 1.5]]])
     assert fast.cloud_distance(square, other, 10, 0) == pytest.approx(1 + (4 + 4.25**0.5) / 5, rel=1e-15)
 
 
