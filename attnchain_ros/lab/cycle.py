@@ -50,7 +50,6 @@ def cycle_errors(start: Tensor, returned: Tensor, diagonal: float) -> Tensor:
 
     Raises:
         ShapeError: sizes disagree.   InputError: ``diagonal`` is not positive.
-    Twin: ``reference.cycle.cycle_errors``.
 
     >>> cycle_errors(torch.zeros(1, 3), torch.tensor([[3.0, 0.0, 4.0]]), 10.0).tolist()
     [0.5]

@@ -32,7 +32,6 @@ def nearest_vertices(vertices: np.ndarray, true_vertices: np.ndarray, true_faces
         true_vertices: [F, W, 3]; true_faces: [T, 3].
     Returns:
         [F, V, 3] float32.
-    Twin: ``reference.baselines.nearest_vertices``.
     """
     check_shape("true_vertices", true_vertices, "F W 3")
     moved = [nearest_on_surface(vertices, frame, true_faces).points for frame in true_vertices]

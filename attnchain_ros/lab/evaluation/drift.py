@@ -21,7 +21,6 @@ def window_means(values: np.ndarray, windows: Sequence[range]) -> list[float]:
         windows: frame numbers of each window, as from ``stream.windows.split_frames``.
     Raises:
         InputError: a window has no frames of its own, or frames that do not exist.
-    Twin: ``reference.drift.window_means``.
     """
     check_shape("values", values, "F")
     means = []

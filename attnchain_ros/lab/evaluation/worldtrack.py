@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...shapes import check_shape
+from ..table import Figures
 
 FRAMES = 64
 """Frames of a video that count."""
@@ -33,6 +34,13 @@ class WorldTrackScores:
     within_dynamic: tuple[float, ...]
     dynamic_points: int
     points: int
+
+    @property
+    def figures(self) -> Figures:
+        """By metric, with those of every threshold."""
+        shares = self.within_dynamic or (None,) * len(THRESHOLDS_M)
+        within = {f"within_{m:g}": share for m, share in zip(THRESHOLDS_M, shares, strict=True)}
+        return {"apd_dynamic": self.apd_dynamic, "apd_all": self.apd_all, **within}
 
 
 def world_points(points_camera: np.ndarray, camera_from_world: np.ndarray) -> np.ndarray:

@@ -30,12 +30,6 @@ def return_points(
     return match_surface(rows, anchor_tokens, anchor_points, config, diagonal).points
 
 
-def cycle_errors(start: np.ndarray, returned: np.ndarray, diagonal: float) -> np.ndarray:
-    """[K] shares of the diagonal, point by point."""
-    pairs = zip(start.tolist(), returned.tolist(), strict=True)
-    return np.array([math.dist(first, last) / diagonal for first, last in pairs])
-
-
 def nearest_neighbours(points: np.ndarray, count: int) -> np.ndarray:
     """[K, n]: a full sort by distance and number for each point."""
     places = points.astype(np.float64).tolist()
