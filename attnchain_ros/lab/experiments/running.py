@@ -197,8 +197,8 @@ def write_results(path: Path, bench: Bench, tables: Mapping[str, pd.DataFrame], 
         FileFormatError: it cannot be written.
     """
     intro = (
-        f"{LENGTHS} {CELLS} The baselines mesh that stays still, nearest surface point and rigid ICP start from the same "
-        "anchor; the last two are given the true surface of every frame."
+        f"{LENGTHS} {CELLS} The baselines mesh that stays still, nearest surface point and rigid ICP start from the "
+        "same anchor; the last two are given the true surface of every frame."
     )
     sections = [EXPERIMENTS[name].describe(bench, table) for name, table in tables.items()]
     return write_report(
