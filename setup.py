@@ -51,7 +51,7 @@ setup(
     # Spelled out, so that an editable install is a plain path: generated messages then merge beside the sources.
     package_dir={"": "."},
     packages=find_packages(include=["attnchain_ros", "attnchain_ros.*"]),
-    package_data={"attnchain_ros": ["weights/**/*", "py.typed"]},
+    package_data={"attnchain_ros": ["weights/**/*", "published/*.json", "py.typed"]},
     data_files=shared_files(),
     install_requires=requirements("library"),
     extras_require={"lab": requirements("lab")},

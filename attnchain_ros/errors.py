@@ -8,6 +8,7 @@
     │   ├── FileFormatError            a file or folder is not what its name or place promises
     │   └── ConfigError                an option is outside its range
     ├── WeightsError                   a checkpoint folder is missing, incomplete, of other sizes or has unknown keys
+    ├── FetchError                     published files could not be fetched
     ├── SurfaceError                   a field has no surface to extract
     └── Cancelled                      the caller asked a long computation to stop
 
@@ -47,6 +48,10 @@ class ConfigError(InputError):
 
 class WeightsError(AttnChainError):
     """A checkpoint folder is missing, incomplete, of other sizes, or has unknown keys."""
+
+
+class FetchError(AttnChainError):
+    """Published files could not be fetched: no network, no permission, no room, or other bytes than promised."""
 
 
 class SurfaceError(AttnChainError):

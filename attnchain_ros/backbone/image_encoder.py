@@ -14,6 +14,8 @@ from ..shapes import check_shape
 from .dinov2 import DinoV2
 from .weights import CPU_FLOAT32, Target, load_dino, read_json
 
+PROCESSOR_FILE = "preprocessor_config.json"
+
 
 class ImageEncoder:
     """A frozen DINOv2 with its processor's resize size, centre crop and normalisation.
@@ -83,9 +85,19 @@ def load_image_encoder(folder: Path, processor_folder: Path, target: Target = CP
     Raises:
         WeightsError: a file is missing or damaged, or keys do not fit; they are named.
     """
-    processor_path = processor_folder / "preprocessor_config.json"
-    processor = read_json(processor_path)
+    path = processor_folder / PROCESSOR_FILE
+    processor = read_processor(path)
+    return ImageEncoder(load_dino(folder, target), processor, path)
+
+
+def read_processor(path: Path) -> dict[str, Any]:
+    """The config of an image processor.
+
+    Raises:
+        WeightsError: it is missing or damaged, or has no mean and deviation.
+    """
+    processor = read_json(path)
     for name in ("image_mean", "image_std"):
         if name not in processor:
-            raise WeightsError(f"{processor_path} has no entry {name!r}")
-    return ImageEncoder(load_dino(folder, target), processor, processor_path)
+            raise WeightsError(f"{path} has no entry {name!r}")
+    return processor

@@ -147,7 +147,7 @@ def weight_bytes(networks: Iterable[nn.Module]) -> int:
     return sum(w.numel() * w.element_size() for network in distinct.values() for w in tensors_of(network))
 
 
-def window_bytes(sizes: TransformerSizes, patches: int, element: int, piece_bytes: int) -> int:
+def window_bytes(sizes: TransformerSizes, patches: int, element: int, piece_bytes: int, keep_keys: bool = True) -> int:
     """About how much Stage I takes at its peak beside its weights: denoising a window while attention is read.
 
     Args:
@@ -155,13 +155,16 @@ def window_bytes(sizes: TransformerSizes, patches: int, element: int, piece_byte
         patches: P of an image.
         element: bytes of a number of the network.
         piece_bytes: the largest temporary array.
+        keep_keys: the images' keys and values are kept for all steps (below level 2).
     A test compares it with what the networks really allocate at the published size.
     """
     hidden = sizes.frames * (sizes.tokens + 1) * sizes.width * element
-    keys = 2 * sizes.layers * sizes.frames * (patches + 1) * sizes.width * element
+    keys = 2 * sizes.layers * sizes.frames * (patches + 1) * sizes.width * element if keep_keys else 0
     maps = 4 * sizes.frames * sizes.tokens * (sizes.tokens + patches)
-    # Outputs of the lower layers; queries, keys, values joined and split, turned, the output; three arrays in pieces.
-    return (sizes.layers // 2 + 9) * hidden + keys + maps + 3 * piece_bytes
+    # The largest array there could be: four times as wide inside the feed-forward, for both halves of the guidance.
+    pieces = 3 * min(piece_bytes, 8 * hidden)
+    # Outputs of the lower layers; queries, keys, values joined and split, turned, the output; arrays in pieces.
+    return (sizes.layers // 2 + 9) * hidden + keys + maps + pieces
 
 
 def choose_level(low_memory: str, device: torch.device, free_bytes: int | None, needs: tuple[int, int]) -> int:

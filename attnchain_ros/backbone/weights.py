@@ -177,6 +177,17 @@ def load_state(module: nn.Module, path: Path, rules: KeyRules, target: Target = 
     Raises:
         WeightsError: the file is missing or damaged, a key is unknown or missing, or a shape differs; keys are named.
     """
+    file, names = match_keys(module, path, rules)
+    state = {names[name]: value for name, value in file.tensors(target.device, target.dtype)}
+    module.load_state_dict(state, assign=True)
+
+
+def match_keys(module: nn.Module, path: Path, rules: KeyRules) -> tuple[TensorFile, dict[str, str]]:
+    """A safetensors file that fits a module, and the module's key for each of the file's; no tensor is read.
+
+    Raises:
+        WeightsError: see ``load_state``.
+    """
     if not path.is_file():
         pickles = [other.name for other in sorted(path.parent.glob("*")) if other.suffix in _PICKLES]
         hint = f"; {pickles[0]} beside it is a pickle, which is not read: convert it to safetensors" if pickles else ""
@@ -198,8 +209,7 @@ def load_state(module: nn.Module, path: Path, rules: KeyRules, target: Target = 
             break
     if problems:
         raise WeightsError(f"{path} does not fit its config: {'; '.join(problems)}")
-    state = {names[name]: value for name, value in file.tensors(target.device, target.dtype)}
-    module.load_state_dict(state, assign=True)
+    return file, names
 
 
 def first_few(names: list[str], count: int = 4) -> str:
@@ -300,48 +310,73 @@ def check_heads(width: int, heads: int, path: Path, even: bool = False) -> None:
         )
 
 
-def load_vae(folder: Path, target: Target = CPU_FLOAT32) -> ShapeVae:
-    """TripoSG's VAE from ``<weights>``."""
+@dataclass(frozen=True)
+class Unfilled:
+    """A network of the right sizes without its weights (on the meta device), and the file that holds them."""
+
+    network: Any
+    path: Path
+    rules: KeyRules
+
+    def fill(self, target: Target) -> Any:
+        """The network with its weights, frozen; see ``load_state``."""
+        load_state(self.network, self.path, self.rules, target)
+        return self.network.eval().requires_grad_(False)
+
+
+def vae_of(folder: Path) -> Unfilled:
+    """TripoSG's VAE of ``<weights>``, as its config describes it."""
     path = folder / VAE_FILE
     config = path.with_name("config.json")
     sizes = vae_sizes(config)
     check_heads(sizes.width_encoder, sizes.heads, config)
     check_heads(sizes.width_decoder, sizes.heads, config)
     with torch.device("meta"):
-        vae = ShapeVae(sizes)
-    return finish(vae, path, VAE_RULES, target)
+        return Unfilled(ShapeVae(sizes), path, VAE_RULES)
+
+
+def stage_zero_of(folder: Path) -> Unfilled:
+    """TripoSG's image-to-3D transformer of ``<weights>``, as its config describes it."""
+    path = folder / STAGE_ZERO_FILE
+    return transformer_of(path, stage_zero_sizes(path.with_name("config.json")), STAGE_ZERO_RULES)
+
+
+def stage_one_of(folder: Path) -> Unfilled:
+    """ActionMesh's temporal denoiser of ``<weights>``, as its config describes it."""
+    path = folder / STAGE_ONE_FILE
+    return transformer_of(path, stage_one_sizes(path.with_name("config.json")), STAGE_ONE_RULES)
+
+
+def transformer_of(path: Path, sizes: TransformerSizes, rules: KeyRules) -> Unfilled:
+    """A flow transformer of the given sizes, and its safetensors file."""
+    check_heads(sizes.width, sizes.heads, path.with_name("config.json"), even=True)
+    with torch.device("meta"):
+        return Unfilled(FlowTransformer(sizes), path, rules)
+
+
+def dino_of(folder: Path) -> Unfilled:
+    """The image encoder of a folder (``config.json``, ``model.safetensors``), as its config describes it."""
+    path = folder / "model.safetensors"
+    sizes = dino_sizes(path.with_name("config.json"))
+    with torch.device("meta"):
+        return Unfilled(DinoV2(sizes), path, DINO_RULES)
+
+
+def load_vae(folder: Path, target: Target = CPU_FLOAT32) -> ShapeVae:
+    """TripoSG's VAE from ``<weights>``."""
+    return vae_of(folder).fill(target)
 
 
 def load_stage_zero(folder: Path, target: Target = CPU_FLOAT32) -> FlowTransformer:
     """TripoSG's image-to-3D transformer from ``<weights>``."""
-    path = folder / STAGE_ZERO_FILE
-    return load_transformer(path, stage_zero_sizes(path.with_name("config.json")), STAGE_ZERO_RULES, target)
+    return stage_zero_of(folder).fill(target)
 
 
 def load_stage_one(folder: Path, target: Target = CPU_FLOAT32) -> FlowTransformer:
     """ActionMesh's temporal denoiser from ``<weights>``."""
-    path = folder / STAGE_ONE_FILE
-    return load_transformer(path, stage_one_sizes(path.with_name("config.json")), STAGE_ONE_RULES, target)
-
-
-def load_transformer(path: Path, sizes: TransformerSizes, rules: KeyRules, target: Target) -> FlowTransformer:
-    """A flow transformer of the given sizes from its safetensors file."""
-    check_heads(sizes.width, sizes.heads, path.with_name("config.json"), even=True)
-    with torch.device("meta"):
-        network = FlowTransformer(sizes)
-    return finish(network, path, rules, target)
+    return stage_one_of(folder).fill(target)
 
 
 def load_dino(folder: Path, target: Target = CPU_FLOAT32) -> DinoV2:
     """An image encoder from its folder (``config.json``, ``model.safetensors``)."""
-    path = folder / "model.safetensors"
-    sizes = dino_sizes(path.with_name("config.json"))
-    with torch.device("meta"):
-        network = DinoV2(sizes)
-    return finish(network, path, DINO_RULES, target)
-
-
-def finish(network: Any, path: Path, rules: KeyRules, target: Target) -> Any:
-    """Fill a network built on the meta device and freeze it."""
-    load_state(network, path, rules, target)
-    return network.eval().requires_grad_(False)
+    return dino_of(folder).fill(target)
