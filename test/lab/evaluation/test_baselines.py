@@ -24,9 +24,8 @@ def test_nearest_point_of_a_plane_that_moves() -> None:
     """It sees the plane lift by 2 and never that it slides by 1."""
     square = np.array([[-9.0, -9, 0], [9, -9, 0], [9, 9, 0], [-9, 9, 0]])
     start = np.array([[0.5, -1, 0], [2, 3, 0.5]])
-    found = fast.nearest_vertices(
-        start, np.stack([square, square + np.array([1, 0, 2])]), np.array([[0, 1, 2], [0, 2, 3]])
-    )
+    planes = np.stack([square, square + np.array([1, 0, 2])])
+    found = fast.nearest_vertices(start, planes, np.array([[0, 1, 2], [0, 2, 3]]))
     assert np.allclose(found[0], [[0.5, -1, 0], [2, 3, 0]]) and np.allclose(found[1], [[0.5, -1, 2], [2, 3, 2]])
 
 
