@@ -97,11 +97,12 @@ class Backbone:
             raise ConfigError(
                 f"{len(points)} surface points cannot become {self.tokens} tokens: sample at least that many"
             )
-        surface = torch.from_numpy(np.concatenate([points, normals], axis=1)).float().to(self.device)
-        # As published: the queries are the farthest N among the first 4 N points; all points are context.
+        surface = torch.from_numpy(np.concatenate([points, normals], axis=1)).float()
+        # As published: the queries are the farthest N among the first 4 N points; all points are context. Chosen on the
+        # CPU: N small steps, each of which a GPU would take longer to start than to do.
         candidates = surface[: 4 * self.tokens]
         queries = candidates[farthest_points(candidates[:, :3], self.tokens)]
-        mean, _ = self.vae.encode(queries[None], surface[None])
+        mean, _ = self.vae.encode(queries[None].to(self.device), surface[None].to(self.device))
         return mean[0]
 
     @torch.no_grad()

@@ -9,6 +9,8 @@ carries the others.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -81,6 +83,37 @@ def mask_outline(mask: np.ndarray, count: int = OUTLINE_POINTS) -> MaskOutline:
     return MaskOutline(pixels + 0.5 * normals, normals, outside, _gradient(outside))
 
 
+@dataclass(frozen=True)
+class Outlines:
+    """The outlines of a window's masks, joined.
+
+    Attributes:
+        points, normals: [n, 2] of all frames, one after another; frame: [n] which one.
+        outside: [F, H, W], slope: [F, H, W, 2] as in ``MaskOutline``.
+    """
+
+    points: np.ndarray
+    normals: np.ndarray
+    frame: np.ndarray
+    outside: np.ndarray
+    slope: np.ndarray
+
+    @classmethod
+    def of(cls, masks: np.ndarray, count: int = OUTLINE_POINTS) -> Outlines:
+        """Of masks [F, H, W], about ``count`` points each."""
+        frames, height, width = masks.shape
+        outside = np.empty((frames, height, width), np.float32)
+        slope = np.empty((frames, height, width, 2), np.float32)
+        points, normals, frame = [], [], []
+        for number, mask in enumerate(masks):
+            found = mask_outline(mask, count)
+            outside[number], slope[number] = found.outside, found.slope
+            points.append(found.points)
+            normals.append(found.normals)
+            frame.append(np.full(len(found.points), number))
+        return cls(np.concatenate(points), np.concatenate(normals), np.concatenate(frame), outside, slope)
+
+
 def _gradient(values: np.ndarray) -> np.ndarray:
     """[H, W, 2] slope along x and y of an image [H, W] float32."""
     return np.stack(
@@ -90,15 +123,24 @@ def _gradient(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Misfit:
-    """How one frame's mesh misses its mask, linear in a small motion of the object.
+    """How the mesh misses its masks, linear in a small motion of the object in each frame.
 
     Attributes:
         residual: [n] pixels; jacobian: [n, 6] d(residual) / d(turn about the centre [rad], shift); weight: [n] in 0..1.
+        frame: [n] which frame, rising.
     """
 
     residual: np.ndarray
     jacobian: np.ndarray
     weight: np.ndarray
+    frame: np.ndarray
+
+    def by_frame(self, frames: int) -> list[Misfit]:
+        """The parts of each frame."""
+        ends = np.searchsorted(self.frame, np.arange(frames + 1))
+        return [
+            Misfit(self.residual[a:b], self.jacobian[a:b], self.weight[a:b], self.frame[a:b]) for a, b in pairwise(ends)
+        ]
 
     def normal_equations(self, samples: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
         """J^T W J [6, 6] and J^T W r [6], counted as ``samples`` independent measurements with error ``scale``."""
@@ -114,7 +156,7 @@ def motion_jacobian(
 
     Args:
         points: [n, 3] camera frame.   directions: [n, 2] unit, pixels.
-        centre: [3] camera frame, what the object turns about.   intrinsics: [3, 3].
+        centre: [3] or [n, 3] camera frame, what the object turns about.   intrinsics: [3, 3].
     Returns:
         [n, 6]: for a turn vector w [rad] and a shift d, X -> centre + exp(w) (X - centre) + d.
     """
@@ -122,27 +164,32 @@ def motion_jacobian(
     focal_x, focal_y = intrinsics[0, 0], intrinsics[1, 1]
     along_x, along_y = focal_x * directions[:, 0] / z, focal_y * directions[:, 1] / z
     shift = np.stack([along_x, along_y, -(along_x * x + along_y * y) / z], axis=1)
-    return np.hstack([np.cross(points - centre, shift), shift])
+    # The cross product written out: numpy's own takes three times as long.
+    (arm_x, arm_y, arm_z), (push_x, push_y, push_z) = (points - centre).T, shift.T
+    turn = [arm_y * push_z - arm_z * push_y, arm_z * push_x - arm_x * push_z, arm_x * push_y - arm_y * push_x]
+    return np.stack([*turn, push_x, push_y, push_z], axis=1)
 
 
 @dataclass(frozen=True)
 class Rim:
-    """Places on the mesh where the picture's rays touch it.
+    """Places on the mesh where the pictures' rays touch it.
 
     Attributes:
         points: [n, 3] and normals: [n, 3] unit, at right angles to the rays; camera frame.
+        frame: [n] which frame, rising.
     """
 
     points: np.ndarray
     normals: np.ndarray
+    frame: np.ndarray
 
 
 @dataclass(frozen=True)
 class PosedMesh:
-    """A mesh as one camera sees it, camera frame.
+    """A moving mesh as the camera sees it in each frame, camera frame.
 
     Attributes:
-        rim: where the picture's rays touch it.   body: [n, 3] some of its vertices.   centre: [3] of the object.
+        rim: where the pictures' rays touch it.   body: [F, m, 3] some of its vertices.   centre: [F, 3] of the object.
     """
 
     rim: Rim
@@ -151,42 +198,54 @@ class PosedMesh:
 
 
 def rim_misfit(
-    posed: PosedMesh, intrinsics: np.ndarray, outline: MaskOutline, size: float, gate: float
+    posed: PosedMesh, intrinsics: np.ndarray, outlines: Outlines, size: float, gate: float
 ) -> tuple[Misfit, Misfit]:
-    """Compare a posed mesh with a mask.
+    """Compare a posed mesh with its masks, all frames at once.
 
     Args:
-        posed: the mesh.   intrinsics: [3, 3] of the mask's pixels.
-        outline: of the mask.   size: of the object in pixels.   gate: pixels at which a match counts a quarter.
+        posed: the mesh.   intrinsics: [3, 3] of the masks' pixels.
+        outlines: of the masks.   size: of the object in pixels.   gate: pixels at which a match counts a quarter.
     Returns:
-        outline points against the nearest rim places with like normals (distance across the outline), and vertices
-        that project outside the mask (distance to it). Either may be empty; what is behind the camera takes no part.
-    Twin: ``reference.outline.rim_misfit``.
+        outline points against the nearest rim places of their frame with like normals (distance across the outline),
+        and vertices that project outside the mask (distance to it). Either may be empty; what is behind the camera
+        takes no part.
+    Twin: ``lab.reference.outline.rim_misfit``.
     """
-    edge = over = Misfit(np.zeros(0), np.zeros((0, 6)), np.zeros(0))
+    edge = over = Misfit(np.zeros(0), np.zeros((0, 6)), np.zeros(0), np.zeros(0, np.int64))
     body, centre = posed.body, posed.centre
     ahead = posed.rim.points[:, 2] > 0
-    rim = Rim(posed.rim.points[ahead], posed.rim.normals[ahead])
-    if len(rim.points) and len(outline.points):
+    rim = Rim(posed.rim.points[ahead], posed.rim.normals[ahead], posed.rim.frame[ahead])
+    if len(rim.points) and len(outlines.points):
         # The touching plane goes through the camera's centre and meets the picture in a line across (n_x/f_x, n_y/f_y).
         across = rim.normals[:, :2] / np.diag(intrinsics)[:2]
-        across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-12)
+        across /= np.maximum(np.sqrt((across * across).sum(axis=1, keepdims=True)), 1e-12)
         pixels, spread = project(intrinsics, rim.points), _NORMAL_WEIGHT * size
-        tree = cKDTree(np.hstack([pixels, spread * across]))
-        apart, partner = tree.query(np.hstack([outline.points, spread * outline.normals]))
-        residual = ((pixels[partner] - outline.points) * outline.normals).sum(axis=1)
-        jacobian = motion_jacobian(rim.points[partner], outline.normals, centre, intrinsics)
-        edge = Misfit(residual, jacobian, _fall_off(residual, gate) * (apart < 4 * gate + 0.7 * spread))
-    height, width = outline.outside.shape
+        # One tree for all frames, which lie farther apart in it than anything within one.
+        apart_by = float(np.abs(pixels).max() + np.abs(outlines.points).max() + spread) * 4
+        tree = cKDTree(
+            np.column_stack([pixels, spread * across, apart_by * rim.frame]), compact_nodes=False, balanced_tree=False
+        )
+        wanted = np.column_stack([outlines.points, spread * outlines.normals, apart_by * outlines.frame])
+        apart, partner = tree.query(wanted)
+        own = np.flatnonzero(rim.frame[partner] == outlines.frame)
+        apart, partner = apart[own], partner[own]
+        places, normals, frame = outlines.points[own], outlines.normals[own], outlines.frame[own]
+        residual = ((pixels[partner] - places) * normals).sum(axis=1)
+        jacobian = motion_jacobian(rim.points[partner], normals, centre[frame], intrinsics)
+        edge = Misfit(residual, jacobian, _fall_off(residual, gate) * (apart < 4 * gate + 0.7 * spread), frame)
+    height, width = outlines.outside.shape[1:]
     cell = np.rint(project(intrinsics, body))
-    seen = ((cell >= 0) & (cell < [width, height])).all(axis=1)
-    column, row = np.where(seen[:, None], cell, 0).astype(np.int64).T
-    out = np.flatnonzero(seen & (outline.outside[row, column] > 1.0))
-    if len(out):
-        distance = outline.outside[row[out], column[out]].astype(np.float64)
-        slope = outline.slope[row[out], column[out]].astype(np.float64)
-        jacobian = motion_jacobian(body[out], slope, centre, intrinsics)
-        over = Misfit(distance, jacobian, 0.5 * _fall_off(distance, gate))
+    with np.errstate(invalid="ignore"):
+        seen = (cell[..., 0] >= 0) & (cell[..., 0] < width) & (cell[..., 1] >= 0) & (cell[..., 1] < height)
+    frame, number = np.nonzero(seen)
+    column, row = cell[frame, number].astype(np.int64).T
+    out = outlines.outside[frame, row, column] > 1.0
+    if out.any():
+        frame, number, row, column = frame[out], number[out], row[out], column[out]
+        distance = outlines.outside[frame, row, column].astype(np.float64)
+        slope = outlines.slope[frame, row, column].astype(np.float64)
+        jacobian = motion_jacobian(body[frame, number], slope, centre[frame], intrinsics)
+        over = Misfit(distance, jacobian, 0.5 * _fall_off(distance, gate), frame)
     return edge, over
 
 
@@ -228,7 +287,7 @@ def fit_to_outlines(
     check_shape("masks", masks, "F H W", F=axes["F"])
     matrix = check_intrinsics(intrinsics)
     start = np.asarray(camera_from_object, np.float64)
-    outlines = [mask_outline(mask) for mask in masks]
+    outlines = Outlines.of(masks)
     areas = np.asarray(masks).sum(axis=(1, 2))
     if not areas.any():
         return start
@@ -268,26 +327,38 @@ class MovingSurface:
         edges, sides, _ = edge_faces(faces)
         return cls(places, normals, offsets, edges, sides)
 
-    def rim(self, frame: int, pose: np.ndarray) -> Rim:
-        """Edges between a triangle that faces the camera and one that does not, by their middles; ``pose`` [4, 4].
+    def rim(self, poses: np.ndarray) -> Rim:
+        """Edges between a triangle that faces the camera and one that does not, by their middles; ``poses`` [F, 4, 4].
 
-        Twin: ``reference.outline.find_rim``.
+        Twin: ``lab.reference.outline.find_rim``.
         """
-        turn, shift = pose[:3, :3], pose[:3, 3]
-        height = self.normals[frame] @ (-turn.T @ shift) - self.offsets[frame]
-        one, other = height[self.sides].T
-        chosen = np.flatnonzero(((one > 0) != (other > 0)) | (self.sides[:, 0] == self.sides[:, 1]))
-        middles = self.vertices[frame][self.edges[chosen]].mean(axis=1)
+        turn, shift = poses[:, :3, :3], poses[:, :3, 3]
+        eye = -(turn.transpose(0, 2, 1) @ shift[..., None])
+        height = np.einsum("ftx,fx->ft", self.normals, eye[..., 0]) - self.offsets
+        faces_it = height > 0
+        changes = np.take(faces_it, self.sides[:, 0], axis=1) != np.take(faces_it, self.sides[:, 1], axis=1)
+        changes |= self.open_edges
+        frame, chosen = np.nonzero(changes)
+        first, second = self.sides[chosen].T
+        middles = self.vertices[frame[:, None], self.edges[chosen]].mean(axis=1)
         # Of the planes between the two triangles', the one that goes through the camera.
-        normals = np.abs(other[chosen])[:, None] * self.normals[frame][self.sides[chosen, 0]]
-        normals += np.abs(one[chosen])[:, None] * self.normals[frame][self.sides[chosen, 1]]
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        return Rim(middles @ turn.T + shift, normals @ turn.T)
+        normals = np.abs(height[frame, second])[:, None] * self.normals[frame, first]
+        normals += np.abs(height[frame, first])[:, None] * self.normals[frame, second]
+        normals /= np.maximum(np.sqrt((normals * normals).sum(axis=1, keepdims=True)), 1e-12)
+        turn = turn[frame]
+        middles = (turn @ middles[..., None])[..., 0] + shift[frame]
+        return Rim(middles, (turn @ normals[..., None])[..., 0], frame)
 
-    def body(self, frame: int, pose: np.ndarray) -> np.ndarray:
-        """Some vertices [n, 3] in the camera frame."""
-        some = self.vertices[frame][:: max(1, self.vertices.shape[1] // BODY_POINTS)]
-        posed: np.ndarray = some @ pose[:3, :3].T + pose[:3, 3]
+    @cached_property
+    def open_edges(self) -> np.ndarray:
+        """[E] whether an edge has one triangle only."""
+        flags: np.ndarray = self.sides[:, 0] == self.sides[:, 1]
+        return flags
+
+    def body(self, poses: np.ndarray) -> np.ndarray:
+        """Some vertices [F, m, 3] in the camera frame."""
+        some = self.vertices[:, :: max(1, self.vertices.shape[1] // BODY_POINTS)]
+        posed: np.ndarray = some @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
         return posed
 
 
@@ -298,29 +369,34 @@ class _Problem:
     surface: MovingSurface
     middle: np.ndarray
     intrinsics: np.ndarray
-    outlines: list[MaskOutline]
+    outlines: Outlines
     size: float
     turn: float
     start: np.ndarray
     before: np.ndarray | None
 
-    def misfit(self, frame: int, pose: np.ndarray, gate: float) -> tuple[Misfit, Misfit]:
-        centre = pose[:3, :3] @ self.middle + pose[:3, 3]
-        posed = PosedMesh(self.surface.rim(frame, pose), self.surface.body(frame, pose), centre)
-        return rim_misfit(posed, self.intrinsics, self.outlines[frame], self.size, gate)
+    def centres(self, poses: np.ndarray) -> np.ndarray:
+        """[F, 3] the object's middle in the camera frame."""
+        found: np.ndarray = poses[:, :3, :3] @ self.middle + poses[:, :3, 3]
+        return found
+
+    def misfit(self, poses: np.ndarray, gate: float) -> tuple[Misfit, Misfit]:
+        posed = PosedMesh(self.surface.rim(poses), self.surface.body(poses), self.centres(poses))
+        return rim_misfit(posed, self.intrinsics, self.outlines, self.size, gate)
 
     def distance(self, poses: np.ndarray) -> float:
         """Median over all frames' outline points of the distance to the mesh's rim, pixels."""
-        parts = [np.abs(self.misfit(frame, pose, self.size)[0].residual) for frame, pose in enumerate(poses)]
-        joined = np.concatenate(parts)
-        return float(np.median(joined)) if len(joined) else np.inf
+        residual = self.misfit(poses, self.size)[0].residual
+        return float(np.median(np.abs(residual))) if len(residual) else np.inf
 
     def improve(self, poses: np.ndarray, gate: float) -> np.ndarray:
         """One Gauss-Newton step."""
         frames = len(poses)
         matrix, right = np.zeros((frames, 6, frames, 6)), np.zeros((frames, 6))
-        for frame, pose in enumerate(poses):
-            edge, over = self.misfit(frame, pose, gate)
+        trust = np.deg2rad(_TRUST_DEG) ** -2
+        pulled = trust * _turns_between(self.start, poses)
+        parts = zip(*(part.by_frame(frames) for part in self.misfit(poses, gate)), strict=True)
+        for frame, (edge, over) in enumerate(parts):
             scale = max(0.5, 1.5 * float(np.median(np.abs(edge.residual)))) if len(edge.residual) else 1.0
             samples = len(edge.residual) / _CORRELATED
             for part, count in ((edge, samples), (over, samples * min(1.0, len(over.residual) / OUTLINE_POINTS))):
@@ -328,44 +404,44 @@ class _Problem:
                     add, push = part.normal_equations(count, scale)
                     matrix[frame, :, frame] += add
                     right[frame] += push
-            trust = np.deg2rad(_TRUST_DEG) ** -2
             matrix[frame, :3, frame, :3] += trust * np.eye(3)
-            right[frame, :3] += trust * _turn_between(self.start[frame], pose)
+            right[frame, :3] += pulled[frame]
         self._hold_neighbours(poses, matrix, right)
         full = matrix.reshape(6 * frames, 6 * frames)
         # The last term is for a lone frame that nothing is seen of.
         damped = full + 1e-3 * np.diag(np.diag(full)) + 1e-9 * np.eye(len(full))
-        step = -np.linalg.solve(damped, right.ravel()).reshape(frames, 6)
-        return np.stack([self._move(pose, motion) for pose, motion in zip(poses, step, strict=True)])
+        return self._moved(poses, -np.linalg.solve(damped, right.ravel()).reshape(frames, 6))
 
     def _hold_neighbours(self, poses: np.ndarray, matrix: np.ndarray, right: np.ndarray) -> None:
-        centres = poses[:, :3, :3] @ self.middle + poses[:, :3, 3]
+        centres = self.centres(poses)
         far = float(np.linalg.norm(centres, axis=1).mean())
         strength = np.repeat([self.turn**-2, (self.turn * far) ** -2], 3)
+        apart = np.hstack([_turns_between(poses[:-1], poses[1:]), centres[1:] - centres[:-1]])
         for one in range(len(poses) - 1):
             other = one + 1
-            apart = np.concatenate([_turn_between(poses[one], poses[other]), centres[other] - centres[one]])
             for row, sign in ((other, 1.0), (one, -1.0)):
                 matrix[row, :, row] += np.diag(strength)
                 matrix[row, :, other if row == one else one] -= np.diag(strength)
-                right[row] += sign * strength * apart
+                right[row] += sign * strength * apart[one]
         if self.before is not None:
             centre = self.before[:3, :3] @ self.middle + self.before[:3, 3]
+            turned = _turns_between(self.before[None], poses[:1])[0]
             matrix[0, :, 0] += np.diag(strength)
-            right[0] += strength * np.concatenate([_turn_between(self.before, poses[0]), centres[0] - centre])
+            right[0] += strength * np.concatenate([turned, centres[0] - centre])
 
-    def _move(self, pose: np.ndarray, motion: np.ndarray) -> np.ndarray:
-        """A pose after the object turned about its centre and shifted in the camera."""
-        angle = float(np.linalg.norm(motion[:3]))
-        turn = Rotation.from_rotvec(motion[:3] * min(1.0, _MOST_TURN / max(angle, 1e-12))).as_matrix()
-        moved = np.eye(4)
-        moved[:3, :3] = turn @ pose[:3, :3]
-        centre = pose[:3, :3] @ self.middle + pose[:3, 3]
-        moved[:3, 3] = centre + motion[3:] - moved[:3, :3] @ self.middle
+    def _moved(self, poses: np.ndarray, motion: np.ndarray) -> np.ndarray:
+        """Poses after the object turned about its centre and shifted in the camera; ``motion`` [F, 6]."""
+        angle = np.linalg.norm(motion[:, :3], axis=1, keepdims=True)
+        turn = Rotation.from_rotvec(motion[:, :3] * np.minimum(1.0, _MOST_TURN / np.maximum(angle, 1e-12))).as_matrix()
+        moved = np.repeat(np.eye(4)[None], len(poses), axis=0)
+        moved[:, :3, :3] = turn @ poses[:, :3, :3]
+        moved[:, :3, 3] = self.centres(poses) + motion[:, 3:] - moved[:, :3, :3] @ self.middle
         return moved
 
 
-def _turn_between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """[3] rotation vector that leads from one pose's rotation to the other's, camera frame."""
-    turn: np.ndarray = Rotation.from_matrix(other[:3, :3] @ one[:3, :3].T).as_rotvec()
-    return turn
+def _turns_between(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """[n, 3] rotation vectors that lead from the first poses' rotations to the other ones', camera frame."""
+    if not len(ones):
+        return np.zeros((0, 3))
+    turns: np.ndarray = Rotation.from_matrix(others[:, :3, :3] @ ones[:, :3, :3].transpose(0, 2, 1)).as_rotvec()
+    return turns

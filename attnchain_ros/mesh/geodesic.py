@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csgraph, csr_array
+from scipy.sparse import csgraph, csr_array, csr_matrix
 from scipy.spatial import cKDTree
 
 from ..errors import InputError, MeshError
 from ..shapes import check_shape
-from .components import connected_components
 from .landmarks import shared_edges
 from .types import check_mesh_arrays
 
@@ -19,6 +18,12 @@ OWN_LANDMARKS = 8
 
 VERTEX_CHUNK = 1024
 """Vertices whose landmarks are sorted at once."""
+
+GROUP_LANDMARKS = 14
+"""Landmarks that share a part of the mesh, on average: more make larger parts, fewer more parts to cut out."""
+
+SLACK = 1e-9
+"""Share by which bounds on distances are widened against rounding."""
 
 SOURCE_CHUNK = 128
 """Landmarks whose distances are computed at once; bounds the memory to SOURCE_CHUNK * V doubles."""
@@ -106,7 +111,7 @@ def geodesic_distances(
         [K, V] float32, vertices' unit; inf across components and beyond ``limit``.
     Raises:
         ShapeError, MeshError: the arrays are no mesh.   InputError: a source is no vertex.
-    Twin: ``reference.geodesic.geodesic_distances``.
+    Twin: ``lab.reference.geodesic.geodesic_distances``.
     """
     check_mesh_arrays(vertices, faces)
     _check_sources(sources, len(vertices))
@@ -123,9 +128,11 @@ def nearest_landmarks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The landmarks nearest to each vertex along the surface.
 
-    Dijkstra from every landmark, stopped at a distance within which nearly all vertices have met ``k_nn`` landmarks.
-    The few that have not are searched for again half as far again, from the landmarks near them only (a geodesic
-    is never shorter than the straight line). The result is exact for the graph.
+    Dijkstra from every landmark, for a dozen neighbours at a time on the part of the mesh that may listen to them. From
+    one landmark of each such group everything is measured: the k-th landmark of a vertex at d from it is no farther
+    than its own k-th and d together, and none of the group is nearer to the vertex than d less the group's radius. What
+    is left out of a group's part therefore listens to none of the group, and no shortest path to a vertex that does
+    leads through it. The result is exact for the graph.
 
     Args:
         vertices: [V, 3].
@@ -137,7 +144,7 @@ def nearest_landmarks(
         the vertex's component has no more landmarks (the index is then some other landmark).
     Raises:
         ShapeError, MeshError: the arrays are no mesh.   InputError: landmarks are not distinct vertices.
-    Twin: ``reference.geodesic.nearest_landmarks``.
+    Twin: ``lab.reference.geodesic.nearest_landmarks``.
     """
     check_mesh_arrays(vertices, faces)
     _check_sources(landmark_vertices, len(vertices))
@@ -147,36 +154,34 @@ def nearest_landmarks(
     k = min(k_nn, landmarks)
     if k < 1:
         raise InputError(f"{k} neighbours wanted of {landmarks} landmarks, the least is 1")
-    graph = surface_graph(vertices, faces)
-    labels = connected_components(faces, total)
-    reachable = np.bincount(labels[landmark_vertices], minlength=int(labels.max()) + 1)[labels]
-    wanted = np.minimum(reachable, k)
+    graph = csr_matrix(surface_graph(vertices, faces))
     table = np.full((landmarks, total), np.inf, np.float32)
-    straight = cKDTree(vertices[landmark_vertices])
-    limit = _first_limit(graph, landmark_vertices, k)
-    sources = np.arange(landmarks)
-    while len(sources):
-        for begin in range(0, len(sources), SOURCE_CHUNK):
-            rows = sources[begin : begin + SOURCE_CHUNK]
-            table[rows] = csgraph.dijkstra(graph, directed=True, indices=landmark_vertices[rows], limit=limit)
-        lacking = np.isfinite(table).sum(axis=0) < wanted
-        if not lacking.any() or not np.isfinite(limit):
-            break
-        limit *= 1.5
-        groups = straight.query_ball_point(vertices[lacking], limit, return_sorted=False)
-        sources = np.unique(np.concatenate([np.asarray(group, np.int64) for group in groups]))
-        # A limit that still finds nobody near (landmarks far away on a large component) must go on growing.
-        if not len(sources):
-            sources, limit = np.arange(landmarks), np.inf
+    centres, reach = _spread_centres(graph, landmark_vertices, max(1, landmarks // GROUP_LANDMARKS))
+    group = np.argmin(reach[:, landmark_vertices], axis=0)
+    kth = np.partition(reach[:, landmark_vertices], k - 1, axis=1)[:, k - 1]
+    within = (kth[:, None] + reach).min(axis=0)
+    for number, centre in enumerate(centres):
+        members = np.flatnonzero((group == number) & (np.arange(landmarks) != centre))
+        table[centre] = reach[number]
+        if not len(members):
+            continue
+        radius = float(reach[number, landmark_vertices[members]].max())
+        # Sums of the same lengths in another order differ in their last digits.
+        near = np.isfinite(reach[number]) & (reach[number] - radius <= within * (1 + SLACK))
+        part = np.flatnonzero(near)
+        place = np.cumsum(near) - 1
+        sources = place[landmark_vertices[members]]
+        limit = float(within[part].max()) * (1 + SLACK)
+        table[np.ix_(members, part)] = csgraph.dijkstra(graph[part][:, part], indices=sources, limit=limit)
     index, distance = np.empty((total, k), np.int64), np.empty((total, k), np.float32)
     for begin in range(0, total, VERTEX_CHUNK):
         chunk = slice(begin, begin + VERTEX_CHUNK)
-        mine = np.ascontiguousarray(table[:, chunk].T)
-        near = np.sort(np.argpartition(mine, k - 1, axis=1)[:, :k], axis=1)
-        length = np.take_along_axis(mine, near, axis=1)
-        order = np.argsort(length, axis=1, kind="stable")
-        index[chunk] = np.take_along_axis(near, order, axis=1)
-        distance[chunk] = np.take_along_axis(length, order, axis=1)
+        # Bit patterns of lengths grow with them: one number sorts by length, then by landmark.
+        keys = np.ascontiguousarray(table[:, chunk].T).view(np.int32).astype(np.int64) << 32
+        keys |= np.arange(landmarks)
+        keys = np.sort(np.partition(keys, k - 1, axis=1)[:, :k], axis=1)
+        index[chunk] = keys & 0xFFFFFFFF
+        distance[chunk] = (keys >> 32).astype(np.int32).view(np.float32)
     return index, distance
 
 
@@ -200,7 +205,7 @@ def skinning_weights(
         the weights, k = min(k_nn, K).
     Raises:
         as ``nearest_landmarks``.
-    Twin: ``reference.geodesic.skinning_weights``.
+    Twin: ``lab.reference.geodesic.skinning_weights``.
     """
     # Two neighbours at least: the second of a landmark's own vertex gives the spacing.
     index, distance = nearest_landmarks(vertices, faces, landmark_vertices, max(k_nn, 2))
@@ -229,13 +234,20 @@ def _check_sources(sources: np.ndarray, total: int) -> None:
         raise InputError(f"landmarks name {span} of a mesh with vertices 0 to {total - 1}")
 
 
-def _first_limit(graph: csr_array, landmark_vertices: np.ndarray, k: int) -> float:
-    """A distance within which most vertices meet k landmarks: a bit above the 90th percentile over 16 landmarks."""
-    probes = landmark_vertices[np.linspace(0, len(landmark_vertices) - 1, 16).astype(np.int64)]
-    reach = csgraph.dijkstra(graph, directed=True, indices=probes)[:, landmark_vertices]
-    kth = np.sort(reach, axis=1)[:, k - 1]
-    kth = kth[np.isfinite(kth)]
-    return 1.1 * float(np.percentile(kth, 90)) if len(kth) and kth.max() > 0 else np.inf
+def _spread_centres(graph: csr_matrix, landmark_vertices: np.ndarray, count: int) -> tuple[list[int], np.ndarray]:
+    """Landmarks that lie far apart, with their distances to all vertices.
+
+    Returns:
+        their numbers, at least ``count`` and at least one in each component that has landmarks; [n, V] float64.
+    """
+    centres: list[int] = []
+    rows: list[np.ndarray] = []
+    nearest = np.full(len(landmark_vertices), np.inf)
+    while len(centres) < count or not np.isfinite(nearest).all():
+        centres.append(int(np.argmax(nearest)))
+        rows.append(csgraph.dijkstra(graph, indices=int(landmark_vertices[centres[-1]])))
+        nearest = np.minimum(nearest, rows[-1][landmark_vertices])
+    return centres, np.stack(rows)
 
 
 def _spacing(places: np.ndarray) -> float:

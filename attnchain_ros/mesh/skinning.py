@@ -16,8 +16,8 @@ LINE_TOLERANCE = 1e-8
 CLOSED_FORM_MARGIN = 1e-3
 """Least (s1+s2)(s2+s3)(s3+s1) of a covariance of norm 1 for the closed form, whose error is about 1e-16 / margin."""
 
-CHUNK_ELEMENTS = 1 << 22
-"""Doubles in the largest temporary array of ``skin_vertices``: 32 MiB, about ten of them at a time."""
+CHUNK_ELEMENTS = 1 << 18
+"""Doubles in the largest temporary array of ``skin_vertices``: 2 MiB, which stays in a CPU's cache."""
 
 
 def skin_vertices(
@@ -38,7 +38,7 @@ def skin_vertices(
         [F, V, 3], dtype and device of ``rest``; computed in float64.
     Raises:
         ShapeError: shapes disagree.   InputError: landmarks are not finite, or weights name landmarks beyond K.
-    Twin: ``reference.skinning.skin_vertices``, an SVD per vertex.
+    Twin: ``lab.reference.skinning.skin_vertices``, an SVD per vertex.
 
     >>> import numpy as np
     >>> turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # quarter turn about z
@@ -61,7 +61,9 @@ def skin_vertices(
     # Moments about the landmarks' own centre keep their digits.
     centre_before, centre_after = before.mean(dim=0), after.mean(dim=1)
     before, after = before - centre_before, (after - centre_after[:, None]).transpose(0, 1)
-    products = before[:, None, :, None] * after[:, :, None, :]
+    # By landmark: x, then per coordinate and frame y, then per pair of coordinates and frame x y^T.
+    after = after.transpose(1, 2)
+    products = before[:, :, None, None] * after[:, None]
     moments = torch.cat([before, after.reshape(landmarks, -1), products.reshape(landmarks, -1)], dim=1)
     index = torch.from_numpy(weights.index).to(device)
     weight = torch.from_numpy(weights.weight).to(device, torch.float64)
@@ -72,14 +74,16 @@ def skin_vertices(
         rows = slice(begin, begin + chunk)
         share = torch.zeros(index[rows].shape[0], landmarks, dtype=torch.float64, device=device)
         share.scatter_add_(1, index[rows], weight[rows])
-        mean = share @ moments
-        mean_before, mean_after = mean[:, None, :3], mean[:, 3 : 3 + 3 * frames].reshape(-1, frames, 3)
-        covariance = mean[:, 3 + 3 * frames :].reshape(-1, frames, 3, 3)
-        covariance = covariance - mean_before[..., :, None] * mean_after[..., None, :]
-        rotation = procrustes_rotations(covariance)
-        arm = rest[rows].to(torch.float64)[:, None] - centre_before - mean_before
-        place = (rotation @ arm[..., None])[..., 0] + mean_after + centre_after
-        moved[:, rows] = place.transpose(0, 1).to(rest.dtype)
+        # [.., n, F], so that everything from here on runs along vertices and frames.
+        mean = (share @ moments).T
+        mean_before = mean[:3, :, None]
+        mean_after = mean[3 : 3 + 3 * frames].reshape(3, frames, -1).transpose(1, 2).contiguous()
+        covariance = mean[3 + 3 * frames :].reshape(3, 3, frames, -1).transpose(2, 3).contiguous()
+        covariance = covariance.sub_(mean_before[:, None] * mean_after[None])
+        rotation = _rotations(covariance.reshape(3, 3, -1)).reshape(covariance.shape)
+        arm = (rest[rows].to(torch.float64) - centre_before).T[..., None] - mean_before
+        place = (rotation * arm[None]).sum(dim=1) + mean_after + centre_after.T[:, None]
+        moved[:, rows] = place.permute(2, 1, 0).to(rest.dtype)
     return moved
 
 
@@ -97,41 +101,63 @@ def procrustes_rotations(covariance: torch.Tensor) -> torch.Tensor:
     Returns:
         [..., 3, 3] same dtype, det = +1. Identity where the rank is 1 or 0 (second singular value below
         ``LINE_TOLERANCE`` of the first), and where the matrix is not finite.
-    Twin: ``reference.skinning.procrustes_rotations``.
+    Twin: ``lab.reference.skinning.procrustes_rotations``.
     """
     check_shape("covariance", covariance, "... 3 3")
-    target = covariance.to(torch.float64).reshape(-1, 3, 3).transpose(-1, -2)
-    norm = torch.linalg.vector_norm(target, dim=(-2, -1))
+    flat = covariance.to(torch.float64).reshape(-1, 9).T.contiguous().reshape(3, 3, -1)
+    return _rotations(flat).permute(2, 0, 1).reshape(covariance.shape).to(covariance.dtype)
+
+
+def _rotations(covariance: torch.Tensor) -> torch.Tensor:
+    """``procrustes_rotations`` of [3, 3, n] float64: a matrix of long rows, which is quicker than rows of matrices."""
+    target = covariance.transpose(0, 1)
+    norm = (target * target).sum(dim=(0, 1)).sqrt()
     usable = torch.isfinite(norm) & (norm > 0)
-    target = torch.where(usable[:, None, None], target / torch.where(usable, norm, 1.0)[:, None, None], 0.0)
+    target = torch.where(usable, target / torch.where(usable, norm, 1.0), 0.0)
     cofactors = _cofactors(target)
-    minors = (cofactors**2).sum(dim=(-2, -1))
+    minors = (cofactors * cofactors).sum(dim=(0, 1))
     usable &= minors > LINE_TOLERANCE**2
-    determinant = (target[:, 0] * cofactors[:, 0]).sum(dim=-1)
+    determinant = (target[0] * cofactors[0]).sum(dim=0)
     # Of norm 1, the polynomial is l^4 - 2 l^2 - 8 det l + 1 - 4 |cofactors|^2; from above Newton cannot overshoot.
     largest = torch.full_like(norm, math.sqrt(3.0))
-    for _ in range(20):
-        slope = 4 * largest * (largest * largest - 1) - 8 * determinant
-        value = ((largest * largest - 2) * largest - 8 * determinant) * largest + 1 - 4 * minors
-        largest = largest - torch.where(slope > 1e-12, value / slope, 0.0)
+    eight, last = 8 * determinant, 1 - 4 * minors
+    for step in range(20):
+        square = largest * largest
+        slope = 4 * largest * (square - 1) - eight
+        value = ((square - 2) * largest - eight) * largest + last
+        change = torch.where(slope > 1e-12, value / slope, 0.0)
+        largest = largest - change
+        # Not on a GPU, which would have to wait for the answer.
+        if step > 3 and largest.device.type == "cpu" and float(change.abs().max()) < 1e-15:
+            break
     pairs = 0.5 * (largest * largest - 1)
     margin = pairs * largest - determinant
-    cubic = target @ (target.transpose(-1, -2) @ target)
-    raw = (pairs + 1)[:, None, None] * target + largest[:, None, None] * cofactors - cubic
+    cubic = _product(target, _product(target.transpose(0, 1), target))
+    raw = (pairs + 1) * target + largest * cofactors - cubic
     clear = usable & (margin > CLOSED_FORM_MARGIN)
-    rotation = raw / torch.where(clear, margin, 1.0)[:, None, None]
-    rotation = 1.5 * rotation - 0.5 * rotation @ (rotation.transpose(-1, -2) @ rotation)
-    rotation = torch.where(clear[:, None, None], rotation, torch.eye(3, dtype=torch.float64, device=target.device))
+    rotation = raw / torch.where(clear, margin, 1.0)
+    rotation = 1.5 * rotation - 0.5 * _product(rotation, _product(rotation.transpose(0, 1), rotation))
+    identity = torch.eye(3, dtype=torch.float64, device=target.device)[..., None]
+    rotation = torch.where(clear, rotation, identity)
     unclear = torch.nonzero(usable & ~clear)[:, 0]
     if len(unclear):
-        rotation[unclear] = _rotations_by_squaring(target[unclear])
-    return rotation.reshape(covariance.shape).to(covariance.dtype)
+        found = _rotations_by_squaring(target[:, :, unclear].permute(2, 0, 1))
+        rotation[:, :, unclear] = found.permute(1, 2, 0)
+    return rotation
+
+
+def _product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Products of n matrices each: [3, 3, n] twice -> [3, 3, n]."""
+    result = one[:, 0, None] * other[None, 0]
+    for inner in (1, 2):
+        result.addcmul_(one[:, inner, None], other[None, inner])
+    return result
 
 
 def _cofactors(matrix: torch.Tensor) -> torch.Tensor:
-    """[n, 3, 3] cofactor matrices: rows are cross products of the other rows."""
-    a, b, c = matrix.unbind(dim=-2)
-    return torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], dim=-2)
+    """[3, 3, n] cofactor matrices: rows are cross products of the other rows."""
+    a, b, c = matrix
+    return torch.stack([torch.linalg.cross(p, q, dim=0) for p, q in ((b, c), (c, a), (a, b))])
 
 
 def _rotations_by_squaring(target: torch.Tensor) -> torch.Tensor:

@@ -56,7 +56,7 @@ def extract_mesh(
     Raises:
         SurfaceError: the field never changes sign, is not finite, or its surface cannot be closed.
         ConfigError: ``grid / coarse_grid`` is no power of two.
-    Twin: ``reference.surface.extract_mesh``, a dense grid and no decimation.
+    Twin: ``lab.reference.surface.extract_mesh``, a dense grid and no decimation.
     """
     volume = _evaluate_levels(field, 1, config, device, progress).grids[0].cpu().numpy()
     _require_crossing(float(volume.min()), float(volume.max()), 0)
@@ -88,7 +88,7 @@ def surface_points(
     Raises:
         SurfaceError: the field of a frame never changes sign, or is not finite.
         ConfigError: ``grid / coarse_grid`` is no power of two.
-    Twin: ``reference.surface.surface_points``, a dense grid and no subsampling.
+    Twin: ``lab.reference.surface.surface_points``, a dense grid and no subsampling.
     """
     levels = _evaluate_levels(field, frames, config, device, progress)
     found = []
@@ -152,9 +152,9 @@ def _evaluate_levels(
     known = [torch.zeros_like(grid, dtype=torch.bool) for grid in grids]
     for number, cells in enumerate(sizes):
 
-        def report(share: float, number: int = number) -> None:
+        def report(share: float, begin: float = 0.0, end: float = 1.0, number: int = number) -> None:
             if progress is not None:
-                progress(round(100 * (number + share) / len(sizes)), 100)
+                progress(round(100 * (number + begin + (end - begin) * share) / len(sizes)), 100)
 
         if number == 0:
             wanted = [torch.arange(grids[0].numel(), device=device)] * frames
@@ -169,7 +169,7 @@ def _evaluate_levels(
         while any(len(index) for index in wanted):
             # The first round is nearly all of it; how many follow is not known.
             begin, end = (0.0, 0.9) if done == 0 else (1 - 0.1 / done, 1 - 0.1 / (done + 1))
-            values = _query(field, wanted, cells, config, partial(_report_part, report, begin, end))
+            values = _query(field, wanted, cells, config, partial(report, begin=begin, end=end))
             for grid, there, index, found in zip(grids, known, wanted, values, strict=True):
                 grid.view(-1)[index] = found
                 there.view(-1)[index] = True
@@ -179,10 +179,6 @@ def _evaluate_levels(
         if number == 0:
             ranges = [(float(grid.min()), float(grid.max())) for grid in grids]
     return _Levels(grids, ranges)
-
-
-def _report_part(report: Callable[[float], None], begin: float, end: float, share: float) -> None:
-    report(begin + (end - begin) * share)
 
 
 def _query(

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import trimesh
 
-from attnchain_ros.camera.outline import MovingSurface, PosedMesh, fit_to_outlines, mask_outline, rim_misfit
+from attnchain_ros.camera.outline import (
+    Misfit,
+    MovingSurface,
+    Outlines,
+    PosedMesh,
+    fit_to_outlines,
+    mask_outline,
+    rim_misfit,
+)
 from attnchain_ros.camera.raycast import rasterize
 from attnchain_ros.errors import ShapeError
 from attnchain_ros.lab.evaluation.cameras import rotation_errors_deg, translation_errors
-from attnchain_ros.reference import outline as twin
+from attnchain_ros.lab.reference import outline as twin
 
 K = np.array([[260.0, 0, 99.5], [0, 250.0, 89.5], [0, 0, 1]])
 SIZE = (180, 200)
@@ -102,14 +110,13 @@ def test_rim_misfit_equals_its_twin(nearer: float) -> None:
     mesh = shape()
     pose = orbit(np.array([40.0]))
     mask = draw(pose, np.asarray(mesh.vertices)[None], mesh.faces)[0]
-    found = mask_outline(mask, 40)
-    moved = disturb(pose, 6.0, 1)[0]
-    moved[2, 3] -= nearer
+    moved = disturb(pose, 6.0, 1)
+    moved[0, 2, 3] -= nearer
     surface = MovingSurface.of(np.asarray(mesh.vertices)[None], mesh.faces)
-    body, size, gate = surface.body(0, moved), 90.0, 9.0
-    posed = PosedMesh(surface.rim(0, moved), body, body.mean(axis=0))
-    fast = rim_misfit(posed, K, found, size, gate)
-    slow = twin.rim_misfit(posed, K, found, size, gate, 0.1)
+    body, size, gate = surface.body(moved), 90.0, 9.0
+    posed = PosedMesh(surface.rim(moved), body, body.mean(axis=1))
+    fast = rim_misfit(posed, K, Outlines.of(mask[None], 40), size, gate)
+    slow = twin.rim_misfit(posed, K, mask_outline(mask, 40), size, gate, 0.1)
     for part, rows_of_twin in zip(fast, slow, strict=True):
         assert len(part.residual) == len(rows_of_twin)
         assert np.isfinite(part.residual).all()
@@ -120,11 +127,36 @@ def test_rim_misfit_equals_its_twin(nearer: float) -> None:
         assert np.allclose(part.weight, [row[2] for row in rows_of_twin], atol=1e-9)
 
 
+def test_frames_together_are_frames_alone() -> None:
+    """Of three frames one has an empty mask and one lies behind the camera: neither takes part, nor harms the other."""
+    mesh = shape()
+    truth = orbit(np.array([40.0, 50.0, 60.0]))
+    vertices = np.repeat(np.asarray(mesh.vertices)[None], 3, axis=0) * np.array([1.0, 1.1, 0.9])[:, None, None]
+    masks = draw(truth, vertices, mesh.faces)
+    masks[1] = False
+    moved = disturb(truth, 6.0, 1)
+    moved[2, 2, 3] = -3.0
+
+    def misfit(frames: slice) -> tuple[Misfit, Misfit]:
+        surface = MovingSurface.of(vertices[frames], mesh.faces)
+        body = surface.body(moved[frames])
+        posed = PosedMesh(surface.rim(moved[frames]), body, body.mean(axis=1))
+        return rim_misfit(posed, K, Outlines.of(masks[frames], 40), 90.0, 9.0)
+
+    together = [part.by_frame(3) for part in misfit(slice(0, 3))]
+    for frame in range(3):
+        for parts, alone in zip(together, misfit(slice(frame, frame + 1)), strict=True):
+            assert np.allclose(parts[frame].residual, alone.residual, atol=1e-9)
+            assert np.allclose(parts[frame].jacobian, alone.jacobian, atol=1e-9)
+            assert np.allclose(parts[frame].weight, alone.weight, atol=1e-12)
+    assert len(together[0][0].residual) > 30 and not len(together[0][1].residual) + len(together[0][2].residual)
+
+
 def test_rim_equals_its_twin() -> None:
     ball = trimesh.creation.icosphere(2)
-    pose = orbit(np.array([10.0]))[0]
-    found = MovingSurface.of(np.asarray(ball.vertices)[None], ball.faces).rim(0, pose)
-    expected = np.stack(list(twin.find_rim(ball.vertices, ball.faces, pose).values()))
+    pose = orbit(np.array([10.0]))
+    found = MovingSurface.of(np.asarray(ball.vertices)[None], ball.faces).rim(pose)
+    expected = np.stack(list(twin.find_rim(ball.vertices, ball.faces, pose[0]).values()))
     order, twins = np.lexsort(found.points.T), np.lexsort(expected[:, 0].T)
     assert len(order) == len(twins) > 10
     assert np.allclose(found.points[order], expected[twins, 0], atol=1e-12)
@@ -137,9 +169,9 @@ def test_rim_equals_its_twin() -> None:
 def test_open_edges_are_rim() -> None:
     vertices = np.array([[[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, 0.5, 0.0]]])
     surface = MovingSurface.of(vertices, np.array([[0, 1, 2], [0, 2, 3]]))
-    pose = np.eye(4)
-    pose[2, 3] = 3.0
-    assert len(surface.rim(0, pose).points) == 4
+    pose = np.eye(4)[None]
+    pose[0, 2, 3] = 3.0
+    assert len(surface.rim(pose).points) == 4
 
 
 def test_outline_runs_along_the_edge_and_not_along_the_border() -> None:

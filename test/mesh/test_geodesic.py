@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from attnchain_ros.errors import InputError, MeshError
+from attnchain_ros.lab.reference import geodesic as twin
 from attnchain_ros.mesh import geodesic
 from attnchain_ros.mesh.landmarks import pick_landmarks
-from attnchain_ros.reference import geodesic as twin
 
 
 def dense(weights: geodesic.SkinningWeights, landmarks: int) -> np.ndarray:
@@ -23,6 +23,42 @@ def test_distances_equal_twin(sphere, rng):
     # Rounded to float32 at the end: 2e-7 relative.
     reached = np.isfinite(slow)
     assert np.abs(fast[reached] - slow[reached]).max() < 5e-7 * slow[reached].max()
+
+
+@pytest.mark.parametrize("k", [1, 7, 40, 300])
+def test_groups_of_landmarks_find_what_a_full_search_finds(sphere, bar, rng, k, monkeypatch):
+    """Thick and thin, apart and with few landmarks: a ball with a dense corner, a bar, and a ball with four."""
+    ball, rod, small = sphere(4), bar(4.0, 120), sphere(2)
+    starts = np.cumsum([0, len(ball[0]), len(rod[0])])
+    vertices = np.concatenate([ball[0], rod[0] + 3, small[0] + 9]).astype(np.float32)
+    faces = np.concatenate([part[1] + start for part, start in zip((ball, rod, small), starts, strict=True)])
+    dense = np.flatnonzero(ball[0][:, 0] > 0.8)
+    places = np.concatenate(
+        [
+            rng.choice(dense, 60, replace=False),
+            rng.choice(np.flatnonzero(ball[0][:, 0] < 0.5), 60, replace=False),
+            starts[1] + rng.choice(len(rod[0]), 60, replace=False),
+            starts[2] + rng.choice(len(small[0]), 4, replace=False),
+        ]
+    )
+    table = geodesic.geodesic_distances(vertices, faces, places)
+    order = np.argsort(table, axis=0, kind="stable")[:k].T
+    expected = np.take_along_axis(table.T, order, axis=1)
+    visited = []
+    search = geodesic.csgraph.dijkstra
+
+    def counted(graph, indices, **options):
+        visited.append(graph.shape[0] * np.size(indices))
+        return search(graph, indices=indices, **options)
+
+    monkeypatch.setattr(geodesic.csgraph, "dijkstra", counted)
+    index, distance = geodesic.nearest_landmarks(vertices, faces, places, k)
+    reached = np.isfinite(expected)
+    assert index.shape == (len(vertices), min(k, 184)) and (np.isfinite(distance) == reached).all()
+    assert np.abs(distance[reached] - expected[reached]).max() < 1e-6
+    assert (index == order)[reached].mean() > 0.999, "all but ties"
+    if k == 7:
+        assert sum(visited) < 0.5 * table.size, "far fewer than from every landmark to every vertex"
 
 
 def test_error_on_the_plane(plane):

@@ -193,30 +193,6 @@ def counted(stages: list[Stage]) -> dict[str, Measured]:
     return found
 
 
-def timed(stages: list[Stage], device: torch.device, repeats: int) -> dict[str, Measured]:
-    """Seconds of every stage, the least of some repeats after one that warms up, and the GPU's memory."""
-    found: dict[str, Measured] = {}
-    for stage in stages:
-        one = Measured(stage.name, stage.per_window)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        with torch.no_grad():
-            stage.work()
-            for _ in range(repeats):
-                _wait(device)
-                started = time.perf_counter()
-                stage.work()
-                _wait(device)
-                one.laps.append(time.perf_counter() - started)
-        one.seconds = min(one.laps)
-        if device.type == "cuda":
-            one.peak_bytes = torch.cuda.max_memory_allocated(device)
-        if stage.of:
-            one.seconds -= found[stage.of].seconds
-        found[stage.name] = one
-    return found
-
-
 class BusyWatch(Watch):
     """Seconds as on a machine with nothing else to do: where that is less, the processor's time of this process."""
 
@@ -232,6 +208,30 @@ class BusyWatch(Watch):
         if self._device.type != "cuda":
             self.laps[stage] = before + min(self.laps[stage] - before, now - self._busy)
         self._busy = now
+
+
+def timed(stages: list[Stage], device: torch.device, repeats: int) -> dict[str, Measured]:
+    """Seconds of every stage (``BusyWatch``), the least of some laps after one that warms up, and the GPU's memory."""
+    found: dict[str, Measured] = {}
+    for stage in stages:
+        one = Measured(stage.name, stage.per_window)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with torch.no_grad():
+            stage.work()
+            for _ in range(repeats):
+                _wait(device)
+                watch = BusyWatch(device)
+                stage.work()
+                watch.lap(stage.name)
+                one.laps.append(watch.laps[stage.name])
+        one.seconds = min(one.laps)
+        if device.type == "cuda":
+            one.peak_bytes = torch.cuda.max_memory_allocated(device)
+        if stage.of:
+            one.seconds -= found[stage.of].seconds
+        found[stage.name] = one
+    return found
 
 
 def host_stages(backbone: Backbone, config: RolloutConfig, repeats: int) -> dict[str, Measured]:

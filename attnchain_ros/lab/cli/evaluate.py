@@ -13,9 +13,12 @@ from ...errors import ConfigError
 from .. import check_extra
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ...backbone import Backbone
     from ...config import RolloutConfig
     from ..evaluation.actionbench_config import ActionBenchConfig
+    from ..report import Section
 
 _ANCHORS = ("given", "image", "both")
 _DATASETS = ("synthetic", "actionbench", "tapvid", "badja", "worldtrack")
@@ -28,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run the method on held-out synthetic clips (with the anchor mesh given and from one image) or on the folder "
         "of a published benchmark, and write tables of errors against the truth, beside the same of baselines, as "
-        "errors.md, errors.json and plots."
+        "errors.md, rows.csv and plots."
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument(
@@ -115,15 +118,19 @@ def run(args: argparse.Namespace) -> int:
     from ...backbone import load_backbone
     from ...options import resolve
     from ..evaluation.actionbench_config import PUBLISHED, REDUCED
+    from ..report import CELLS, LENGTHS, write_report
+    from ..table import failed, write_table
 
     synthetic = args.dataset == "synthetic"
     backbone = load_backbone(args.weights, args.device, args.dtype)
     config = resolve(backbone, parse_settings(args.settings))
     counts = PUBLISHED if (args.counts or ("reduced" if synthetic else "published")) == "published" else REDUCED
     run_one = _run_synthetic if synthetic else _run_benchmark
-    text, failed = run_one(args, backbone, config, counts)
-    sys.stdout.write(text)
-    return FAILED if failed else OK
+    title, identity, table = run_one(args, backbone, config, counts)
+    sections = [_section(group, own) for group, own in table.groupby("group", sort=False)]
+    sys.stdout.write(write_report(args.out / "errors.md", title, identity, f"{LENGTHS} {CELLS}", sections))
+    write_table(args.out / "rows.csv", table)
+    return FAILED if len(failed(table)) else OK
 
 
 def _progress(noun: str) -> Any:
@@ -134,15 +141,28 @@ def _progress(noun: str) -> Any:
     return show
 
 
+def _section(group: str, table: pd.DataFrame) -> Section:
+    """The figures of all methods from one kind of anchor, and their curves."""
+    from ..charts import draw_curves
+    from ..report import CURVES, Section, method_lines, picture
+    from ..table import curves_of, names_of, select
+
+    lines, plots = method_lines(table), {}
+    for metric, (against, label) in CURVES.items():
+        curves = {name: curves_of(select(table, variant=name), metric) for name in names_of(table, "variant")}
+        if any(len(curve) > 1 for own in curves.values() for curve in own):
+            name = f"{group}_{metric}".strip("_").replace(" ", "_")
+            plots[name] = draw_curves(curves, against, label)
+            lines += [picture(name, label), ""]
+    return Section(group or "All methods", lines, plots)
+
+
 def _run_synthetic(
     args: argparse.Namespace, backbone: Backbone, config: RolloutConfig, counts: ActionBenchConfig
-) -> tuple[str, bool]:
-    import dataclasses
-    from typing import cast
-
-    from ..evaluation.report import write_report
+) -> tuple[str, dict[str, Any], pd.DataFrame]:
+    from ..evaluation.clip_scores import GIVEN, IMAGE, evaluate_clips
     from ..evaluation.runs import RunFile, run_identity
-    from ..evaluation.synthetic import ANCHORS, Anchor, SyntheticSet, evaluate_clips, outcome_from_json
+    from ..evaluation.synthetic import SyntheticSet
     from ..synthetic import ClipConfig
 
     clip = ClipConfig(
@@ -152,35 +172,22 @@ def _run_synthetic(
     indices = range(args.first, args.first + (20 if args.clips is None else args.clips))
     # Unknown splits and families should be told before a checkpoint has run.
     clips.make(indices.start)
-    anchors = ANCHORS if args.anchor == "both" else (cast(Anchor, args.anchor),)
+    groups = {"given": (GIVEN,), "image": (IMAGE,), "both": (GIVEN, IMAGE)}[args.anchor]
     what = f"split {args.split}, {args.family or 'all families'}, camera {args.camera}"
     what += f", {args.frames} frames of {args.image_size} px"
     what += f", {args.ping_pong} played forwards and backwards" if args.ping_pong else ""
     identity = run_identity(backbone, config, counts, args.settings) | {"clips": what}
     file = RunFile(args.out, identity, args.resume)
-    outcomes = evaluate_clips(
-        backbone,
-        config,
-        indices,
-        anchors,
-        clips,
-        counts,
-        _progress("runs"),
-        [outcome_from_json(line) for line in file.lines],
-        lambda outcome: file.add(dataclasses.asdict(outcome)),
+    table = evaluate_clips(
+        backbone, config, indices, groups=groups, clips=clips, counts=counts, file=file, progress=_progress("runs")
     )
-    identity = {**identity, "numbers": f"{indices.start} to {indices.stop - 1}"}
-    return write_report(args.out, outcomes, identity), any(outcome.failure for outcome in outcomes)
+    return "Errors against the truth", {**identity, "numbers": f"{indices.start} to {indices.stop - 1}"}, table
 
 
 def _run_benchmark(
     args: argparse.Namespace, backbone: Backbone, config: RolloutConfig, counts: ActionBenchConfig
-) -> tuple[str, bool]:
-    import dataclasses
-
-    from ..evaluation.report import write_records
+) -> tuple[str, dict[str, Any], pd.DataFrame]:
     from ..evaluation.runs import RunFile, run_identity
-    from ..evaluation.synthetic import record_from_json
     from ..evaluation.videos import BENCHMARKS, VideoOptions, evaluate_videos
 
     benchmark = BENCHMARKS[args.dataset]
@@ -192,13 +199,5 @@ def _run_benchmark(
     identity = run_identity(backbone, config, counts, args.settings) | {"clips": what}
     file = RunFile(args.out, identity, args.resume)
     options = VideoOptions(backbone, config, counts, args.query_mode, args.foreground == "grabcut")
-    records = evaluate_videos(
-        benchmark,
-        items,
-        options,
-        _progress("items"),
-        [record_from_json(record) for line in file.lines for record in line["records"]],
-        lambda own: file.add({"records": [dataclasses.asdict(record) for record in own]}),
-    )
-    identity = {**identity, "items": f"{len(items)}"}
-    return write_records(args.out, records, identity, benchmark.title), any(record.failure for record in records)
+    table = evaluate_videos(args.dataset, items, options, file, _progress("items"))
+    return benchmark.title, {**identity, "items": f"{len(items)}"}, table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from ...errors import ConfigError
 from .. import check_extra
 
 if TYPE_CHECKING:
-    from ..experiments.rows import Row
+    import pandas as pd
 
 # The same names as experiments.running.EXPERIMENTS, which a test compares: help must not load torch.
 NAMES = ("summary", "networks", "steps", "reading", "tracks", "camera", "sensitivity", "long")
@@ -113,9 +113,9 @@ def run(args: argparse.Namespace) -> int:
     # Here, because torch takes seconds to load and wrong arguments should be told at once.
     from ..evaluation.actionbench_config import PUBLISHED, REDUCED
     from ..evaluation.runs import RunFile, run_identity
-    from ..experiments.report import write_results
-    from ..experiments.running import Setup, open_bench, run_experiment
+    from ..experiments.running import Setup, open_bench, run_experiment, write_results
     from ..experiments.summary import given_baselines
+    from ..table import concat, succeeded, write_table
 
     clips = parse_clips(args.clips, parse_names(args.only))
     counts = PUBLISHED if args.counts == "published" else REDUCED
@@ -124,19 +124,20 @@ def run(args: argparse.Namespace) -> int:
     bench = open_bench(setup)
     identity = run_identity(bench.backbone, bench.config, bench.counts, args.settings)
     identity["pictures"] = f"{bench.config.frames} frames of {bench.image_size} px"
-    rows: dict[str, Sequence[Row]] = {}
+    tables: dict[str, pd.DataFrame] = {}
     for name, count in clips.items():
         file = RunFile(args.out / name, {"experiment": name, **identity}, args.resume)
-        known = given_baselines(rows.get("summary", ()))
-        rows[name] = run_experiment(name, setup, count, file, args.processes, _progress(), known)
+        known = given_baselines(tables.get("summary", concat([])))
+        tables[name] = run_experiment(name, setup, count, file, args.processes, _progress(), known)
     told = {key: value for key, value in identity.items() if key != "config"}
     told["clips of each split"] = ", ".join(f"{name} {count}" for name, count in clips.items())
     path = args.report if args.report is not None else args.out / "results.md"
-    write_results(path, bench, rows, told)
-    failed = sum(bool(row.failure) for own in rows.values() for row in own)
-    total = sum(len(own) for own in rows.values())
-    sys.stdout.write(f"{total - failed} of {total} measurements succeeded; wrote {path}\n")
-    return FAILED if failed else OK
+    write_results(path, bench, tables, told)
+    rows = args.out / "rows.csv"
+    write_table(rows, concat(tables.values()))
+    good, total = (sum(counts) for counts in zip(*map(succeeded, tables.values()), strict=True))
+    sys.stdout.write(f"{good} of {total} measurements succeeded; wrote {path} and {rows}\n")
+    return OK if good == total else FAILED
 
 
 def _progress() -> Callable[[str, int, int], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import random
 import signal
@@ -21,8 +22,8 @@ from ...node.profiles import profile_environment
 from .processes import Child, free_domain, isolated_environment
 
 if TYPE_CHECKING:
-    from ..evaluation.synthetic import Anchor, ClipOutcome
     from ..synthetic import Clip
+    from ..table import Figures
     from .recorder import Recorder, Recording
 
 _STRAGGLERS_S = 5.0
@@ -167,8 +168,8 @@ def _show(args: argparse.Namespace) -> int:
     domain = free_domain(random.Random())
     os.environ.update(isolated_environment(domain) | profile_environment())
     lines.say(f"clip synthetic:{args.seed_index} (never trained on), {args.frames} frames, ROS domain {domain}")
-    anchors: tuple[Anchor, ...] = ("given", "image") if args.anchor == "both" else (args.anchor,)
-    runs: dict[Anchor, _Heard] = {}
+    anchors: tuple[str, ...] = ("given", "image") if args.anchor == "both" else (args.anchor,)
+    runs: dict[str, _Heard] = {}
     faults: list[str] = []
     for anchor in anchors:
         heard = _listen(args, anchor, domain, lines)
@@ -189,7 +190,7 @@ def _check(recording: Recording, frames: int) -> list[str]:
     return missing_parts(recording, frames)
 
 
-def _listen(args: argparse.Namespace, anchor: Anchor, domain: int, lines: _Lines) -> _Heard:
+def _listen(args: argparse.Namespace, anchor: str, domain: int, lines: _Lines) -> _Heard:
     """Start the node and the camera, and record until the last frame's mesh came."""
     folder: Path = args.out / anchor
     folder.mkdir(parents=True, exist_ok=True)
@@ -274,11 +275,12 @@ def _write_anchor(args: argparse.Namespace) -> Path:
     return path
 
 
-def _measure(args: argparse.Namespace, runs: dict[Anchor, _Heard], lines: _Lines) -> None:
+def _measure(args: argparse.Namespace, runs: dict[str, _Heard], lines: _Lines) -> None:
     """Write the files of every complete run, and the table."""
     from ...backbone import default_weights
     from ...backbone.backbone import checksum
-    from ..evaluation.report import write_report
+    from ...files.atomic import write_bytes
+    from ..report import LENGTHS, Section, figure_lines, write_report
     from .clip import demo_clip
 
     if not runs:
@@ -286,10 +288,10 @@ def _measure(args: argparse.Namespace, runs: dict[Anchor, _Heard], lines: _Lines
     weights = default_weights() if args.weights is None else args.weights
     checkpoint = f"{weights.name} ({checksum(weights)})"
     clip = demo_clip(args.seed_index, args.frames)
-    outcomes = []
+    found: dict[str, Figures] = {}
     for anchor, heard in runs.items():
         lines.say(f"{_TITLES[anchor]}: writing animation and contact sheet, measuring")
-        outcomes.append(_write_run(args, anchor, heard, clip, checkpoint))
+        found[anchor] = _write_run(args, anchor, heard, clip, checkpoint)
     identity = {
         "attnchain_ros": __version__,
         "checkpoint": checkpoint,
@@ -297,17 +299,19 @@ def _measure(args: argparse.Namespace, runs: dict[Anchor, _Heard], lines: _Lines
         "received": "over ROS topics, every frame of every window",
         "node parameters": ", ".join(args.param) or "defaults",
     }
-    write_report(args.out, outcomes, identity)
+    shown = figure_lines({_TITLES[anchor]: figures for anchor, figures in found.items()})
+    write_report(args.out / "errors.md", "Errors against the truth", identity, LENGTHS, [Section("Figures", shown)])
+    data = json.dumps({"identity": identity, "figures": found}, indent=2, allow_nan=False)
+    write_bytes(args.out / "errors.json", data.encode() + b"\n")
     lines.say("done")
-    _summarise(args.out, outcomes)
+    _summarise(args.out, found)
 
 
-def _write_run(args: argparse.Namespace, anchor: Anchor, heard: _Heard, clip: Clip, checkpoint: str) -> ClipOutcome:
+def _write_run(args: argparse.Namespace, anchor: str, heard: _Heard, clip: Clip, checkpoint: str) -> Figures:
     from ...files.results import ResultOptions, ResultWriter
     from ..evaluation.alignment import apply_similarity, fit_similarity
     from ..evaluation.motion import clip_motion, join_windows
     from ..evaluation.scores import score_motion
-    from ..evaluation.synthetic import ClipOutcome
     from .results import window_results
 
     # The first one's time is the node's start, not a window's.
@@ -336,27 +340,26 @@ def _write_run(args: argparse.Namespace, anchor: Anchor, heard: _Heard, clip: Cl
         off = float(abs(apply_similarity(similarity, found.vertices[0]) - truth.vertices[0]).max())
         if off > 1e-3:
             raise _Incomplete(f"the first frame is not the mesh that was given: a vertex is {off:.3g} away from it")
-    scores = score_motion(found, truth, similarity, anchor == "given")
-    return ClipOutcome(args.seed_index, clip.seed, anchor, scores, "", heard.seconds)
+    seconds = heard.seconds[1:] or heard.seconds
+    figures = score_motion(found, truth, similarity, anchor == "given")
+    return {**figures, "window_seconds": sum(seconds) / len(seconds)}
 
 
-def _summarise(out: Path, outcomes: Sequence[ClipOutcome]) -> None:
+def _summarise(out: Path, found: dict[str, Figures]) -> None:
     """A short text for whoever started it."""
     text = ["", "Mean distance from the truth of surface points that moved, at the last frame (object units):"]
-    for outcome in outcomes:
-        scores = outcome.scores
-        if scores is None or scores.last_moved is None or scores.still_last_moved is None:
-            text.append(f"  {_TITLES[outcome.anchor]}: no point moved")
+    for anchor, figures in found.items():
+        moved, still = figures["last_moved"], figures["still_last_moved"]
+        if moved is None or still is None:
+            text.append(f"  {_TITLES[anchor]}: no point moved")
             continue
-        ratio = scores.last_moved / scores.still_last_moved
         text.append(
-            f"  {_TITLES[outcome.anchor]:<28s} {scores.last_moved:.3f}, a mesh that stays still "
-            f"{scores.still_last_moved:.3f} (ratio {ratio:.2f})"
+            f"  {_TITLES[anchor]:<28s} {moved:.3f}, a mesh that stays still {still:.3f} (ratio {moved / still:.2f})"
         )
     text += ["", f"Tables:          {out / 'errors.md'}, {out / 'errors.json'}"]
-    for outcome in outcomes:
-        folder = out / outcome.anchor
-        text.append(f"{_TITLES[outcome.anchor].capitalize()}:")
+    for anchor in found:
+        folder = out / anchor
+        text.append(f"{_TITLES[anchor].capitalize()}:")
         text.append(f"  animation      {folder / 'animation.glb'}   (Blender, or any glTF viewer)")
         text.append(f"  contact sheet  {folder / 'contact_sheet.png'}")
     sys.stdout.write("\n".join(text) + "\n")

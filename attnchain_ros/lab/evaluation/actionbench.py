@@ -13,6 +13,7 @@ from ...camera.tracks3d import carry_points
 from ...errors import InputError
 from ...mesh.sampling import sample_surface
 from ...shapes import check_shape
+from ..table import Curves, Figures
 from .actionbench_config import ActionBenchConfig
 from .adam_alignment import align_frames
 from .alignment import apply_similarity
@@ -67,6 +68,17 @@ class CloudScores:
     frames_4d: tuple[float, ...]
     frames_raw: tuple[float, ...]
 
+    @property
+    def figures(self) -> Figures:
+        """By metric; not aligned, CD-3D and CD-4D are one number."""
+        names = ("cd_3d", "cd_4d", "cd_m", "raw_cd_3d", "raw_cd_m", "normals_nearest", "normals_faces")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def curves(self) -> Curves:
+        """By metric, one value for each frame."""
+        return {"frame_raw": list(self.frames_raw), "frame_3d": list(self.frames_3d)}
+
 
 def cloud_distance(found: np.ndarray, truth: np.ndarray, queries: int, seed: int, tree: cKDTree | None = None) -> float:
     """Mean distance to the nearest point of the whole other cloud, both directions summed.
@@ -76,7 +88,6 @@ def cloud_distance(found: np.ndarray, truth: np.ndarray, queries: int, seed: int
         queries: random points of each side that ask; all of them where there are not more.
         seed: of the choice in ``found``; that in ``truth`` takes seed + 1.
         tree: of ``truth``, where it is there already.
-    Twin: ``reference.actionbench.cloud_distance``.
     """
     check_shape("found", found, "n 3")
     check_shape("truth", truth, "m 3")
@@ -90,7 +101,6 @@ def motion_distance(found: np.ndarray, truth: np.ndarray) -> float:
 
     Args:
         found: [F, n, 3] and truth: [F, m, 3] points that each stay on their place of the object.
-    Twin: ``reference.actionbench.motion_distance``.
     """
     axes = check_shape("found", found, "F n 3")
     check_shape("truth", truth, "F m 3", "compare the same frames", **axes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...shapes import check_shape
+from ..table import Figures
 
 RASTER = (384, 512)
 """Height and width of the picture in whose pixels errors are measured."""
@@ -29,6 +30,11 @@ class BadjaScores:
     delta_3px: float
     joints: int
 
+    @property
+    def figures(self) -> Figures:
+        """By metric."""
+        return {"seg_a": self.seg_a, "delta_3px": self.delta_3px}
+
 
 def score_badja(found: np.ndarray, truth: np.ndarray, visible: np.ndarray, mask_area: np.ndarray) -> BadjaScores:
     """Measure joints in all frames after the first, where they are visible in truth.
@@ -39,7 +45,6 @@ def score_badja(found: np.ndarray, truth: np.ndarray, visible: np.ndarray, mask_
         mask_area: [F] pixels of the object's mask in the raster.
     Raises:
         ShapeError: sizes differ.   InputError: no joint is visible after the first frame.
-    Twin: ``reference.badja.score_badja``.
     """
     axes = check_shape("truth", truth, "F J 2")
     check_shape("found", found, "F J 2", **axes)

@@ -32,7 +32,6 @@ def nearest_vertices(vertices: np.ndarray, true_vertices: np.ndarray, true_faces
         true_vertices: [F, W, 3]; true_faces: [T, 3].
     Returns:
         [F, V, 3] float32.
-    Twin: ``reference.baselines.nearest_vertices``.
     """
     check_shape("true_vertices", true_vertices, "F W 3")
     moved = [nearest_on_surface(vertices, frame, true_faces).points for frame in true_vertices]
@@ -52,7 +51,7 @@ def rigid_vertices(vertices: np.ndarray, clouds: Sequence[np.ndarray]) -> np.nda
         [F, V, 3] float32.
     Raises:
         ShapeError, InputError: no clouds, or an empty one.
-    Twin: ``reference.baselines.rigid_vertices``.
+    Twin: ``lab.reference.baselines.rigid_vertices``.
     """
     check_shape("vertices", vertices, "V 3")
     if not clouds or any(len(cloud) == 0 for cloud in clouds):

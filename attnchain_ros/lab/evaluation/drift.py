@@ -21,7 +21,6 @@ def window_means(values: np.ndarray, windows: Sequence[range]) -> list[float]:
         windows: frame numbers of each window, as from ``stream.windows.split_frames``.
     Raises:
         InputError: a window has no frames of its own, or frames that do not exist.
-    Twin: ``reference.drift.window_means``.
     """
     check_shape("values", values, "F")
     means = []
@@ -48,7 +47,7 @@ def token_correlation(anchor: np.ndarray, last: np.ndarray, match: np.ndarray) -
         the mean over the anchor's tokens, in [-1, 1]. Tokens without any variation count as 0.
     Raises:
         ShapeError, InputError: sizes differ or a match does not exist.
-    Twin: ``reference.drift.token_correlation``.
+    Twin: ``lab.reference.drift.token_correlation``.
     """
     axes = check_shape("anchor", anchor, "N c")
     check_shape("last", last, "M c", c=axes["c"])

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...errors import InputError
 from ...shapes import check_shape
-from .nearest import nearest_on_surface
 
 MOVED_SHARE = 0.25
 """A point has moved in a frame if it is farther than this share of the object's radius from its first place."""
@@ -46,19 +45,6 @@ def moved_points(truth: np.ndarray, radius: float) -> np.ndarray:
     places = np.asarray(truth, np.float64)
     moved: np.ndarray = np.linalg.norm(places - places[0], axis=2) > MOVED_SHARE * radius
     return moved
-
-
-def nearest_surface_points(start: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The baseline that knows the true surface but not which point is which.
-
-    Args:
-        start: [P, 3] points of frame 0.
-        vertices: [F, V, 3] the true surface in each frame; faces: [T, 3].
-    Returns:
-        [F, P, 3] float64: in each frame, the point of the true surface nearest to the point's place in frame 0.
-    """
-    check_shape("vertices", vertices, "F V 3")
-    return np.stack([nearest_on_surface(start, frame, faces).points for frame in vertices])
 
 
 @dataclass(frozen=True)

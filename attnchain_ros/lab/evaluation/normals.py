@@ -14,7 +14,6 @@ def carry_normals(matrix: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Unit normals [n, 3] of a surface that goes through an affine transform [4, 4].
 
     For scales of the axes and a rotation: divided by the scales, then turned.
-    Twin: ``reference.normals.carry_normals``.
     """
     check_shape("normals", normals, "n 3")
     moved = np.asarray(normals, np.float64) @ np.linalg.inv(matrix[:3, :3])
@@ -33,7 +32,6 @@ def nearest_normal_consistency(
         seed: of the choice of queries.
     Returns:
         a number in [0, 1]; 1 where all normals agree up to sign.
-    Twin: ``reference.normals.nearest_normal_consistency``.
     """
     for name, (points, normals) in (("first", first), ("second", second)):
         check_shape(f"normals of {name}", normals, "n 3", **check_shape(f"points of {name}", points, "n 3"))
@@ -63,7 +61,7 @@ def face_normal_consistency(vertices: np.ndarray, faces: np.ndarray) -> float:
         a number in [-1, 1]; 1 on a plane.
     Raises:
         MeshError: no two faces share an edge.
-    Twin: ``reference.normals.face_normal_consistency``.
+    Twin: ``lab.reference.normals.face_normal_consistency``.
     """
     check_mesh_arrays(vertices, faces)
     areas, normals = face_areas_normals(np.asarray(vertices), np.asarray(faces))

@@ -7,20 +7,24 @@ import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...backbone import Backbone
 from ...config import RolloutConfig
 from ...errors import ConfigError, FileFormatError
 from ...files.atomic import write_bytes
+from ..table import failed, from_json, to_json
 from .actionbench_config import ActionBenchConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PROGRESS_FILE = "progress.jsonl"
 
 
 class RunFile:
-    """Finished pieces of a run, in ``progress.jsonl`` of its folder.
+    """Finished pieces of a run, in ``progress.jsonl`` of its folder: each a line with its name and its table of scores.
 
     The first line says what the run is (commit, checkpoint, options); a run goes on only as the same run.
     """
@@ -36,10 +40,11 @@ class RunFile:
             ConfigError: what is there is another run.   FileFormatError: it is damaged, or cannot be written.
         """
         self.path = Path(folder) / _PROGRESS_FILE
-        self.lines: list[dict[str, Any]] = []
+        self._pieces: dict[str, pd.DataFrame] = {}
         identity = json.loads(json.dumps(identity))
+        lines: list[dict[str, Any]] = []
         if resume and self.path.is_file():
-            first, self.lines = self._read()
+            first, lines = self._read()
             different = sorted(name for name in {*first, *identity} if first.get(name) != identity.get(name))
             if different:
                 raise ConfigError(
@@ -47,22 +52,28 @@ class RunFile:
                     "or give another --out"
                 )
         # Written again as a whole: a line that was cut off when the run was stopped must not stay.
-        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [identity, *self.lines])
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in [identity, *lines])
         write_bytes(self.path, text.encode())
 
-    def add(self, line: dict[str, Any]) -> None:
+    def finished(self, piece: str) -> pd.DataFrame | None:
+        """The table of a piece; None if it is not there or something in it failed, so that it is to be tried again."""
+        table = self._pieces.get(piece)
+        return None if table is None or len(failed(table)) else table
+
+    def add(self, piece: str, table: pd.DataFrame) -> None:
         """Append a finished piece; it is on disk when this returns."""
-        text = json.dumps(line, allow_nan=False) + "\n"
+        text = json.dumps({"piece": piece, "rows": to_json(table)}, allow_nan=False) + "\n"
         with self.path.open("a", encoding="utf-8") as file:
             file.write(text)
-        self.lines.append(json.loads(text))
+        self._pieces[piece] = table
 
     def _read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         texts = self.path.read_text(encoding="utf-8").split("\n")
         # What follows the last line break was cut off in the middle of writing.
         try:
             values = [json.loads(text) for text in texts[:-1]]
-        except ValueError as error:
+            self._pieces = {line["piece"]: from_json(line["rows"]) for line in values[1:]}
+        except (ValueError, KeyError, TypeError) as error:
             raise FileFormatError(f"{self.path} is damaged: {error}; leave out --resume to start anew") from error
         if not values:
             raise FileFormatError(f"{self.path} is empty: leave out --resume to start anew")

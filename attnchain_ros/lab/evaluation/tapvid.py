@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import ConfigError, InputError
 from ...shapes import check_shape
+from ..table import Figures
 
 QueryMode = Literal["first", "strided"]
 QUERY_MODES: tuple[QueryMode, ...] = ("first", "strided")
@@ -45,7 +46,6 @@ def choose_queries(visible: np.ndarray, mode: QueryMode) -> tuple[np.ndarray, np
         point [Q] and frame [Q], int64.
     Raises:
         ConfigError: unknown mode.
-    Twin: ``reference.tapvid.choose_queries``.
     """
     check_shape("visible", visible, "F N")
     if mode not in QUERY_MODES:
@@ -72,6 +72,14 @@ class TapVidScores:
     jaccard: tuple[float | None, ...]
     delta: tuple[float | None, ...]
 
+    @property
+    def figures(self) -> Figures:
+        """By metric, with those of every threshold."""
+        found: Figures = {"aj": self.aj, "delta_avg": self.delta_avg, "oa": self.oa}
+        for px, delta, jaccard in zip(THRESHOLDS_PX, self.delta, self.jaccard, strict=True):
+            found |= {f"delta_{px}": delta, f"jaccard_{px}": jaccard}
+        return found
+
 
 def score_tapvid(
     found: np.ndarray,
@@ -95,7 +103,7 @@ def score_tapvid(
         query_frame: [Q] frame in which each track was queried.
     Raises:
         ShapeError: sizes differ.   InputError: there is no frame that counts, or a visible truth is not finite.
-    Twin: ``reference.tapvid.score_tapvid``.
+    Twin: ``lab.reference.tapvid.score_tapvid``.
     """
     axes = check_shape("truth", truth, "F Q 2")
     for name, array, wanted in (

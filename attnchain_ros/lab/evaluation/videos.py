@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ...config import RolloutConfig
 from ...errors import AttnChainError, Cancelled, InputError, MaskError
 from ...stream.foreground import GrabCut
 from ...stream.frame import Frame
+from ..table import Figures, Measured, Subject, concat
 from .actionbench import TrueClouds, score_clouds
 from .actionbench_config import PUBLISHED, ActionBenchConfig
 from .badja import RASTER as BADJA_RASTER
@@ -22,15 +23,21 @@ from .badja import score_badja
 from .baselines import rigid_vertices, still_vertices
 from .datasets import actionbench, badja, tapvid, worldtrack
 from .flow import Tracks, dense_flow_tracks, sparse_flow_tracks, still_tracks
-from .records import OURS, Record, badja_figures, cloud_figures, tapvid_figures, worldtrack_figures
+from .methods import DENSE, OURS, RIGID, SPARSE, STILL, STILL_POINTS, timed
+from .runs import RunFile
 from .sequences import Tracker, roll, rollout_tracker, track_queries
-from .synthetic_records import DENSE, RIGID, SPARSE, STILL, STILL_POINTS
 from .tapvid import QueryMode, choose_queries, score_tapvid, to_raster
 from .worldtrack import score_worldtrack
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _ICP_POINTS = 1000
 
-Figures = dict[str, float | None]
+T = TypeVar("T")
+
+Methods = dict[str, Callable[[], Measured]]
+"""What runs and measures each method on one item, by its name; all in one order, since some need what others found."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class VideoOptions:
     grabcut: bool = False
 
 
-def actionbench_records(folder: Path, options: VideoOptions) -> list[Record]:
+def actionbench_methods(folder: Path, options: VideoOptions) -> Methods:
     """ActionBench's figures of one object, whose mesh is made from its first picture.
 
     The baselines move that same mesh: not at all, or as one rigid body onto the true points of each frame.
@@ -75,7 +82,13 @@ def actionbench_records(folder: Path, options: VideoOptions) -> list[Record]:
         STILL: lambda: others(lambda rest: still_vertices(rest, frames)),
         RIGID: lambda: others(lambda rest: rigid_vertices(rest, _thinned(clip.truth))),
     }
-    return [_mesh_record(clip.name, method, animate, clip.truth, options) for method, animate in methods.items()]
+
+    def measure(animate: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Measured:
+        (vertices, faces), seconds = timed(animate)
+        scores = score_clouds(vertices, faces, clip.truth, options.counts, str(options.backbone.device))
+        return Measured({**scores.figures, "seconds": seconds}, scores.curves)
+
+    return {method: functools.partial(measure, animate) for method, animate in methods.items()}
 
 
 def _thinned(truth: TrueClouds) -> list[np.ndarray]:
@@ -83,27 +96,7 @@ def _thinned(truth: TrueClouds) -> list[np.ndarray]:
     return list(truth.points[:, ::step])
 
 
-def _mesh_record(
-    name: str,
-    method: str,
-    animate: Callable[[], tuple[np.ndarray, np.ndarray]],
-    truth: TrueClouds,
-    options: VideoOptions,
-) -> Record:
-    try:
-        started = time.perf_counter()
-        vertices, faces = animate()
-        seconds = time.perf_counter() - started
-        scores = score_clouds(vertices, faces, truth, options.counts, str(options.backbone.device))
-    except Cancelled:
-        raise
-    except AttnChainError as error:
-        return Record(name, method, failure=_reason(error))
-    curves = {"frame_raw": list(scores.frames_raw), "frame_3d": list(scores.frames_3d)}
-    return Record(name, method, cloud_figures(scores), curves, seconds=seconds)
-
-
-def tapvid_records(path: Path, options: VideoOptions) -> list[Record]:
+def tapvid_methods(path: Path, options: VideoOptions) -> Methods:
     """TAP-Vid's figures of one video.
 
     With masks, only points whose query lies on the object are asked for, as in the paper's Table 2 (the foreground);
@@ -124,12 +117,12 @@ def tapvid_records(path: Path, options: VideoOptions) -> list[Record]:
     def score(track: Tracker) -> Figures:
         tracks = track_queries(track, video.images, masks, places, frame, options.query_mode == "strided")
         found = to_raster(tracks.points_px, size)
-        return tapvid_figures(score_tapvid(found, tracks.visible, truth, visible, frame, options.query_mode))
+        return score_tapvid(found, tracks.visible, truth, visible, frame, options.query_mode).figures
 
-    return [_attempt(video.name, method, score, track) for method, track in _trackers(options).items()]
+    return {method: functools.partial(_timed, score, track) for method, track in _trackers(options).items()}
 
 
-def badja_records(path: Path, options: VideoOptions) -> list[Record]:
+def badja_methods(path: Path, options: VideoOptions) -> Methods:
     """BADJA's figures of one video, for the joints that are visible in its first frame."""
     video = badja.read_video(path)
     joints = np.flatnonzero(video.visible[0])
@@ -143,12 +136,12 @@ def badja_records(path: Path, options: VideoOptions) -> list[Record]:
     def score(track: Tracker) -> Figures:
         tracks = track(video.images, video.masks, video.joints_px[0, joints])
         found = to_raster(tracks.points_px, size, BADJA_RASTER)
-        return badja_figures(score_badja(found, truth, video.visible[:, joints], area))
+        return score_badja(found, truth, video.visible[:, joints], area).figures
 
-    return [_attempt(video.name, method, score, track) for method, track in _trackers(options).items()]
+    return {method: functools.partial(_timed, score, track) for method, track in _trackers(options).items()}
 
 
-def worldtrack_records(path: Path, options: VideoOptions) -> list[Record]:
+def worldtrack_methods(path: Path, options: VideoOptions) -> Methods:
     """WorldTrack's figures of one video, for the points on the object in the first frame (all, without masks)."""
     video = worldtrack.read_video(path)
     masks = _masks(video.images, video.masks, options)
@@ -173,9 +166,9 @@ def worldtrack_records(path: Path, options: VideoOptions) -> list[Record]:
     }
 
     def score(track: Callable[[], np.ndarray]) -> Figures:
-        return worldtrack_figures(score_worldtrack(track(), truth, visible))
+        return score_worldtrack(track(), truth, visible).figures
 
-    return [_attempt(video.name, method, score, track) for method, track in methods.items()]
+    return {method: functools.partial(_timed, score, track) for method, track in methods.items()}
 
 
 def on_mask(masks: np.ndarray, points_px: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -208,19 +201,9 @@ def _masks(images: np.ndarray, masks: np.ndarray | None, options: VideoOptions) 
     return np.stack([mask for mask in cut if mask is not None])
 
 
-def _attempt(name: str, method: str, score: Callable[[Any], Figures], track: Any) -> Record:
-    started = time.perf_counter()
-    try:
-        figures = score(track)
-    except Cancelled:
-        raise
-    except AttnChainError as error:
-        return Record(name, method, failure=_reason(error))
-    return Record(name, method, figures, seconds=time.perf_counter() - started)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _timed(score: Callable[[T], Figures], track: T) -> Measured:
+    figures, seconds = timed(lambda: score(track))
+    return Measured({**figures, "seconds": seconds})
 
 
 @dataclass(frozen=True)
@@ -230,55 +213,58 @@ class Benchmark:
     Attributes:
         title: of its report.
         list_items: files or folders of its items in a root folder.
-        run: records of one item.
+        prepare: reads one item, for all methods.
     """
 
     title: str
     list_items: Callable[[Path], list[Path]]
-    run: Callable[[Path, VideoOptions], list[Record]]
+    prepare: Callable[[Path, VideoOptions], Methods]
 
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "actionbench": Benchmark("ActionBench", actionbench.list_clips, actionbench_records),
-    "tapvid": Benchmark("TAP-Vid-DAVIS, points on the object", tapvid.list_videos, tapvid_records),
-    "badja": Benchmark("BADJA", badja.list_videos, badja_records),
-    "worldtrack": Benchmark("WorldTrack, points on the object", worldtrack.list_videos, worldtrack_records),
+    "actionbench": Benchmark("ActionBench", actionbench.list_clips, actionbench_methods),
+    "tapvid": Benchmark("TAP-Vid-DAVIS, points on the object", tapvid.list_videos, tapvid_methods),
+    "badja": Benchmark("BADJA", badja.list_videos, badja_methods),
+    "worldtrack": Benchmark("WorldTrack, points on the object", worldtrack.list_videos, worldtrack_methods),
 }
 
 
 def evaluate_videos(
-    benchmark: Benchmark,
+    name: str,
     items: Sequence[Path],
     options: VideoOptions,
+    file: RunFile | None = None,
     progress: Callable[[int, int], None] | None = None,
-    finished: Sequence[Record] = (),
-    keep: Callable[[list[Record]], None] | None = None,
-) -> list[Record]:
+) -> pd.DataFrame:
     """Run and measure a benchmark's items, one after another.
 
     Args:
-        benchmark: one of ``BENCHMARKS``.
+        name: of one of ``BENCHMARKS``.
         items: from its ``list_items``.
         options: how.
+        file: keeps every finished item; those it has already are not run again, unless something in them failed.
         progress: called with items done and items in all.
-        finished: records of an earlier run; an item that has some and no failure among them is not run again.
-        keep: called with the records of every item that was run, to save them.
     Returns:
-        the records of all items; an item that cannot be read is a failure of the method.
+        rows of all items; an item that cannot be read is a failure of the method.
     """
-    records: list[Record] = []
-    for number, item in enumerate(items):
-        own = [record for record in finished if record.item == item.stem]
-        if not own or any(record.failure for record in own):
-            try:
-                own = benchmark.run(item, options)
-            except Cancelled:
-                raise
-            except AttnChainError as error:
-                own = [Record(item.stem, OURS, failure=_reason(error))]
-            if keep is not None:
-                keep(own)
-        records += own
+    tables: list[pd.DataFrame] = []
+    for item in items:
+        own = None if file is None else file.finished(item.stem)
+        if own is None:
+            own = _evaluate(BENCHMARKS[name], Subject("evaluate", name, item.stem), item, options)
+            if file is not None:
+                file.add(item.stem, own)
+        tables.append(own)
         if progress is not None:
-            progress(number + 1, len(items))
-    return records
+            progress(len(tables), len(items))
+    return concat(tables)
+
+
+def _evaluate(benchmark: Benchmark, subject: Subject, item: Path, options: VideoOptions) -> pd.DataFrame:
+    try:
+        methods = benchmark.prepare(item, options)
+    except Cancelled:
+        raise
+    except AttnChainError as error:
+        return subject.failure("", OURS, error)
+    return concat(subject.measure("", method, run) for method, run in methods.items())

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...shapes import check_shape
+from ..table import Figures
 
 FRAMES = 64
 """Frames of a video that count."""
@@ -34,6 +35,13 @@ class WorldTrackScores:
     dynamic_points: int
     points: int
 
+    @property
+    def figures(self) -> Figures:
+        """By metric, with those of every threshold."""
+        shares = self.within_dynamic or (None,) * len(THRESHOLDS_M)
+        within = {f"within_{m:g}": share for m, share in zip(THRESHOLDS_M, shares, strict=True)}
+        return {"apd_dynamic": self.apd_dynamic, "apd_all": self.apd_all, **within}
+
 
 def world_points(points_camera: np.ndarray, camera_from_world: np.ndarray) -> np.ndarray:
     """Points [F, N, 3] of each frame's own camera in the first frame's camera, float64; camera_from_world [F, 4, 4]."""
@@ -56,7 +64,7 @@ def score_worldtrack(found: np.ndarray, truth: np.ndarray, visible: np.ndarray) 
         truth: [F, N, 3] metres, same frame; visible: [F, N] bool, of which the first frame chooses the points.
     Raises:
         ShapeError: sizes differ.   InputError: no point is visible in the first frame.
-    Twin: ``reference.worldtrack.score_worldtrack``.
+    Twin: ``lab.reference.worldtrack.score_worldtrack``.
     """
     axes = check_shape("truth", truth, "F N 3")
     check_shape("found", found, "F N 3", **axes)

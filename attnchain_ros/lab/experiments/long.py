@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -14,26 +14,31 @@ from ...config import RolloutConfig
 from ...errors import InputError
 from ...mesh.sampling import sample_surface
 from ...stream.windows import split_frames
+from ..charts import draw_curves
 from ..evaluation.actionbench import cloud_distance, motion_distance
 from ..evaluation.drift import window_means
 from ..evaluation.errors import point_errors
+from ..evaluation.methods import baseline_meshes
+from ..evaluation.scene import Scene
 from ..evaluation.sequences import Rolled, roll
-from ..evaluation.synthetic_records import baseline_meshes
+from ..report import Section, compare_lines, failure_lines, family_lines, markdown, picture, scalar, table_lines, titles
 from ..synthetic.motion import ping_pong
-from .bench import BASELINE_TABLE, Bench, Experiment, Scene, Section, Task
-from .charts import draw_curves, picture
-from .rows import (
+from ..table import (
+    BASELINES,
     Curves,
     Figures,
-    Row,
-    compare_settings,
-    failure_lines,
-    family_lines,
+    Measured,
+    by_clip,
+    concat,
+    curves_of,
+    mean_ratio,
     names_of,
-    pooled_ratio,
     select,
-    table_lines,
 )
+from .bench import Bench, Experiment, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WINDOWS = 16
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -49,8 +54,7 @@ OBJECT, CAMERA = "object frame", "camera frame"
 GROWING = {"moved": "points that moved", "all": "all points", "cd": "CD-3D not aligned"}
 """Errors whose growth from the first window to the last is told."""
 _FIGURES = {
-    "cd_3d": "CD-3D = CD-4D, not aligned",
-    "cd_m": "CD-M, not aligned",
+    **titles("raw_cd_3d", "raw_cd_m"),
     "moved": "points that moved",
     "all": "all points",
     "moved_first": "moved, first window",
@@ -65,19 +69,19 @@ _FIGURES = {
 _CURVES = {
     "moved": "points that moved, object units",
     "all": "all points, object units",
-    "cd_3d": "CD-3D not aligned, object units",
+    "raw_cd_3d": "CD-3D not aligned, object units",
     "correlation": "correlation of matched tokens",
 }
 
 
-def run(bench: Bench, task: Task) -> list[Row]:
+def run(bench: Bench, task: Task) -> pd.DataFrame:
     """One clip, played forwards and backwards, by every variant; each in the object frame, some in the camera frame."""
     scene = bench.scene(task)
     clip = scene.clip
     size = bench.config.frames
     order = ping_pong(size, WINDOWS * (size - 1) + 1)
     windows = split_frames(len(order), size)
-    rows: list[Row] = []
+    tables = []
     for name, changes in VARIANTS.items():
         config = bench.changed({**changes, "camera.estimate": name in SEEN, "tracks.max_queries": 1})
 
@@ -86,37 +90,37 @@ def run(bench: Bench, task: Task) -> list[Row]:
             images, masks = clip.images[order], clip.masks[order]
             return roll(bench.backbone, config, images, masks, clip.intrinsics, None, scene.mesh)
 
-        def in_object(rolled: Callable[[], Rolled] = rolled) -> tuple[Figures, Curves]:
+        def in_object(rolled: Callable[[], Rolled] = rolled) -> Measured:
             own = rolled()
-            figures, curves = measure_drift(scene, own.motion.vertices, order, windows, None)
+            found = measure_drift(scene, own.motion.vertices, order, windows, None)
             line = list(own.correlations)
-            figures |= {"correlation_first": line[0], "correlation_last": line[-1]}
-            return {**figures, "seconds": float(np.mean(own.seconds))}, {**curves, "correlation": line}
+            found.figures.update({"correlation_first": line[0], "correlation_last": line[-1]})
+            found.figures["seconds"] = float(np.mean(own.seconds))
+            found.curves["correlation"] = line
+            return found
 
-        def in_camera(rolled: Callable[[], Rolled] = rolled) -> tuple[Figures, Curves]:
+        def in_camera(rolled: Callable[[], Rolled] = rolled) -> Measured:
             motion = rolled().motion
             if not motion.camera_valid.any():
                 raise InputError("there is no camera pose in any frame, so nothing can be brought to the camera frame")
             return measure_drift(scene, motion.vertices, order, windows, motion.camera_from_object)
 
-        rows.append(scene.subject.row(OBJECT, name, in_object))
+        tables.append(scene.subject.measure(OBJECT, name, in_object))
         if name in SEEN:
-            rows.append(scene.subject.row(CAMERA, name, in_camera))
+            tables.append(scene.subject.measure(CAMERA, name, in_camera))
+
+    def repeated(animate: Callable[[], np.ndarray]) -> Measured:
+        return measure_drift(scene, animate()[order], order, windows, None)
+
     # Played to and fro, a baseline that looks at one frame at a time repeats itself.
     for name, animate in baseline_meshes(scene.truth.vertices[0], scene.truth).items():
-        rows.append(
-            scene.subject.row(
-                BASELINE_TABLE,
-                name,
-                lambda animate=animate: measure_drift(scene, animate()[order], order, windows, None),
-            )
-        )
-    return rows
+        tables.append(scene.subject.measure(BASELINES, name, functools.partial(repeated, animate)))
+    return concat(tables)
 
 
 def measure_drift(
     scene: Scene, vertices: np.ndarray, order: np.ndarray, windows: Sequence[range], poses: np.ndarray | None
-) -> tuple[Figures, Curves]:
+) -> Measured:
     """Errors of a long sequence, window by window; nothing is aligned.
 
     Args:
@@ -147,23 +151,23 @@ def measure_drift(
                                           trees[shown])  # fmt: skip
     _, _, face, weights = sample_surface(found[0], faces, counts.queries, np.random.default_rng(counts.seed))
     followed = carry_points(found, faces, face, weights).astype(np.float64)
-    curves = {
+    curves: Curves = {
         "moved": moved_means(errors, moved, windows),
         "all": window_means(errors.mean(axis=1), windows),
-        "cd_3d": window_means(distances, windows),
+        "raw_cd_3d": window_means(distances, windows),
     }
     figures: Figures = {
-        "cd_3d": float(distances.mean()),
-        "cd_m": motion_distance(followed, clouds[order][:, : counts.queries]),
+        "raw_cd_3d": float(distances.mean()),
+        "raw_cd_m": motion_distance(followed, clouds[order][:, : counts.queries]),
         "moved": float(errors[1:][moved[1:]].mean()) if moved[1:].any() else None,
         "all": float(errors[1:].mean()),
     }
-    for curve, name in (("moved", "moved"), ("all", "all"), ("cd_3d", "cd")):
+    for curve, name in (("moved", "moved"), ("all", "all"), ("raw_cd_3d", "cd")):
         line = curves[curve]
         if line:
             figures |= {f"{name}_first": line[0], f"{name}_last": line[-1]}
             figures[f"{name}_growth"] = line[-1] / line[0] if line[0] > 0 else None
-    return figures, curves
+    return Measured(figures, curves)
 
 
 def moved_means(errors: np.ndarray, moved: np.ndarray, windows: Sequence[range]) -> list[float]:
@@ -187,7 +191,12 @@ def variant_name(config: RolloutConfig) -> str:
     return f"{config.reinforce.mode}, {'re-encoded' if config.anchor_handover == 'reencode' else 'latent handed on'}"
 
 
-def describe(bench: Bench, rows: Sequence[Row]) -> Section:
+def growth(table: pd.DataFrame, figure: str) -> float | None:
+    """One of ``GROWING`` of one variant: its mean over clips in the last window over that in the first."""
+    return mean_ratio(by_clip(table, f"{figure}_last"), by_clip(table, f"{figure}_first"))
+
+
+def describe(bench: Bench, table: pd.DataFrame) -> Section:
     """Tables in both frames, the ratios of the last window over the first, and drift curves."""
     default = variant_name(bench.config)
     size = bench.config.frames
@@ -199,28 +208,29 @@ def describe(bench: Bench, rows: Sequence[Row]) -> Section:
         "",
     ]
     for frame in (OBJECT, CAMERA):
-        own = select(rows, table=frame)
+        own = select(table, group=frame)
         lines += [f"### In the {frame}", "", *table_lines(own, _FIGURES, "variant")]
-        for figure, title in GROWING.items():
-            ratios = [(name, pooled_ratio(select(own, setting=name), f"{figure}_last", f"{figure}_first"))
-                      for name in names_of(own, "setting")]  # fmt: skip
-            told = [f"{name} {ratio:.2f}" for name, ratio in ratios if ratio is not None]
-            lines.append(f"- Mean of the last window over mean of the first, {title}: {'; '.join(told) or 'none'}.")
-        for figure in ("cd_3d", "moved", "moved_last"):
-            lines.append(f"- {compare_settings(own, figure, _FIGURES[figure], default)}")
-        lines += ["", *family_lines(own, "moved_last", _FIGURES["moved_last"])]
+        rows = [
+            [name, *(scalar(growth(select(own, variant=name), figure), ".2f") for figure in GROWING)]
+            for name in names_of(own, "variant")
+        ]
+        lines += markdown(["mean of the last window over mean of the first", *GROWING.values()], rows)
+        compared = {figure: _FIGURES[figure] for figure in ("raw_cd_3d", "moved", "moved_last")}
+        lines += compare_lines(own, compared, default)
+        lines += family_lines(own, "moved_last", _FIGURES["moved_last"])
     lines += ["### Baselines", "", "They see the true surface of every frame and repeat themselves.", ""]
-    lines += table_lines(select(rows, table=BASELINE_TABLE), _FIGURES, "baseline")
+    lines += table_lines(select(table, group=BASELINES), _FIGURES, "baseline")
     plots = {}
+    own = concat([select(table, group=OBJECT), select(table, group=BASELINES)])
     for curve, label in _CURVES.items():
-        own = select(rows, table=OBJECT) + select(rows, table=BASELINE_TABLE)
-        lines_of = {name: [line for row in select(own, setting=name) if (line := row.curves.get(curve))]
-                    for name in names_of(own, "setting")}  # fmt: skip
+        lines_of = {name: curves_of(select(own, variant=name), curve) for name in names_of(own, "variant")}
         lines_of = {name: curves for name, curves in lines_of.items() if curves}
         if lines_of:
-            plots[f"long_{curve}"] = draw_curves(lines_of, "window", label)
-            lines += [picture(f"long_{curve}", f"Drift: {label}"), ""]
-    return Section(EXPERIMENT.title, [*lines, *failure_lines(rows)], plots)
+            # The files are named as the figures once were; docs/findings.md and readers know them so.
+            name = f"long_{curve.removeprefix('raw_')}"
+            plots[name] = draw_curves(lines_of, "window", label)
+            lines += [picture(name, f"Drift: {label}"), ""]
+    return Section(EXPERIMENT.title, [*lines, *failure_lines(table)], plots)
 
 
 EXPERIMENT = Experiment("long", "Long sequences (Table 4, Fig. 2)", run, describe)

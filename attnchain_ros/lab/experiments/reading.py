@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,13 +13,17 @@ from ...config import RolloutConfig
 from ...rollout import Rollout
 from ...rollout.animating import animate
 from ...rollout.trace import Trace
-from ..evaluation.records import cell, spread
+from ..charts import draw_points
+from ..evaluation.scene import POINTS, Scene
 from ..evaluation.sequences import cut_windows
 from ..probe import Reading, head_readings, readings, score_cycle
-from .bench import BASELINE_TABLE, MESH_ONLY, POINTS, Bench, Experiment, Scene, Section, Task
-from .charts import draw_points, picture
+from ..report import TITLES, Section, cell, compare_lines, failure_lines, markdown, picture, scalar, table_lines, titles
+from ..table import BASELINES, CLIP, WHOLE, Figures, concat, mean_of, names_of, select, spread, spread_of
+from .bench import MESH_ONLY, Bench, Experiment, Task
 from .remember import remember
-from .rows import Figures, Row, compare_settings, failure_lines, mean_of, names_of, select, table_lines, values_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROBES = {
     "both": "probe (geometric mean of cycle and distortion)",
@@ -26,14 +32,13 @@ PROBES = {
 }
 TRUTHS = {
     "landmarks": "true error of the raw matches, share of the diagonal",
-    "frames_moved": "points that moved, all frames",
-    "frames_all": "all points, all frames",
+    **titles("frames_moved", "frames_all"),
 }
-_COLUMNS = PROBES | TRUTHS | {"last_moved": POINTS["last_moved"]}
+_COLUMNS = PROBES | TRUTHS | titles("last_moved")
 _HEADS = "heads"
 
 
-def run(bench: Bench, task: Task) -> list[Row]:
+def run(bench: Bench, task: Task) -> pd.DataFrame:
     """One clip with every reading; the part "heads:LAYERS" takes the heads of these layers instead."""
     scene = bench.scene(task)
     clip = scene.clip
@@ -62,8 +67,9 @@ def run(bench: Bench, task: Task) -> list[Row]:
     if kind == _HEADS:
         ways, rest = head_readings(backbone, layers), []
     else:
-        ways, rest = readings(backbone, config), scene.baselines(clouds=False) if task.baselines else []
-    return [scene.subject.row(way.group, way.name, lambda way=way: measure(way)) for way in ways] + rest
+        ways, rest = readings(backbone, config), [scene.baselines(clouds=False)] if task.baselines else []
+    tables = [scene.subject.measure(way.group, way.name, functools.partial(measure, way)) for way in ways]
+    return concat([*tables, *rest])
 
 
 def landmark_error(scene: Scene, seen: Trace) -> float:
@@ -79,11 +85,11 @@ def landmark_error(scene: Scene, seen: Trace) -> float:
     return float(np.linalg.norm(found - true, axis=2)[1:].mean() / seen.diagonal)
 
 
-def best_layer(bench: Bench, rows: Sequence[Row]) -> str:
+def best_layer(bench: Bench, table: pd.DataFrame) -> str:
     """The part for the heads of the single layer that the probe likes best; "" if no layer has a score."""
     singles = {way.name: str(dict(way.changes)["readout.layers"]) for way in readings(bench.backbone, bench.config)
                if way.group == "layers" and way.name.startswith("layer ")}  # fmt: skip
-    scores = {name: mean_of(select(rows, table="layers", setting=name), "both") for name in singles}
+    scores = {name: mean_of(select(table, group="layers", variant=name), "both") for name in singles}
     known = {name: score for name, score in scores.items() if score is not None}
     return f"{_HEADS}:{singles[min(known, key=lambda name: known[name])]}" if known else ""
 
@@ -100,43 +106,43 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float |
     return None if np.isnan(value) else value
 
 
-def setting_pairs(rows: Sequence[Row], probe: str, truth: str) -> list[tuple[float, float]]:
+def scores_of(table: pd.DataFrame) -> pd.DataFrame:
+    """A column for each of ``PROBES`` and ``TRUTHS``, a row for each setting on each clip."""
+    own = select(table, place=WHOLE)
+    own = own[own["metric"].isin(_COLUMNS)]
+    wide = own.set_index([*CLIP, "group", "variant", "metric"])["value"].unstack("metric")
+    return wide.reindex(columns=list(_COLUMNS))
+
+
+def setting_pairs(scores: pd.DataFrame, probe: str, truth: str) -> list[tuple[float, float]]:
     """Mean probe score and mean true error of every setting that has both."""
-    pairs = []
-    for table in names_of(rows, "table"):
-        for setting in names_of(select(rows, table=table), "setting"):
-            own = select(rows, table=table, setting=setting)
-            first, second = mean_of(own, probe), mean_of(own, truth)
-            if first is not None and second is not None:
-                pairs.append((first, second))
-    return pairs
+    means = scores[[probe, truth]].groupby(level=["group", "variant"]).mean().dropna()
+    return [(float(first), float(second)) for first, second in means.to_numpy()]
 
 
-def correlation_lines(rows: Sequence[Row], truth: str) -> list[str]:
+def correlation_lines(table: pd.DataFrame, truth: str) -> list[str]:
     """A table of rank correlations: each group and all settings, against each probe.
 
     The first number ranks the settings by their means over clips; the second is the mean over clips of the
     correlation within a clip.
     """
-    lines = [f"| rank correlation with {TRUTHS[truth]} | " + " | ".join(PROBES.values()) + " |"]
-    lines.append("|---|" + "---|" * len(PROBES))
-    for group in [*names_of(rows, "table"), "all settings"]:
-        own = list(rows) if group == "all settings" else select(rows, table=group)
+    scores = scores_of(table)
+    rows = []
+    for group in [*names_of(table, "group"), "all settings"]:
+        own = scores if group == "all settings" else scores[scores.index.get_level_values("group") == group]
         cells = []
         for probe in PROBES:
-            pairs = setting_pairs(own, probe, truth)
-            over = rank_correlation([a for a, _ in pairs], [b for _, b in pairs])
-            inside = [_clip_correlation(select(own, clip=clip), probe, truth) for clip in {row.clip for row in own}]
-            text = "-" if over is None else f"{over:.2f}"
-            cells.append(f"{text}; within a clip {cell(spread(inside))}")
-        lines.append(f"| {group} | " + " | ".join(cells) + " |")
-    return [*lines, ""]
+            over = _correlation(setting_pairs(own, probe, truth))
+            clips = (part[[probe, truth]].dropna().to_numpy() for _, part in own.groupby(level=list(CLIP)))
+            inside = spread(value for pairs in clips if (value := _correlation(pairs)) is not None)
+            cells.append(f"{scalar(over, '.2f')}; within a clip {cell(inside)}")
+        rows.append([group, *cells])
+    return markdown([f"rank correlation with {TRUTHS[truth]}", *PROBES.values()], rows)
 
 
-def _clip_correlation(rows: Sequence[Row], probe: str, truth: str) -> float | None:
-    known = [(row.figures.get(probe), row.figures.get(truth)) for row in rows if not row.failure]
-    pairs = [(first, second) for first, second in known if first is not None and second is not None]
-    return rank_correlation([first for first, _ in pairs], [second for _, second in pairs])
+def _correlation(pairs: Iterable[tuple[float, float]]) -> float | None:
+    known = list(pairs)
+    return rank_correlation([first for first, _ in known], [second for _, second in known])
 
 
 def default_names(bench: Bench) -> dict[str, str]:
@@ -165,49 +171,46 @@ def _same(first: RolloutConfig, second: RolloutConfig, layers: Sequence[int], st
     return meaning(first) == meaning(second)
 
 
-def describe(bench: Bench, rows: Sequence[Row]) -> Section:
+def describe(bench: Bench, table: pd.DataFrame) -> Section:
     """Tables of every group, rank correlations, and what the probe would have chosen."""
-    ways = [row for row in rows if row.table != BASELINE_TABLE]
+    ways = table[table["group"] != BASELINES]
+    groups = names_of(ways, "group")
     defaults = default_names(bench)
     lines = [
         "One option of the read-out at a time, around this run's options. The probe needs no ground truth: landmarks "
-        "go through the chain to a frame and come back through the transposed chain (`chain/cycle.py`).",
+        "go through the chain to a frame and come back through the transposed chain (`lab/cycle.py`).",
         "",
     ]
-    for group in names_of(ways, "table"):
-        own = select(ways, table=group)
+    for group in groups:
+        own = select(ways, group=group)
         lines += [f"### {group}", "", *table_lines(own, _COLUMNS, group)]
         if group in defaults:
-            lines.append(f"- {compare_settings(own, 'frames_moved', TRUTHS['frames_moved'], defaults[group])}")
-        lines += [f"- {chosen_sentence(own)}", ""]
-    lines += ["### Baselines", "", *table_lines(select(rows, table=BASELINE_TABLE), POINTS, "baseline")]
-    lines += ["### Does the probe agree with the truth?", ""]
+            lines += compare_lines(own, titles("frames_moved"), defaults[group])
+    lines += ["### Baselines", "", *table_lines(select(table, group=BASELINES), titles(*POINTS), "baseline")]
+    lines += ["### Does the probe agree with the truth?", "", *chosen_lines(ways)]
     for truth in TRUTHS:
         lines += correlation_lines(ways, truth)
-    lines += [picture("reading", "Probe against true error, a dot for each setting"), "", *failure_lines(rows)]
-    dots = {g: setting_pairs(select(ways, table=g), "both", "frames_moved") for g in names_of(ways, "table")}
+    lines += [picture("reading", "Probe against true error, a dot for each setting"), "", *failure_lines(table)]
+    dots = {group: setting_pairs(scores_of(select(ways, group=group)), "both", "frames_moved") for group in groups}
     plot = draw_points(dots, "probe", TRUTHS["frames_moved"])
     return Section(EXPERIMENT.title, lines, {"reading": plot})
 
 
-def chosen_sentence(rows: Sequence[Row]) -> str:
-    """What the probe would choose in a group, and what that costs against the truly best setting."""
-    scored = {
-        name: (mean_of(select(rows, setting=name), "both"), mean_of(select(rows, setting=name), "frames_moved"))
-        for name in names_of(rows, "setting")
-    }
-    known = {name: (a, b) for name, (a, b) in scored.items() if a is not None and b is not None}
-    if not known:
-        return "No setting has both a probe score and a true error."
-    chosen, best = (min(known, key=lambda name, place=place: known[name][place]) for place in (0, 1))
-    count = len([value for value in values_of(select(rows, setting=chosen), "both") if value is not None])
-    text = f"The probe chooses {chosen} ({count} clips)"
-    if chosen == best:
-        return text + ", which is truly the best."
-    return text + (
-        f"; truly the best is {best}, with an error on points that moved of {known[best][1]:.3g} against "
-        f"{known[chosen][1]:.3g}."
-    )
+def chosen_lines(table: pd.DataFrame) -> list[str]:
+    """What the probe would choose in each group and what is truly the best, with the true error of both."""
+    rows = []
+    for group in names_of(table, "group"):
+        own = select(table, group=group)
+        parts = {name: select(own, variant=name) for name in names_of(own, "variant")}
+        scored = {name: (mean_of(part, "both"), mean_of(part, "frames_moved")) for name, part in parts.items()}
+        known = {name: (a, b) for name, (a, b) in scored.items() if a is not None and b is not None}
+        if known:
+            row = [group]
+            for name in (min(known, key=lambda name: known[name][0]), min(known, key=lambda name: known[name][1])):
+                row += [name, cell(spread_of(parts[name], "frames_moved"))]
+            rows.append(row)
+    error = TITLES["frames_moved"]
+    return markdown(["the probe", "chooses", error, "truly the best", error], rows) if rows else []
 
 
 EXPERIMENT = Experiment("reading", "Reading the attention, and a probe without ground truth", run, describe,

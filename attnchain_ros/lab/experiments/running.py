@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
@@ -22,9 +22,13 @@ from ...options import resolve
 from ...workers import end_with_parent
 from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.runs import RunFile
-from . import camera, long, networks, reading, sensitivity, steps, summary, tracks
+from ..report import CELLS, LENGTHS, write_report
+from ..table import concat
+from . import camera, long, networks, reading, sensitivity, steps, summary, targets, tracks
 from .bench import Bench, Experiment, Task
-from .rows import Row, row_from_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
@@ -66,10 +70,9 @@ def open_bench(setup: Setup) -> Bench:
     return Bench(backbone, resolve(backbone, dict(setup.settings)), setup.counts, setup.image_size)
 
 
-def run_task(setup: Setup, task: Task) -> dict[str, Any]:
-    """One task, as the line that is kept of it."""
-    rows = EXPERIMENTS[task.experiment].run(open_bench(setup), task)
-    return {**dataclasses.asdict(task), "rows": [dataclasses.asdict(row) for row in rows]}
+def run_task(setup: Setup, task: Task) -> pd.DataFrame:
+    """One task in this process."""
+    return EXPERIMENTS[task.experiment].run(open_bench(setup), task)
 
 
 def run_experiment(
@@ -79,8 +82,8 @@ def run_experiment(
     file: RunFile,
     processes: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
-    baselines: dict[tuple[str, int], list[Row]] | None = None,
-) -> list[Row]:
+    baselines: Mapping[tuple[str, str], pd.DataFrame] | None = None,
+) -> pd.DataFrame:
     """Run an experiment on the first clips of its splits.
 
     Args:
@@ -103,18 +106,19 @@ def run_experiment(
     experiment = EXPERIMENTS[name]
     known = baselines if baselines is not None and experiment.shares_baselines else {}
     first = [
-        Task(name, split, clip, baselines=(split, clip) not in known)
+        Task(name, split, clip, baselines=(split, str(clip)) not in known)
         for split in experiment.splits
         for clip in range(clips)
     ]
-    rows = _run_tasks(setup, first, file, processes, progress, 0)
-    rows += [row for task in first for row in known.get((task.split, task.clip), [])]
+    tables = [_run_tasks(setup, first, file, processes, progress, 0)]
+    keys = ((task.split, str(task.clip)) for task in first)
+    tables += [known[key].assign(experiment=name) for key in keys if key in known]
     if experiment.follow_up is not None:
-        part = experiment.follow_up(open_bench(setup), rows)
+        part = experiment.follow_up(open_bench(setup), tables[0])
         if part:
             more = [dataclasses.replace(task, part=part) for task in first]
-            rows += _run_tasks(setup, more, file, processes, progress, len(first))
-    return rows
+            tables.append(_run_tasks(setup, more, file, processes, progress, len(first)))
+    return concat(tables)
 
 
 def _run_tasks(
@@ -124,28 +128,24 @@ def _run_tasks(
     processes: int,
     progress: Callable[[str, int, int], None] | None,
     before: int,
-) -> list[Row]:
-    found: dict[Task, list[Row]] = {}
-    for line in file.lines:
-        rows = [row_from_json(row) for row in line["rows"]]
-        if not any(row.failure for row in rows):
-            found[Task(**{item.name: line[item.name] for item in dataclasses.fields(Task)})] = rows
+) -> pd.DataFrame:
+    found = {task: table for task in tasks if (table := file.finished(task.piece)) is not None}
     waiting = [task for task in tasks if task not in found]
     total = before + len(tasks)
     done = total - len(waiting)
     if progress is not None and tasks:
         progress(tasks[0].experiment, done, total)
-    for task, line in _compute(setup, waiting, processes):
-        file.add(line)
-        found[task] = [row_from_json(row) for row in line["rows"]]
+    for task, table in _compute(setup, waiting, processes):
+        file.add(task.piece, table)
+        found[task] = table
         done += 1
         if progress is not None:
             progress(task.experiment, done, total)
-    return [row for task in tasks for row in found[task]]
+    return concat(found[task] for task in tasks)
 
 
-def _compute(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Lines of tasks as they finish, in any order."""
+def _compute(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[tuple[Task, pd.DataFrame]]:
+    """Tables of tasks as they finish, in any order."""
     if processes == 1 or len(tasks) < 2:
         for task in tasks:
             yield task, run_task(setup, task)
@@ -183,3 +183,24 @@ def _one_thread_each() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def write_results(path: Path, bench: Bench, tables: Mapping[str, pd.DataFrame], identity: Mapping[str, Any]) -> str:
+    """Write the report of all experiments and return its text.
+
+    Args:
+        path: of the Markdown file; its pictures go to a folder of the same name without the ending.
+        bench: networks and options of the run.
+        tables: by experiment.
+        identity: what the run was, a line each.
+    Raises:
+        FileFormatError: it cannot be written.
+    """
+    intro = (
+        f"{LENGTHS} {CELLS} The baselines mesh that stays still, nearest surface point and rigid ICP start from the "
+        "same anchor; the last two are given the true surface of every frame."
+    )
+    sections = [EXPERIMENTS[name].describe(bench, table) for name, table in tables.items()]
+    return write_report(
+        path, "The experiments, in small", identity, intro, [targets.describe(bench, tables), *sections]
+    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...config import flatten
-from .bench import BASELINE_TABLE, MESH_ONLY, POINTS, Bench, Experiment, Section, Task
-from .charts import draw_settings, picture
+from ..charts import draw_settings
+from ..evaluation.scene import POINTS
+from ..report import TITLES, Section, compare_lines, failure_lines, family_lines, picture, table_lines, titles
+from ..table import BASELINES, Figures, concat, names_of, select, values_of
+from .bench import MESH_ONLY, Bench, Experiment, Task
 from .remember import remember
-from .rows import Figures, Row, compare_settings, failure_lines, family_lines, names_of, select, table_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VALUES: dict[str, tuple[Any, ...]] = {
     "animation.landmarks": (64, 125, 250, 500, 1000, 2000),
@@ -27,57 +31,51 @@ def tried(bench: Bench) -> dict[str, list[Any]]:
     return {name: sorted({*values, own[name][1]}) for name, values in VALUES.items()}
 
 
-def run(bench: Bench, task: Task) -> list[Row]:
+def run(bench: Bench, task: Task) -> pd.DataFrame:
     """One clip with every value; the denoiser runs once for all of them, since none of these options is in it."""
     scene = bench.scene(task)
     backbone = remember(bench.backbone)
     own = flatten(bench.config)
-    default: Figures | None = None
-    rows = []
+    default: Figures = {}
+    tables = []
     for option, values in tried(bench).items():
         for value in values:
             is_default = value == own[option][1]
 
-            def measure(option: str = option, value: Any = value) -> Figures:
+            def measure(option: str = option, value: Any = value, is_default: bool = is_default) -> Figures:
+                if is_default and default:
+                    return default
                 motion = scene.roll(backbone, bench.changed({**MESH_ONLY, option: value}))
-                return scene.point_figures(motion.vertices)
+                figures = scene.point_figures(motion.vertices)
+                if is_default:
+                    default.update(figures)
+                return figures
 
-            row = scene.subject.row(
-                option, f"{value:g}", measure if default is None or not is_default else default.copy
-            )
-            if is_default and not row.failure:
-                default = row.figures
-            rows.append(row)
-    return rows + (scene.baselines(clouds=False) if task.baselines else [])
+            tables.append(scene.subject.measure(option, f"{value:g}", measure))
+    return concat([*tables, *([scene.baselines(clouds=False)] if task.baselines else [])])
 
 
-def describe(bench: Bench, rows: Sequence[Row]) -> Section:
+def describe(bench: Bench, table: pd.DataFrame) -> Section:
     """A table for each option, and all of them in one figure."""
     own = flatten(bench.config)
     defaults = {option: f"{own[option][1]:g}" for option in VALUES}
+    columns = titles(*POINTS)
     lines = [
         "One option at a time around this run's options; the denoiser's output is the same for all of them.",
         "",
     ]
+    panels = {}
     for option in VALUES:
-        part = select(rows, table=option)
-        lines += [f"### {option}", "", *table_lines(part, POINTS, option)]
-        lines += [f"- {compare_settings(part, name, title, defaults[option])}" for name, title in POINTS.items()]
-        lines += ["", *family_lines(part, "last_moved", POINTS["last_moved"])]
-    lines += ["### Baselines", "", *table_lines(select(rows, table=BASELINE_TABLE), POINTS, "baseline")]
-    lines += [picture("sensitivity", "Error on points that moved, by option"), "", *failure_lines(rows)]
-    panels = {
-        option: {
-            setting: [
-                value
-                for row in select(rows, table=option, setting=setting)
-                if (value := row.figures.get("frames_moved")) is not None
-            ]
-            for setting in names_of(select(rows, table=option), "setting")
+        part = select(table, group=option)
+        lines += [f"### {option}", "", *table_lines(part, columns, option)]
+        lines += compare_lines(part, columns, defaults[option])
+        lines += family_lines(part, "last_moved", TITLES["last_moved"])
+        panels[option] = {
+            variant: values_of(select(part, variant=variant), "frames_moved") for variant in names_of(part, "variant")
         }
-        for option in VALUES
-    }
-    plot = draw_settings(panels, POINTS["frames_moved"], defaults)
+    lines += ["### Baselines", "", *table_lines(select(table, group=BASELINES), columns, "baseline")]
+    lines += [picture("sensitivity", "Error on points that moved, by option"), "", *failure_lines(table)]
+    plot = draw_settings(panels, TITLES["frames_moved"], defaults)
     return Section(EXPERIMENT.title, lines, {"sensitivity": plot})
 
 

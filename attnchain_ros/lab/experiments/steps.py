@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ...config import RolloutConfig
 from ...rollout.pipeline import Rollout
+from ..charts import draw_curves
+from ..evaluation.scene import CLOUDS, POINTS
 from ..evaluation.sequences import cut_windows
-from .bench import BASELINE_TABLE, CLOUDS, MESH_ONLY, POINTS, Bench, Experiment, Section, Task
-from .charts import draw_curves, picture
-from .rows import Figures, Row, compare_settings, failure_lines, family_lines, select, table_lines
+from ..report import TITLES, Section, compare_lines, failure_lines, family_lines, picture, table_lines, titles
+from ..table import BASELINES, Figures, by_clip, concat, select
+from .bench import MESH_ONLY, Bench, Experiment, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STEPS = (1, 2, 4, 5, 8, 15, 30)
-_TABLE = "steps"
-_COLUMNS = CLOUDS | POINTS | {"seconds": "seconds of denoising"}
+_GROUP = "steps"
 
 
-def run(bench: Bench, task: Task) -> list[Row]:
+def run(bench: Bench, task: Task) -> pd.DataFrame:
     """One clip with every number of steps; attention is always read at the last one."""
     scene = bench.scene(task)
     clip = scene.clip
-    rows = []
+    tables = []
     for steps in STEPS:
         config = bench.changed({**MESH_ONLY, "sampling.steps": steps, "readout.steps": "last"})
 
@@ -31,35 +35,37 @@ def run(bench: Bench, task: Task) -> list[Row]:
             figures = scene.cloud_figures(result.vertices, result.faces, device) | scene.point_figures(result.vertices)
             return {**figures, "seconds": result.timings_s["denoising"]}
 
-        rows.append(scene.subject.row(_TABLE, str(steps), measure))
-    return rows + (scene.baselines(clouds=True) if task.baselines else [])
+        tables.append(scene.subject.measure(_GROUP, str(steps), measure))
+    return concat([*tables, *([scene.baselines(clouds=True)] if task.baselines else [])])
 
 
-def describe(bench: Bench, rows: Sequence[Row]) -> Section:
-    """Table, sentences and the figure."""
-    own, others = select(rows, table=_TABLE), select(rows, table=BASELINE_TABLE)
-    default = str(bench.config.sampling.steps)
+def describe(bench: Bench, table: pd.DataFrame) -> Section:
+    """All figures by the number of steps, the best number by each of them, and the figure."""
+    own, others = select(table, group=_GROUP), select(table, group=BASELINES)
+    both = concat([own, others])
+    columns = titles(*CLOUDS, *POINTS)
     lines = [
         "One window from the true mesh of its first frame, with different numbers of denoising steps. Attention is "
         "read at the last step.",
         "",
-        *table_lines([*own, *others], _COLUMNS, "denoising steps"),
-        *(f"- {compare_settings(own, name, title, default)}" for name, title in (CLOUDS | POINTS).items()),
-        "",
-        *family_lines([*own, *others], "last_moved", POINTS["last_moved"]),
+        *table_lines(both, columns | {"seconds": "seconds of denoising"}, "denoising steps"),
+        *compare_lines(own, columns, str(bench.config.sampling.steps)),
+        *family_lines(both, "last_moved", TITLES["last_moved"]),
         picture("steps", "Chamfer distances against denoising steps"),
         "",
-        *failure_lines(rows),
+        *failure_lines(table),
     ]
-    whole = [
-        [select(own, clip=clip, setting=str(steps))[0] for steps in STEPS]
-        for clip in sorted({row.clip for row in own})
-        if not any(row.failure for row in select(own, clip=clip))
-    ]
-    curves = {
-        title: [[float(row.figures[name] or 0.0) for row in line] for line in whole] for name, title in CLOUDS.items()
-    }
-    return Section(EXPERIMENT.title, lines, {"steps": draw_curves(curves, "denoising steps", "object units", STEPS)})
+    plot = draw_curves({TITLES[name]: _curves(own, name) for name in CLOUDS}, "denoising steps", "object units", STEPS)
+    return Section(EXPERIMENT.title, lines, {"steps": plot})
+
+
+def _curves(table: pd.DataFrame, metric: str) -> list[list[float]]:
+    """A figure against the number of steps, for the clips that have it for all of them."""
+    import pandas as pd
+
+    columns = [by_clip(select(table, variant=str(steps)), metric) for steps in STEPS]
+    curves: list[list[float]] = pd.concat(columns, axis=1, join="inner").to_numpy().tolist()
+    return curves
 
 
 EXPERIMENT = Experiment("steps", "Denoising steps (Fig. 8)", run, describe, shares_baselines=True)

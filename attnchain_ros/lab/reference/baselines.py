@@ -6,13 +6,6 @@ import math
 
 import numpy as np
 
-from .nearest import nearest_on_surface
-
-
-def nearest_vertices(vertices: np.ndarray, true_vertices: np.ndarray, true_faces: np.ndarray) -> np.ndarray:
-    """A constrained minimisation for every vertex and triangle of each frame."""
-    return np.array([nearest_on_surface(vertices, frame, true_faces)[0] for frame in true_vertices])
-
 
 def _best_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Horn's quaternion, by the largest eigenvalue."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...config import MatchConfig
-from ...reference.correspondence import match_surface
+from .correspondence import match_surface
 
 
 def return_points(
@@ -28,12 +28,6 @@ def return_points(
             for v in range(len(found_tokens)):
                 rows[v, t] += float(found_tokens[v, other]) * share
     return match_surface(rows, anchor_tokens, anchor_points, config, diagonal).points
-
-
-def cycle_errors(start: np.ndarray, returned: np.ndarray, diagonal: float) -> np.ndarray:
-    """[K] shares of the diagonal, point by point."""
-    pairs = zip(start.tolist(), returned.tolist(), strict=True)
-    return np.array([math.dist(first, last) / diagonal for first, last in pairs])
 
 
 def nearest_neighbours(points: np.ndarray, count: int) -> np.ndarray:

@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-
-
-def window_means(values: Sequence[float], windows: Sequence[range]) -> list[float]:
-    """Each frame goes to the first window that has it."""
-    taken: set[int] = set()
-    means = []
-    for window in windows:
-        own = [frame for frame in window if frame not in taken]
-        taken.update(own)
-        means.append(sum(values[frame] for frame in own) / len(own))
-    return means
 
 
 def token_correlation(anchor: np.ndarray, last: np.ndarray, match: np.ndarray) -> float:

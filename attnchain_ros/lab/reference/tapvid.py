@@ -7,19 +7,6 @@ import math
 import numpy as np
 
 
-def choose_queries(visible: np.ndarray, mode: str) -> list[tuple[int, int]]:
-    """(point, frame) of every query."""
-    frames, points = visible.shape
-    found = []
-    for n in range(points):
-        for f in range(frames):
-            if visible[f, n] and (mode == "first" or f % 5 == 0):
-                found.append((n, f))
-                if mode == "first":
-                    break
-    return found
-
-
 def score_tapvid(
     found: np.ndarray,
     found_visible: np.ndarray,

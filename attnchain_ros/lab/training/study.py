@@ -12,8 +12,8 @@ from ...files.atomic import write_bytes
 from ...options import resolve
 from ..experiments import reading
 from ..experiments.bench import Bench, Task
-from ..experiments.rows import mean_of, names_of, select
 from ..probe import readings
+from ..table import concat, failed, mean_of, names_of, select
 from .export import export_checkpoint
 from .recipe import Recipe
 
@@ -42,18 +42,18 @@ def run_study(recipe: Recipe, work: Path, clips: int = 20) -> dict[str, float]:
     config = resolve(backbone, {"readout.patch_layers": "all"})
     bench = Bench(backbone, config, image_size=recipe.data.image_size)
     tasks = [Task("reading", "validation", clip, baselines=False) for clip in range(clips)]
-    rows = [row for task in tasks for row in reading.run(bench, task) if row.table in GROUPS]
+    rows = concat(reading.run(bench, task) for task in tasks)
     found = {
-        (table, name): error
-        for table in GROUPS
-        for name in names_of(select(rows, table=table), "setting")
-        if (error := mean_of(select(rows, table=table, setting=name), FIGURE)) is not None
+        (group, name): error
+        for group in GROUPS
+        for name in names_of(select(rows, group=group), "variant")
+        if (error := mean_of(select(rows, group=group, variant=name), FIGURE)) is not None
     }
     options: dict[str, object] = {}
     for group in GROUPS:
         known = {name: error for (table, name), error in found.items() if table == group}
         if not known:
-            failures = sorted({row.failure for row in rows if row.failure})
+            failures = sorted(failed(select(rows, group=group))["failure"])
             raise WeightsError(f"no setting of {group} could be measured ({failures[0]}): train the networks further")
         best = min(known, key=lambda name: known[name])
         options |= next(dict(way.changes) for way in readings(backbone, bench.config, [group]) if way.name == best)

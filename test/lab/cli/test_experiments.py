@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from attnchain_ros.cli.main import main
@@ -29,12 +30,13 @@ def test_a_run_its_report_and_going_on(
     lines = (out / "camera" / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     identity, first = json.loads(lines[0]), json.loads(lines[1])
     assert identity["experiment"] == "camera" and identity["config"]["sampling"]["steps"] == 2
-    assert (first["split"], first["clip"]) == ("test", 0) and len(first["rows"]) > 9
+    assert first["piece"] == "test 0" and len(first["rows"]) > 9
     # One clip more: the first one is not run again.
     assert run(tiny_folder, quick, out, "--only", "camera", "--clips", "camera=2", "--resume") == 0
     more = (out / "camera" / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     assert more[:2] == lines[:2] and len(more) == 3
     assert (out / "results.md").is_file()
+    assert set(pd.read_csv(out / "rows.csv")["clip"]) == {0, 1}
     capsys.readouterr()
     assert run(tiny_folder, quick, out, "--only", "camera", "--resume", "--set", "sampling.seed=3") == 2
     assert "of another run: changed options, config, seed differ" in capsys.readouterr().err

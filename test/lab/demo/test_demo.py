@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_table_has_both_runs(folder: Path) -> None:
     data = json.loads((folder / "errors.json").read_text(encoding="utf-8"))
-    given, image = (outcome["scores"] for outcome in data["outcomes"])
+    given, image = data["figures"]["given"], data["figures"]["image"]
     assert given["first_all"] < 1e-3  # the anchor came back as it was given
     assert given["still_last_all"] == pytest.approx(given["true_still_last_all"], rel=0.02)
     assert given["frames_moved"] < given["still_frames_moved"]  # it follows the motion better than not at all

@@ -6,7 +6,6 @@ import pytest
 from attnchain_ros.errors import InputError, ShapeError
 from attnchain_ros.lab.evaluation.errors import (
     moved_points,
-    nearest_surface_points,
     object_radius,
     point_errors,
     region_means,
@@ -60,13 +59,3 @@ def test_bad_points_are_not_left_out() -> None:
         point_errors(found, np.zeros((2, 3, 3)))
     with pytest.raises(ShapeError, match="P=3"):
         point_errors(np.zeros((2, 4, 3)), np.zeros((2, 3, 3)))
-
-
-def test_nearest_surface_of_a_moving_plane() -> None:
-    square = np.array([[-9.0, -9, 0], [9, -9, 0], [9, 9, 0], [-9, 9, 0]])
-    faces = np.array([[0, 1, 2], [0, 2, 3]])
-    planes = np.stack([square, square + np.array([1, 0, 2])])  # along itself, and up by 2
-    start = np.array([[0.5, -1, 0], [2, 3, 0]])
-    found = nearest_surface_points(start, planes, faces)
-    assert np.allclose(found[0], start)
-    assert np.allclose(found[1], start + np.array([0, 0, 2]))  # it sees the lift, never the slide

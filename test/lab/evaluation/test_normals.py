@@ -43,21 +43,15 @@ def test_adjacent_faces_against_twin() -> None:
     assert fast.face_normal_consistency(moved, faces) == pytest.approx(found, abs=1e-12)
 
 
-def test_nearest_normals_against_twin() -> None:
-    rng = np.random.default_rng(1)
-    first, second = (rng.normal(size=(9, 3)), units(9, 2)), (rng.normal(size=(13, 3)), units(13, 3))
-    wanted = slow.nearest_normal_consistency(first, second)
-    assert fast.nearest_normal_consistency(first, second, 100, 0) == pytest.approx(wanted, abs=1e-14)
-    flipped = (second[0], -second[1])
-    assert fast.nearest_normal_consistency(first, flipped, 100, 0) == pytest.approx(wanted, abs=1e-14)
-    assert fast.nearest_normal_consistency(first, first, 4, 0) == pytest.approx(1, abs=1e-14)
-
-
 def test_nearest_normals_by_hand() -> None:
     first = np.array([[0.0, 0, 0], [10, 0, 0]]), np.array([[0.0, 0, 1], [1, 0, 0]])
     second = np.array([[0.0, 0, 1]]), np.array([[0.0, 0, 1]])
     # There: |cos| 1 and 0, mean 0.5; back: the nearest of the one point is the first, 1. Mean 0.75.
     assert fast.nearest_normal_consistency(first, second, 9, 0) == pytest.approx(0.75)
+    # The side that a normal points to does not matter, nor do the other cloud's points that nobody is near to.
+    flipped = second[0], -second[1]
+    assert fast.nearest_normal_consistency(first, flipped, 9, 0) == pytest.approx(0.75)
+    assert fast.nearest_normal_consistency(first, first, 1, 0) == pytest.approx(1)
 
 
 def test_normals_through_scales_and_rotation() -> None:
@@ -65,7 +59,6 @@ def test_normals_through_scales_and_rotation() -> None:
     matrix[:3, :3] = turn(0, 30) @ np.diag([2.0, 0.5, 1.3])
     normals = units(20, 4)
     found = fast.carry_normals(matrix, normals)
-    assert np.allclose(found, slow.carry_normals(matrix, normals), atol=1e-13)
     written_out = (normals / [2.0, 0.5, 1.3]) @ turn(0, 30).T
     assert np.allclose(found, written_out / np.linalg.norm(written_out, axis=1, keepdims=True), atol=1e-14)
 

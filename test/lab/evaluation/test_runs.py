@@ -7,48 +7,48 @@ from pathlib import Path
 import pytest
 
 from attnchain_ros import __version__
-from attnchain_ros.errors import ConfigError, FileFormatError
+from attnchain_ros.errors import ConfigError, FileFormatError, MaskError
 from attnchain_ros.lab.evaluation import runs
 from attnchain_ros.lab.evaluation.runs import RunFile, code_version
+from attnchain_ros.lab.table import Subject, to_json
 
+DOOR = Subject("steps", "test", "3", "door")
 IDENTITY = {"checksum": "abc", "seed": 1, "sizes": (1, 2)}
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     file = RunFile(tmp_path / "run", IDENTITY, resume=True)
-    file.add({"item": 1, "value": 0.5})
-    file.add({"item": 2, "value": None})
+    table = DOOR.measure("", "a", lambda: {"value": 0.1 + 0.2, "nothing": None})
+    file.add("clip 1", table)
+    file.add("clip 2", DOOR.failure("", "a", MaskError("empty")))
     # The process died in the middle of a line.
     with file.path.open("a") as end:
-        end.write('{"item": 3, "va')
+        end.write('{"piece": 3, "ro')
     again = RunFile(tmp_path / "run", IDENTITY, resume=True)
-    assert again.lines == [{"item": 1, "value": 0.5}, {"item": 2, "value": None}]
-    again.add({"item": 3})
-    assert [line["item"] for line in RunFile(tmp_path / "run", IDENTITY, resume=True).lines] == [1, 2, 3]
+    assert to_json(again.finished("clip 1")) == to_json(table)
+    # What failed is tried again, and what came out then counts.
+    assert again.finished("clip 2") is None and again.finished("clip 3") is None
+    again.add("clip 2", table)
+    assert again.finished("clip 2") is not None
+    assert RunFile(tmp_path / "run", IDENTITY, resume=True).finished("clip 2") is not None
 
 
 def test_another_run_is_refused_or_starts_anew(tmp_path: Path) -> None:
-    RunFile(tmp_path, IDENTITY, resume=False).add({"item": 1})
+    RunFile(tmp_path, IDENTITY, resume=False).add("1", DOOR.measure("", "a", dict))
     with pytest.raises(ConfigError, match="another run: checksum differ; leave out --resume"):
         RunFile(tmp_path, {**IDENTITY, "checksum": "def"}, resume=True)
-    assert RunFile(tmp_path, {**IDENTITY, "checksum": "def"}, resume=False).lines == []
+    assert RunFile(tmp_path, {**IDENTITY, "checksum": "def"}, resume=False).finished("1") is None
 
 
-def test_a_damaged_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{]\n", '{"checksum": "abc", "seed": 1, "sizes": [1, 2]}\n{"rows": []}\n', "[]\n3\n"])
+def test_a_damaged_file(tmp_path: Path, text: str) -> None:
     file = RunFile(tmp_path, IDENTITY, resume=False)
-    file.path.write_text("{]\n")
+    file.path.write_text(text)
     with pytest.raises(FileFormatError, match="damaged"):
         RunFile(tmp_path, IDENTITY, resume=True)
     file.path.write_text("")
     with pytest.raises(FileFormatError, match="empty"):
         RunFile(tmp_path, IDENTITY, resume=True)
-
-
-def test_figures_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
-    file = RunFile(tmp_path, IDENTITY, resume=False)
-    with pytest.raises(ValueError, match="JSON"):
-        file.add({"value": float("nan")})
-    assert RunFile(tmp_path, IDENTITY, resume=True).lines == []
 
 
 def test_version_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from attnchain_ros.lab.experiments import long
-from attnchain_ros.lab.experiments.bench import BASELINE_TABLE, Bench, Task
-from attnchain_ros.lab.experiments.rows import names_of, select
+from attnchain_ros.lab.experiments.bench import Bench, Task
 from attnchain_ros.lab.synthetic import ClipConfig, split_clip
 from attnchain_ros.lab.synthetic.motion import ping_pong
+from attnchain_ros.lab.table import BASELINES, Subject, concat, curves_of, names_of, select, succeeded
 from attnchain_ros.stream.windows import split_frames
 
 TASK = Task("long", "test", 2)
@@ -29,20 +29,21 @@ def test_drift_of_a_mesh_that_is_shifted_further_in_every_window(bench: Bench) -
     windows = split_frames(10, 4)
     shift = np.repeat([0.1, 0.2, 0.3], [4, 3, 3])[:, None, None] * np.array([1.0, 0.0, 0.0])
     found = (scene.truth.vertices[order] + shift).astype(np.float32)
-    figures, curves = long.measure_drift(scene, found, order, windows, None)
+    measured = long.measure_drift(scene, found, order, windows, None)
+    figures, curves = measured.figures, measured.curves
     np.testing.assert_allclose(curves["all"], [0.1, 0.2, 0.3], rtol=1e-5)  # float32 vertices
     assert figures["all"] == pytest.approx((3 * 0.1 + 3 * 0.2 + 3 * 0.3) / 9, rel=1e-5)
     assert figures["all_growth"] == pytest.approx(3.0, rel=1e-5)
     assert figures["cd_last"] > figures["cd_first"] > 0
     # The same seen by the true cameras: distances do not depend on the frame.
-    posed, lines = long.measure_drift(scene, found, order, windows, scene.truth.camera_from_object[order])
-    np.testing.assert_allclose(lines["all"], [0.1, 0.2, 0.3], rtol=1e-4)
-    assert posed["cd_m"] == pytest.approx(figures["cd_m"], rel=1e-3)
+    posed = long.measure_drift(scene, found, order, windows, scene.truth.camera_from_object[order])
+    np.testing.assert_allclose(posed.curves["all"], [0.1, 0.2, 0.3], rtol=1e-4)
+    assert posed.figures["raw_cd_m"] == pytest.approx(figures["raw_cd_m"], rel=1e-3)
     # A camera that is wrong by a shift of 0.5 is seen in the camera frame alone.
     wrong = scene.truth.camera_from_object[order].copy()
     wrong[:, 0, 3] += 0.5
-    _, away = long.measure_drift(scene, scene.truth.vertices[order], order, windows, wrong)
-    np.testing.assert_allclose(away["all"], 0.5, rtol=1e-4)
+    away = long.measure_drift(scene, scene.truth.vertices[order], order, windows, wrong)
+    np.testing.assert_allclose(away.curves["all"], 0.5, rtol=1e-4)
 
 
 def test_means_over_the_points_that_moved() -> None:
@@ -57,16 +58,30 @@ def test_means_over_the_points_that_moved() -> None:
 @pytest.mark.slow
 def test_every_variant_is_measured_in_both_frames(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long, "WINDOWS", 2)
-    rows = long.run(bench, TASK)
-    assert names_of(select(rows, table=long.OBJECT), "setting") == list(long.VARIANTS)
-    assert [row.failure for row in select(rows, table=long.OBJECT)] == [""] * len(long.VARIANTS)
-    assert names_of(select(rows, table=long.CAMERA), "setting") == list(long.SEEN)
-    assert len(select(rows, table=BASELINE_TABLE)) == 3
-    off = select(rows, table=long.OBJECT, setting="off, re-encoded")[0]
-    assert len(off.curves["correlation"]) == len(off.curves["all"]) == 2
+    table = long.run(bench, TASK)
+    own = select(table, group=long.OBJECT)
+    assert names_of(own, "variant") == list(long.VARIANTS)
+    assert succeeded(own) == (len(long.VARIANTS), len(long.VARIANTS))
+    assert names_of(select(table, group=long.CAMERA), "variant") == list(long.SEEN)
+    assert succeeded(select(table, group=BASELINES))[1] == 3
+
+    def curve(variant: str, metric: str = "all") -> list[float]:
+        return curves_of(select(own, variant=variant), metric)[0]
+
+    off = curve("off, re-encoded")
+    assert len(curve("off, re-encoded", "correlation")) == len(off) == 2
     # Handing over matters from the second window on, reinforcement from the first.
-    latent = select(rows, table=long.OBJECT, setting="off, latent handed on")[0]
-    assert latent.curves["all"][0] == off.curves["all"][0] and latent.curves["all"][1] != off.curves["all"][1]
-    assert select(rows, table=long.OBJECT, setting="gain, re-encoded")[0].curves["all"][0] != off.curves["all"][0]
-    section = long.describe(bench, rows)
+    latent = curve("off, latent handed on")
+    assert latent[0] == off[0] and latent[1] != off[1]
+    assert curve("gain, re-encoded")[0] != off[0]
+    section = long.describe(bench, table)
     assert "### In the camera frame" in section.lines and "long_all" in section.plots
+
+
+def test_growth_is_mean_over_mean() -> None:
+    pairs = [(1.0, 4.0), (3.0, 4.0), (None, 9.0)]
+    table = concat(
+        Subject("long", "test", str(clip)).measure("", "a", lambda a=a, b=b: {"all_first": a, "all_last": b})
+        for clip, (a, b) in enumerate(pairs)
+    )
+    assert long.growth(table, "all") == 2.0 and long.growth(table, "moved") is None

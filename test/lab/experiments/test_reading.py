@@ -3,13 +3,14 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from attnchain_ros.lab.evaluation.sequences import cut_windows
 from attnchain_ros.lab.experiments import reading
-from attnchain_ros.lab.experiments.bench import BASELINE_TABLE, Bench, Task
-from attnchain_ros.lab.experiments.rows import Row, names_of, select
+from attnchain_ros.lab.experiments.bench import Bench, Task
+from attnchain_ros.lab.table import BASELINES, Subject, concat, names_of, select, succeeded
 from attnchain_ros.rollout import Rollout
 
 TASK = Task("reading", "test", 2)
@@ -43,23 +44,32 @@ def test_raw_matches_that_are_true_have_no_error(bench: Bench) -> None:
     assert reading.landmark_error(scene, shifted) == pytest.approx(0.3 / seen.diagonal, rel=1e-5)
 
 
+def figures_by_variant(table: pd.DataFrame) -> dict[str, list[float]]:
+    """All figures of each variant of one group."""
+    return {name: select(table, variant=name)["value"].tolist() for name in names_of(table, "variant")}
+
+
 def test_all_readings_then_the_heads_of_the_best_layer(bench: Bench) -> None:
-    rows = reading.run(bench, TASK)
-    assert names_of(rows, "table") == ["layers", "steps", "direction", "renormalise", BASELINE_TABLE]
-    assert [row.failure for row in rows] == [""] * len(rows)
+    table = reading.run(bench, TASK)
+    assert names_of(table, "group") == ["layers", "steps", "direction", "renormalise", BASELINES]
+    good, tried = succeeded(table)
+    assert good == tried
     # Settings that read the same attention have the same figures, to the last digit.
-    layers = {row.setting: row.figures for row in select(rows, table="layers")}
-    assert layers["first half of the layers"] == layers["layer 0"]  # of two inflated layers, 0 and 2
-    assert layers["layer 0"] != layers["layer 2"]
-    steps = {row.setting: row.figures for row in select(rows, table="steps")}
-    assert steps["step 1"] == layers["all layers"] != steps["all steps"]  # the last of two steps is the default
-    best = min(("0", "2"), key=lambda layer: layers[f"layer {layer}"]["both"])
-    assert reading.best_layer(bench, rows) == f"heads:{best}"
+    layers = figures_by_variant(select(table, group="layers"))
+    assert_same = np.testing.assert_array_equal
+    assert_same(layers["first half of the layers"], layers["layer 0"])  # of two inflated layers, 0 and 2
+    assert layers["layer 0"][0] != layers["layer 2"][0]
+    steps = figures_by_variant(select(table, group="steps"))
+    assert_same(steps["step 1"], layers["all layers"])  # the last of two steps is the default
+    assert steps["step 1"][0] != steps["all steps"][0]
+    # The probe's score is the first figure.
+    best = min(("0", "2"), key=lambda layer: layers[f"layer {layer}"][0])
+    assert reading.best_layer(bench, table) == f"heads:{best}"
     heads = reading.run(bench, dataclasses.replace(TASK, part=f"heads:{best}"))
-    assert names_of(heads, "setting") == ["head 0", "head 1", "all heads"]
-    assert select(heads, setting="all heads")[0].figures == layers[f"layer {best}"]
-    assert reading.best_layer(bench, []) == ""
-    section = reading.describe(bench, [*rows, *heads])
+    assert names_of(heads, "variant") == ["head 0", "head 1", "all heads"]
+    assert_same(figures_by_variant(heads)["all heads"], layers[f"layer {best}"])
+    assert reading.best_layer(bench, table[:0]) == ""
+    section = reading.describe(bench, concat([table, heads]))
     text = "\n".join(section.lines)
     assert "### heads" in text and "rank correlation" in text
 
@@ -73,14 +83,24 @@ def test_the_default_is_found_however_it_is_written(bench: Bench) -> None:
     assert reading.default_names(other)["direction"] == "both"
 
 
-def test_what_the_probe_would_cost() -> None:
-    def row(setting: str, both: float, truth: float) -> Row:
-        return Row("test", 0, "door", "layers", setting, {"both": both, "frames_moved": truth})
-
-    rows = [row("a", 0.1, 0.3), row("b", 0.2, 0.2)]
-    assert reading.chosen_sentence(rows) == (
-        "The probe chooses a (1 clips); truly the best is b, with an error on points that moved of 0.2 against 0.3."
+def rows(clip: int, **settings: tuple[float, float]) -> pd.DataFrame:
+    """Probe score and true error of each setting."""
+    return concat(
+        Subject("reading", "test", str(clip)).measure("layers", name, lambda a=a, b=b: {"both": a, "frames_moved": b})
+        for name, (a, b) in settings.items()
     )
-    assert reading.chosen_sentence(rows[:1]).endswith("which is truly the best.")
-    assert reading.chosen_sentence([]) == "No setting has both a probe score and a true error."
-    assert reading.setting_pairs(rows, "both", "frames_moved") == [(0.1, 0.3), (0.2, 0.2)]
+
+
+def test_what_the_probe_would_cost() -> None:
+    table = rows(0, a=(0.1, 0.3), b=(0.2, 0.2))
+    assert reading.chosen_lines(table)[2] == "| layers | a | 0.3 ± 0 (1) | b | 0.2 ± 0 (1) |"
+    assert reading.chosen_lines(select(table, variant="a"))[2] == "| layers | a | 0.3 ± 0 (1) | a | 0.3 ± 0 (1) |"
+    assert reading.chosen_lines(table[:0]) == []
+
+
+def test_correlations_over_settings_and_within_clips() -> None:
+    table = concat([rows(0, a=(1, 10), b=(2, 20), c=(3, 30)), rows(1, a=(1, 90), b=(2, 20), c=(3, 10))])
+    assert reading.setting_pairs(reading.scores_of(table), "both", "frames_moved") == [(1, 50), (2, 20), (3, 20)]
+    # The means fall where they do not tie: 1, 2, 3 against 3, 1.5, 1.5; within the clips it is 1 and -1.
+    line = reading.correlation_lines(table, "frames_moved")[2]
+    assert line == "| layers | -0.87; within a clip 0 ± 1.4 (2) | -; within a clip - | -; within a clip - |"

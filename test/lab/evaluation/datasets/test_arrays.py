@@ -6,7 +6,7 @@ import layouts
 import numpy as np
 import pytest
 
-from attnchain_ros.errors import FileFormatError
+from attnchain_ros.errors import FileFormatError, ShapeError
 from attnchain_ros.lab.evaluation.datasets import arrays
 
 
@@ -33,5 +33,5 @@ def test_pictures_of_one_size(tmp_path: Path) -> None:
     images, masks = arrays.read_pictures(tmp_path)
     assert images.shape == (2, 4, 5, 3) and masks is None
     layouts.write_png(tmp_path / "2.png", np.zeros((4, 6, 3), np.uint8))
-    with pytest.raises(FileFormatError, match="must be of one size"):
+    with pytest.raises(ShapeError, match="must be of one size"):
         arrays.read_pictures(tmp_path)

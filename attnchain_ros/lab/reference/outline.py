@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..camera.outline import MaskOutline, PosedMesh
+from ...camera.outline import MaskOutline, PosedMesh
 
 STEP = 1e-6
 
@@ -35,8 +35,8 @@ def find_rim(vertices: np.ndarray, faces: np.ndarray, pose: np.ndarray) -> dict[
 def rim_misfit(
     posed: PosedMesh, intrinsics: np.ndarray, outline: MaskOutline, size: float, gate: float, normal_weight: float
 ) -> tuple[list[tuple[float, np.ndarray, float]], list[tuple[float, np.ndarray, float]]]:
-    """Rows of (residual [px], derivative [6], weight) of outline points and of vertices outside the mask."""
-    centre, outside = posed.centre, outline.outside
+    """Rows of (residual [px], derivative [6], weight) of outline points and of vertices outside the mask; one frame."""
+    centre, outside = posed.centre[0], outline.outside
     spread = normal_weight * size
     rim = []
     for point, normal in zip(posed.rim.points, posed.rim.normals, strict=True):
@@ -59,7 +59,7 @@ def rim_misfit(
         edge.append((residual, _derivative(partner, normal, centre, intrinsics), weight))
     over = []
     height, width = outside.shape
-    for point in posed.body:
+    for point in posed.body[0]:
         if point[2] <= 0:
             continue
         column, row = (round(float(value)) for value in _project(point, intrinsics))

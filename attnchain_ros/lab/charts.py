@@ -1,4 +1,4 @@
-"""Pictures of the experiments, as PNG bytes."""
+"""Pictures of the laboratory's reports, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.plots import mean_curve
 
-PLACE = "PLOTS"
-"""Stands in the sections for the folder of the pictures, which only the report knows."""
+def mean_curve(curves: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error at each place of curves of different lengths, over those that reach it.
 
-
-def picture(name: str, title: str) -> str:
-    """The Markdown of a picture."""
-    return f"![{title}]({PLACE}/{name}.png)"
+    >>> mean_curve([[1.0, 2.0], [3.0]])[0].tolist()
+    [2.0, 2.0]
+    """
+    length = max(len(curve) for curve in curves)
+    table = np.full((len(curves), length), np.nan)
+    for row, curve in zip(table, curves, strict=True):
+        row[: len(curve)] = curve
+    counts = np.isfinite(table).sum(axis=0)
+    mean = np.nansum(table, axis=0) / counts
+    square = np.nansum((table - mean) ** 2, axis=0) / np.maximum(counts - 1, 1)
+    return mean, np.sqrt(square / counts)
 
 
 def draw_curves(curves: Mapping[str, Sequence[Sequence[float]]], against: str, label: str, places: Any = None) -> bytes:
@@ -40,18 +46,18 @@ def draw_curves(curves: Mapping[str, Sequence[Sequence[float]]], against: str, l
     return _png(figure, axis)
 
 
-def draw_settings(panels: Mapping[str, Mapping[str, Sequence[float]]], label: str, default: Mapping[str, str]) -> bytes:
+def draw_settings(panels: Mapping[str, Mapping[str, np.ndarray]], label: str, default: Mapping[str, str]) -> bytes:
     """A panel for each group of settings: mean and standard error of each; the default is marked.
 
     Args:
-        panels: by group, by setting, one value for each clip.
+        panels: by group, by setting, [n] one value for each clip.
         label: of the vertical axis.
         default: by group, the setting of this run.
     """
     figure, axes = _figure(len(panels))
     for axis, (group, settings) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         for place, (setting, values) in enumerate(settings.items()):
-            if values:
+            if len(values):
                 error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
                 colour = "tab:orange" if setting == default.get(group) else "tab:blue"
                 axis.errorbar(place, np.mean(values), error, fmt="o", color=colour, capsize=2)
