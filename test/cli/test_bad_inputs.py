@@ -182,7 +182,7 @@ def test_what_is_no_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def picture(path: Path, height: int = HEIGHT, width: int = WIDTH, channels: int = 3) -> None:
     path.parent.mkdir(exist_ok=True)
-    pixels = np.full((height, width, channels), 60, np.uint8)
+    pixels = np.full((height, width, channels), 60 if channels > 1 else 0, np.uint8)
     pixels[height // 4 : height // 2, width // 4 : width // 2] = 200
     cv2.imwrite(str(path), pixels)
 
