@@ -54,7 +54,7 @@ setup(
     package_data={"attnchain_ros": ["weights/**/*", "published/*.json", "py.typed"]},
     data_files=shared_files(),
     install_requires=requirements("library"),
-    extras_require={"lab": requirements("lab")},
+    extras_require={"lab": requirements("lab"), "masks": requirements("masks")},
     entry_points={"console_scripts": ["attnchain = attnchain_ros.cli:main"]},
     zip_safe=False,
 )

@@ -46,7 +46,7 @@ class MapReader:
         frames, tokens: F and N.
         config: which layers, heads and direction.
         piece_bytes: the largest temporary array.
-    Twin: ``reference.readout.token_maps``, which softmaxes the full matrix.
+    Twin: ``lab.reference.readout.token_maps``, which softmaxes the full matrix.
     """
 
     def __init__(

@@ -92,7 +92,7 @@ def reinforce_output(
         piece_bytes: the largest temporary array.
     Returns:
         [1, H, S, D], dtype of the plain output; rows without pairs are the same values.
-    Twin: ``reference.reinforcement.reinforce_output``, with the dense matrix in float64.
+    Twin: ``lab.reference.reinforcement.reinforce_output``, with the dense matrix in float64.
     """
     if pairs.frame.numel() == 0:
         return attended.out

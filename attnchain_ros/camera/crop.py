@@ -101,7 +101,7 @@ def union_crop(masks: np.ndarray, padding: float, size: int) -> Crop:
         size: side of the resampled image, pixels.
     Raises:
         MaskError: every mask is empty.   ShapeError: not three axes.   InputError: negative padding.
-    Twin: ``reference.crop.union_crop``.
+    Twin: ``lab.reference.crop.union_crop``.
     """
     check_shape("masks", masks, "F H W")
     if not padding >= 0:
@@ -132,7 +132,7 @@ def prepare_images(images: np.ndarray, masks: np.ndarray, crop: Crop) -> np.ndar
         [F, size, size, 3] uint8 RGB.
     Raises:
         ShapeError: sizes disagree.   InputError: images are not uint8.
-    Twin: ``reference.crop.prepare_images``.
+    Twin: ``lab.reference.crop.prepare_images``.
     """
     axes = check_shape("images", images, "F H W 3")
     check_shape("masks", masks, "F H W", "one mask per frame, of the image's size", **axes)

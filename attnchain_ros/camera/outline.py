@@ -209,7 +209,7 @@ def rim_misfit(
         outline points against the nearest rim places of their frame with like normals (distance across the outline),
         and vertices that project outside the mask (distance to it). Either may be empty; what is behind the camera
         takes no part.
-    Twin: ``reference.outline.rim_misfit``.
+    Twin: ``lab.reference.outline.rim_misfit``.
     """
     edge = over = Misfit(np.zeros(0), np.zeros((0, 6)), np.zeros(0), np.zeros(0, np.int64))
     body, centre = posed.body, posed.centre
@@ -330,7 +330,7 @@ class MovingSurface:
     def rim(self, poses: np.ndarray) -> Rim:
         """Edges between a triangle that faces the camera and one that does not, by their middles; ``poses`` [F, 4, 4].
 
-        Twin: ``reference.outline.find_rim``.
+        Twin: ``lab.reference.outline.find_rim``.
         """
         turn, shift = poses[:, :3, :3], poses[:, :3, 3]
         eye = -(turn.transpose(0, 2, 1) @ shift[..., None])

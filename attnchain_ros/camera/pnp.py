@@ -69,7 +69,7 @@ def estimate_pose(
         the camera.
     Raises:
         ShapeError: sizes disagree.   InputError: K cannot be used or the threshold is not positive.
-    Twin: ``reference.pnp.estimate_pose``.
+    Twin: ``lab.reference.pnp.estimate_pose``.
     """
     axes = check_shape("points_object", points_object, "n 3")
     check_shape("points_px", points_px, "n 2", "one pixel per object point", **axes)

@@ -72,7 +72,7 @@ def rasterize(
         depth, face and barycentric images.
     Raises:
         ShapeError: wrong shapes.   InputError: K cannot be used, a vertex is not finite, or the buffer is empty.
-    Twin: ``reference.raycast.rasterize``, a 3 x 3 solve per pixel and triangle.
+    Twin: ``lab.reference.raycast.rasterize``, a 3 x 3 solve per pixel and triangle.
     """
     if height < 1 or width < 1:
         raise InputError(f"the buffer is {width}x{height}, wanted at least 1x1")
@@ -114,7 +114,7 @@ def intersect_pixels(
         face [Q] int32, -1 where the ray meets nothing; barycentric [Q, 3] float32, zeros there.
     Raises:
         ShapeError: wrong shapes.   InputError: K cannot be used or a vertex is not finite.
-    Twin: ``reference.raycast.intersect_pixels``, every ray against every triangle (Moeller and Trumbore).
+    Twin: ``lab.reference.raycast.intersect_pixels``, every ray against every triangle (Moeller and Trumbore).
     """
     check_shape("pixels", pixels, "Q 2")
     pixels = np.asarray(pixels, dtype=np.float64)

@@ -24,7 +24,7 @@ def carry_points(vertices: np.ndarray, faces: np.ndarray, face: np.ndarray, bary
         [F, Q, 3] float32, frame and units of ``vertices``; NaN where ``face`` is -1.
     Raises:
         ShapeError: sizes disagree.   InputError: a face index does not exist.
-    Twin: ``reference.tracks3d.carry_points``.
+    Twin: ``lab.reference.tracks3d.carry_points``.
     """
     check_shape("vertices", vertices, "F V 3")
     axes = check_shape("faces", faces, "T 3")
@@ -51,7 +51,7 @@ def to_camera(points: np.ndarray, camera_from_object: np.ndarray) -> np.ndarray:
         [F, Q, 3] float32, optical frame, same units; NaN stays NaN.
     Raises:
         ShapeError: sizes disagree.
-    Twin: ``reference.tracks3d.to_camera``.
+    Twin: ``lab.reference.tracks3d.to_camera``.
     """
     axes = check_shape("points", points, "F Q 3")
     pattern = "4 4" if camera_from_object.ndim == 2 else "F 4 4"
@@ -66,7 +66,7 @@ def project(intrinsics: np.ndarray, points_camera: np.ndarray) -> np.ndarray:
 
     Raises:
         ShapeError: wrong shapes.   InputError: K cannot be used.
-    Twin: ``reference.tracks3d.project``.
+    Twin: ``lab.reference.tracks3d.project``.
 
     >>> project(np.array([[100.0, 0, 50], [0, 100, 40], [0, 0, 1]]), np.array([0.5, -0.2, 2.0])).tolist()
     [75.0, 30.0]
@@ -98,7 +98,7 @@ def visibility(
         [F, Q] bool.
     Raises:
         ShapeError: sizes disagree.   InputError: not F buffers, negative margin, or K unusable.
-    Twin: ``reference.tracks3d.visibility``.
+    Twin: ``lab.reference.tracks3d.visibility``.
     """
     axes = check_shape("points_camera", points_camera, "F Q 3")
     if len(buffers) != axes["F"]:

@@ -24,7 +24,7 @@ def patch_to_vertex(patch_tokens: Tensor, vertex_tokens: Tensor, tile: int = VER
         [P] int64 vertex; the first one where scores are equal.
     Raises:
         ShapeError: the token axes disagree or there is no vertex.
-    Twin: ``reference.bridge.patch_to_vertex``.
+    Twin: ``lab.reference.bridge.patch_to_vertex``.
     """
     axes = check_shape("patch_tokens", patch_tokens, "P N")
     axes = check_shape("vertex_tokens", vertex_tokens, "V N", **axes)
@@ -53,7 +53,7 @@ def vertex_to_patch(
         of a patch (``tracks2d.soft_argmax``), for ``Crop.patch_to_full``.
     Raises:
         ShapeError: the token axes disagree or P is not a square number.
-    Twin: ``reference.bridge.vertex_to_patch``.
+    Twin: ``lab.reference.bridge.vertex_to_patch``.
     """
     axes = check_shape("patch_tokens", patch_tokens, "P N")
     axes = check_shape("vertex_tokens", vertex_tokens, "V N", **axes)

@@ -46,7 +46,7 @@ def transport(vertex_tokens: Tensor, token_tokens: Tensor) -> Tensor:
         [K, M] or [F, K, M], float32 (float64 if given); rows sum to 1 if the rows of both inputs do.
     Raises:
         ShapeError: the token axes disagree.
-    Twin: ``reference.correspondence.transport``.
+    Twin: ``lab.reference.correspondence.transport``.
 
     >>> transport(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0], [0.2, 0.8]])).tolist()
     [[0.6000000238418579, 0.4000000059604645]]
@@ -77,7 +77,7 @@ def match_surface(
         the matches; on the device of the inputs.
     Raises:
         ShapeError: sizes disagree.   SurfaceError: no surface points.   InputError: ``diagonal`` is not positive.
-    Twin: ``reference.correspondence.match_surface``.
+    Twin: ``lab.reference.correspondence.match_surface``.
     """
     axes = check_shape("token_rows", token_rows, "K N")
     axes = check_shape("surface_tokens", surface_tokens, "U N", **axes)

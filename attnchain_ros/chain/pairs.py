@@ -55,7 +55,7 @@ def trace_pairs(
         the pairs; empty if no landmark is left.
     Raises:
         ShapeError: sizes disagree.
-    Twin: ``reference.pairs.trace_pairs``.
+    Twin: ``lab.reference.pairs.trace_pairs``.
     """
     axes = check_shape("vertex_tokens", vertex_tokens, "K N")
     axes = check_shape("token_tokens", token_tokens, "N M", **axes)

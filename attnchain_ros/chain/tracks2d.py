@@ -67,7 +67,7 @@ def patch_scores(anchor_patches: Tensor, token_tokens: Tensor, frame_patches: Te
         [Q, P] or [F, Q, P].
     Raises:
         ShapeError: sizes disagree.
-    Twin: ``reference.tracks2d.patch_scores``.
+    Twin: ``lab.reference.tracks2d.patch_scores``.
     """
     axes = check_shape("anchor_patches", anchor_patches, "Q N")
     pattern = "N M" if token_tokens.ndim == 2 else "F N M"
@@ -90,7 +90,7 @@ def soft_argmax(scores: Tensor, grid: int) -> Tensor:
         [..., 2] (column, row), patch centres at integers, in [0, grid - 1].
     Raises:
         ShapeError: P is not grid * grid.
-    Twin: ``reference.tracks2d.soft_argmax``.
+    Twin: ``lab.reference.tracks2d.soft_argmax``.
 
     >>> soft_argmax(torch.tensor([0.0, 0, 0, 0, 1, 1, 0, 0, 0]), 3).tolist()
     [1.5, 1.0]
@@ -116,7 +116,7 @@ def hard_argmax(scores: Tensor, grid: int) -> Tensor:
     """Place of the best patch, as Eq. 6 has it: its centre; the first one where scores are equal.
 
     Args and returns as for ``soft_argmax``.
-    Twin: ``reference.tracks2d.hard_argmax``.
+    Twin: ``lab.reference.tracks2d.hard_argmax``.
 
     >>> hard_argmax(torch.tensor([0.0, 0, 0, 0, 0, 1, 0, 0, 0]), 3).tolist()
     [2.0, 1.0]
@@ -148,7 +148,7 @@ def track_patches(
         places and scores.
     Raises:
         ShapeError: sizes disagree.
-    Twin: ``reference.tracks2d.track_patches``.
+    Twin: ``lab.reference.tracks2d.track_patches``.
     """
     check_shape("queries_px", queries_px, "Q 2")
     axes = check_shape("token_tokens", token_tokens, "F N M")

@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("cli.run", "animate the object of a video, a folder of images or a bag"),
     "replay": ("cli.replay", "the same for a bag, with the results in a new bag as well; without DDS"),
     "fake-camera": ("cli.fake_camera", "publish a clip as a camera would (needs ROS 2)"),
+    "masks": ("cli.masks", "the object's mask in every image of a clip, from a click"),
     "weights": ("cli.weights", "fetch the published weights, or check a folder of weights"),
     "demo": ("lab.cli.demo", "the demonstration, end to end"),
     "evaluate": ("lab.cli.evaluate", "errors against the truth, on synthetic clips or published benchmarks"),

@@ -36,7 +36,7 @@ def return_points(
         [K, 3] float32 where each point comes back to.
     Raises:
         ShapeError: sizes disagree.   SurfaceError: no anchor points.   InputError: ``diagonal`` is not positive.
-    Twin: ``reference.cycle.return_points``.
+    Twin: ``lab.reference.cycle.return_points``.
     """
     axes = check_shape("token_tokens", token_tokens, "N M")
     check_shape("found_tokens", found_tokens, "K M", M=axes["M"])
@@ -68,7 +68,7 @@ def nearest_neighbours(points: Tensor, count: int) -> Tensor:
 
     Raises:
         InputError: fewer than two points, or ``count`` below 1.
-    Twin: ``reference.cycle.nearest_neighbours``.
+    Twin: ``lab.reference.cycle.nearest_neighbours``.
     """
     total = check_shape("points", points, "K 3")["K"]
     if total < 2 or count < 1:
@@ -92,7 +92,7 @@ def neighbour_distortions(start: Tensor, found: Tensor, neighbours: Tensor) -> T
         [K] float32; 0 for a landmark with no neighbour to count.
     Raises:
         ShapeError: sizes disagree.
-    Twin: ``reference.cycle.neighbour_distortions``.
+    Twin: ``lab.reference.cycle.neighbour_distortions``.
     """
     axes = check_shape("start", start, "K 3")
     check_shape("found", found, "K 3", **axes)

@@ -111,7 +111,7 @@ def geodesic_distances(
         [K, V] float32, vertices' unit; inf across components and beyond ``limit``.
     Raises:
         ShapeError, MeshError: the arrays are no mesh.   InputError: a source is no vertex.
-    Twin: ``reference.geodesic.geodesic_distances``.
+    Twin: ``lab.reference.geodesic.geodesic_distances``.
     """
     check_mesh_arrays(vertices, faces)
     _check_sources(sources, len(vertices))
@@ -144,7 +144,7 @@ def nearest_landmarks(
         the vertex's component has no more landmarks (the index is then some other landmark).
     Raises:
         ShapeError, MeshError: the arrays are no mesh.   InputError: landmarks are not distinct vertices.
-    Twin: ``reference.geodesic.nearest_landmarks``.
+    Twin: ``lab.reference.geodesic.nearest_landmarks``.
     """
     check_mesh_arrays(vertices, faces)
     _check_sources(landmark_vertices, len(vertices))
@@ -205,7 +205,7 @@ def skinning_weights(
         the weights, k = min(k_nn, K).
     Raises:
         as ``nearest_landmarks``.
-    Twin: ``reference.geodesic.skinning_weights``.
+    Twin: ``lab.reference.geodesic.skinning_weights``.
     """
     # Two neighbours at least: the second of a landmark's own vertex gives the spacing.
     index, distance = nearest_landmarks(vertices, faces, landmark_vertices, max(k_nn, 2))

@@ -31,7 +31,7 @@ def vertex_curvature(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
         few vertices on its edges), the largest value takes its place; zeros for a flat mesh.
     Raises:
         ShapeError, MeshError: the arrays are no mesh.
-    Twin: ``reference.landmarks.vertex_curvature``.
+    Twin: ``lab.reference.landmarks.vertex_curvature``.
     """
     check_mesh_arrays(vertices, faces)
     areas, normals = face_areas_normals(vertices, faces)
@@ -70,7 +70,7 @@ def pick_landmarks(vertices: np.ndarray, faces: np.ndarray, count: int, curvatur
         [K] int64 distinct vertex indices in the order chosen; K = count, or fewer if the mesh has not as many places.
     Raises:
         InputError: ``count`` below 1.   ShapeError, MeshError: the arrays are no mesh.
-    Twin: ``reference.landmarks.pick_landmarks``.
+    Twin: ``lab.reference.landmarks.pick_landmarks``.
     """
     check_mesh_arrays(vertices, faces)
     if count < 1:

@@ -24,7 +24,7 @@ def sample_surface(
         points [n, 3] float32, normals [n, 3] float32 (of the face), face [n] int64, barycentric [n, 3] float32.
     Raises:
         ShapeError, MeshError: the arrays are no mesh, or its area is zero.
-    Twin: ``reference.sampling.sample_surface``.
+    Twin: ``lab.reference.sampling.sample_surface``.
     """
     check_mesh_arrays(vertices, faces)
     areas, normals = face_areas_normals(vertices, faces)
@@ -51,7 +51,7 @@ def farthest_points(points: torch.Tensor, count: int, start: int = 0) -> torch.T
         [count] int64 indices in the order chosen, on the device of ``points``; equal distances go to the lowest index.
     Raises:
         InputError: more points wanted than there are, or ``start`` out of range.
-    Twin: ``reference.sampling.farthest_points``.
+    Twin: ``lab.reference.sampling.farthest_points``.
     """
     total = check_shape("points", points, "n 3")["n"]
     if not 1 <= count <= total or not 0 <= start < total:

@@ -38,7 +38,7 @@ def skin_vertices(
         [F, V, 3], dtype and device of ``rest``; computed in float64.
     Raises:
         ShapeError: shapes disagree.   InputError: landmarks are not finite, or weights name landmarks beyond K.
-    Twin: ``reference.skinning.skin_vertices``, an SVD per vertex.
+    Twin: ``lab.reference.skinning.skin_vertices``, an SVD per vertex.
 
     >>> import numpy as np
     >>> turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # quarter turn about z
@@ -101,7 +101,7 @@ def procrustes_rotations(covariance: torch.Tensor) -> torch.Tensor:
     Returns:
         [..., 3, 3] same dtype, det = +1. Identity where the rank is 1 or 0 (second singular value below
         ``LINE_TOLERANCE`` of the first), and where the matrix is not finite.
-    Twin: ``reference.skinning.procrustes_rotations``.
+    Twin: ``lab.reference.skinning.procrustes_rotations``.
     """
     check_shape("covariance", covariance, "... 3 3")
     flat = covariance.to(torch.float64).reshape(-1, 9).T.contiguous().reshape(3, 3, -1)

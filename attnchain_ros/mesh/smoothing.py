@@ -31,7 +31,7 @@ def reject_outliers(
         [F, K] bool, True = valid.
     Raises:
         ShapeError: shapes disagree.   InputError: ``anchor_index`` or ``diagonal`` is out of range.
-    Twin: ``reference.smoothing.reject_outliers``.
+    Twin: ``lab.reference.smoothing.reject_outliers``.
     """
     frames = _check(anchor, raw, anchor_index)
     if not 0 < diagonal < math.inf:
@@ -66,7 +66,7 @@ def keep_landmarks(
         [K] bool on the device of ``valid_counts``.
     Raises:
         ShapeError: lengths disagree.   InputError: no frames, or more valid frames than frames.
-    Twin: ``reference.smoothing.keep_landmarks``.
+    Twin: ``lab.reference.smoothing.keep_landmarks``.
     """
     counts = torch.as_tensor(valid_counts).to(torch.int64)
     labels = torch.as_tensor(components).to(counts.device, torch.int64)
@@ -112,7 +112,7 @@ def smooth_displacements(
         [F, K, 3] smoothed positions, dtype and device of ``raw``.
     Raises:
         ShapeError: shapes disagree.   InputError: ``sigma`` is negative, or a valid position is not finite.
-    Twin: ``reference.smoothing.smooth_displacements``.
+    Twin: ``lab.reference.smoothing.smooth_displacements``.
     """
     frames = _check(anchor, raw, anchor_index)
     axes = {"F": frames, "K": int(anchor.shape[0])}

@@ -56,7 +56,7 @@ def extract_mesh(
     Raises:
         SurfaceError: the field never changes sign, is not finite, or its surface cannot be closed.
         ConfigError: ``grid / coarse_grid`` is no power of two.
-    Twin: ``reference.surface.extract_mesh``, a dense grid and no decimation.
+    Twin: ``lab.reference.surface.extract_mesh``, a dense grid and no decimation.
     """
     volume = _evaluate_levels(field, 1, config, device, progress).grids[0].cpu().numpy()
     _require_crossing(float(volume.min()), float(volume.max()), 0)
@@ -88,7 +88,7 @@ def surface_points(
     Raises:
         SurfaceError: the field of a frame never changes sign, or is not finite.
         ConfigError: ``grid / coarse_grid`` is no power of two.
-    Twin: ``reference.surface.surface_points``, a dense grid and no subsampling.
+    Twin: ``lab.reference.surface.surface_points``, a dense grid and no subsampling.
     """
     levels = _evaluate_levels(field, frames, config, device, progress)
     found = []

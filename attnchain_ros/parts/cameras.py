@@ -140,7 +140,7 @@ def pose_at_rest(
         [4, 4] pose, and [n] how far each track lies from its landmark under it, pixels.
     Raises:
         ShapeError: shapes disagree.
-    Twin: ``reference.parts.rest_residuals``, to which a general least-squares solver is applied.
+    Twin: ``lab.reference.parts.rest_residuals``, to which a general least-squares solver is applied.
     """
     axes = check_shape("points", points, "n 3")
     check_shape("pixels", pixels, "n 2", **axes)
@@ -179,7 +179,7 @@ def smooth_poses(
         middle: [3] of the object, object frame.
     Returns:
         [F, 4, 4].
-    Twin: ``reference.parts.smooth_poses``.
+    Twin: ``lab.reference.parts.smooth_poses``.
     """
     frames = check_shape("poses", poses, "F 4 4")["F"]
     check_shape("error_deg", error_deg, "F", F=frames)

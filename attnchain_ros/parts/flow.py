@@ -98,7 +98,7 @@ def step_points(
     Returns:
         where they go [Q, 2] float64, and [Q] bool whether that holds: the way back meets the start within ``BACK_PX``,
         and the object is there.
-    Twin: ``reference.parts.step_points``.
+    Twin: ``lab.reference.parts.step_points``.
     """
     onward = points_px + read_flow(there, points_px)
     with np.errstate(invalid="ignore"):

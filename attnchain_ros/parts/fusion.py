@@ -69,7 +69,7 @@ def fuse_reads(reads: Sequence[Read], patches: Patches, sigma: float) -> Fused:
         sigma: of the Gaussian over the frames, frames; 0 = none.
     Raises:
         InputError: no read.   ShapeError: shapes disagree.
-    Twin: ``reference.parts.fuse_reads``.
+    Twin: ``lab.reference.parts.fuse_reads``.
     """
     if not reads:
         raise InputError("there is no read to fuse: give at least one")

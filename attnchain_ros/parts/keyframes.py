@@ -35,7 +35,7 @@ def read_error(variance: np.ndarray, kept: np.ndarray, now: np.ndarray, turn: fl
         kept, now: [K, 3] landmarks there and in the last frame.
         turn: between the two views, radians.
         patches: of the landmarks, over which displacements are averaged.
-    Twin: ``reference.parts.read_error``.
+    Twin: ``lab.reference.parts.read_error``.
     """
     moved = patches.means(np.linalg.norm(now - kept, axis=1))
     spread = variance + OWN_ERROR**2 + (MOVED_ERROR * moved) ** 2 + (VIEW_ERROR * turn) ** 2

@@ -24,7 +24,7 @@ def merge_patches(moments: np.ndarray, pairs: np.ndarray, ratio: float, stretch:
         [P] int64 part of each patch, numbered from 0.
     Raises:
         ShapeError: wrong shapes.
-    Twin: ``reference.parts.merge_patches``.
+    Twin: ``lab.reference.parts.merge_patches``.
     """
     check_shape("pairs", pairs, "E 2")
     axes = check_shape("moments", moments, "P F M", M=SIZE)

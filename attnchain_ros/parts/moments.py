@@ -31,7 +31,7 @@ def motion_moments(
         [P, F, ``SIZE``] float64; units of the places, and their squares.
     Raises:
         ShapeError: shapes disagree.
-    Twin: ``reference.parts.motion_moments``.
+    Twin: ``lab.reference.parts.motion_moments``.
     """
     axes = check_shape("rest", rest, "K 3")
     axes |= check_shape("places", places, "F K 3", **axes)
@@ -50,7 +50,7 @@ def motion_moments(
 def rigid_energies(moments: np.ndarray) -> np.ndarray:
     """Weighted sum of squared distances [...] that the best rigid motion leaves, of moments [..., ``SIZE``].
 
-    Twin: ``reference.parts.rigid_energy``.
+    Twin: ``lab.reference.parts.rigid_energy``.
     """
     covariance, spread = _centred(moments)
     return np.maximum(spread - 2.0 * best_trace(covariance), 0.0)
@@ -61,7 +61,7 @@ def rigid_motions(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         rotations [..., 3, 3] and shifts [..., 3]: x goes to R x + t. Without weight they are the identity and zero.
-    Twin: ``reference.parts.rigid_motion``.
+    Twin: ``lab.reference.parts.rigid_motion``.
     """
     covariance, _ = _centred(moments)
     turn = procrustes_rotations(torch.from_numpy(np.ascontiguousarray(covariance))).numpy()

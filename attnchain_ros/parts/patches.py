@@ -53,7 +53,7 @@ def make_patches(vertices: np.ndarray, faces: np.ndarray, landmarks: np.ndarray,
         landmarks: [K] distinct vertices.   count: patches wanted.
     Raises:
         ShapeError: wrong shapes.   InputError: no landmark, or ``count`` is below 1.
-    Twin: ``reference.parts.patch_of``.
+    Twin: ``lab.reference.parts.patch_of``.
     """
     check_shape("vertices", vertices, "V 3")
     check_shape("faces", faces, "T 3")

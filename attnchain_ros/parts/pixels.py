@@ -20,6 +20,9 @@ from .solving import LEAST_INLIERS, PartShapes, Sightings, motions_of, solve_par
 ASTRAY_PX = 5.0
 """A track farther than this from its point on the mesh is given up, working pixels."""
 
+PATIENCE = 8
+"""Frames in a row in which the mesh must contradict the track of a query for it to be given up."""
+
 NEIGHBOURS = 24
 """Points around a lost one whose tracks say how far the mesh is off there."""
 
@@ -111,6 +114,7 @@ class PointState:
         points_px: [N, 2] full-frame pixels; NaN = never seen.
         alive: [N] bool, followed up to now.   weight: [N] of the track.
         since: [N] frames since a track was last seen in a key picture, or since it was lost.
+        doubt: [N] frames in a row in which the mesh contradicts the track.
         frames: followed so far.
     """
 
@@ -118,13 +122,14 @@ class PointState:
     alive: np.ndarray
     weight: np.ndarray
     since: np.ndarray
+    doubt: np.ndarray
     frames: int = 0
 
     @classmethod
     def start(cls, points_px: np.ndarray) -> PointState:
         """Points at full-frame pixels [N, 2], NaN = not seen."""
         known = np.isfinite(points_px).all(axis=1)
-        return cls(points_px, known, np.ones(len(known)), np.zeros(len(known)))
+        return cls(points_px, known, np.ones(len(known)), np.zeros(len(known)), np.zeros(len(known), np.int64))
 
 
 @dataclass(frozen=True)
@@ -174,10 +179,12 @@ class _Live:
     alive: np.ndarray
     weight: np.ndarray
     since: np.ndarray
+    doubt: np.ndarray
 
     def seen(self, rows: np.ndarray, points: np.ndarray, weight: float) -> None:
         """Tracks that start, or are put right, at [n, 2]."""
-        self.points[rows], self.alive[rows], self.weight[rows], self.since[rows] = points, True, weight, 0.0
+        self.points[rows], self.alive[rows], self.weight[rows] = points, True, weight
+        self.since[rows], self.doubt[rows] = 0.0, 0
 
 
 @dataclass
@@ -278,7 +285,7 @@ class PixelFollower:
     def _frame(self, frame: int, chain: np.ndarray, state: PointState) -> tuple[FollowedFrame, PointState]:
         view, count = self.views[frame], len(self.part)
         points, held = self._step(frame, self.crop.full_to_crop(state.points_px))
-        live = _Live(points, state.alive & held, state.weight.copy(), state.since + 1.0)
+        live = _Live(points, state.alive & held, state.weight.copy(), state.since + 1.0, state.doubt)
         landmarks, sure = self._solve(frame, chain, live)
         vertices = self.carrier.skin(landmarks[None])[0]
         sight = self._look(frame, vertices)
@@ -286,7 +293,10 @@ class PixelFollower:
         with np.errstate(invalid="ignore"):
             beside = np.linalg.norm(expected - points, axis=1)
             away = np.where(np.arange(len(points)) < count, np.linalg.norm(sight.pixels - points, axis=1), beside)
-            live.alive &= ~np.isfinite(sight.pixels).all(axis=1) | (sight.visible & (away < ASTRAY_PX))
+            doubted = np.isfinite(sight.pixels).all(axis=1) & ~(sight.visible & (away < ASTRAY_PX))
+        # Landmarks move the mesh: a doubt is enough. Queries are there to be followed, and flow is right more often.
+        live.doubt = np.where(doubted, live.doubt + 1, 0)
+        live.alive &= live.doubt < np.where(np.arange(len(points)) < count, 1, PATIENCE)
         done = state.frames + 1
         if done % AGAIN_EVERY == 0:
             for number, key in enumerate(self.keys):
@@ -304,7 +314,9 @@ class PixelFollower:
         confidence = track_confidence(live.alive, live.since, beside, support, ~shown)
         full = self.crop.crop_to_full(places)
         found = FollowedFrame(landmarks, vertices, full, live.alive, shown, confidence, sure)
-        return found, PointState(self.crop.crop_to_full(live.points), live.alive, live.weight, live.since, done)
+        return found, PointState(
+            self.crop.crop_to_full(live.points), live.alive, live.weight, live.since, live.doubt, done
+        )
 
     def _expected(self, sight: Sight, live: _Live) -> tuple[np.ndarray, np.ndarray]:
         """Where the mesh has the points, moved as the tracks around each lie beside the mesh, and how many these are.

@@ -24,7 +24,7 @@ def fit_parts(
         rotations [P, F, 3, 3] and shifts [P, F, 3]: x goes to R x + t.
     Raises:
         ShapeError: shapes disagree.
-    Twin: ``reference.parts.fit_part``.
+    Twin: ``lab.reference.parts.fit_part``.
     """
     count = int(part.max()) + 1
     share = np.asarray(weights, np.float64)

@@ -122,7 +122,7 @@ def solve_parts(
     Returns:
         motions, and the share of each part's track weight that agrees with them [P] (NaN: too few tracks, the tracks
         had no say).
-    Twin: ``reference.parts.part_cost``, to which a general least-squares solver is applied.
+    Twin: ``lab.reference.parts.part_cost``, to which a general least-squares solver is applied.
     """
     count = len(shapes.size)
     known = np.bincount(sightings.part, minlength=count) >= LEAST_TRACKS

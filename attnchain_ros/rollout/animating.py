@@ -109,7 +109,7 @@ def free_of_offsets(points: Tensor, own: Tensor, lost: np.ndarray, mesh: Anchor)
         mesh: the anchor, for its landmarks and skinning weights.
     Returns:
         [F, K, 3]; the anchor frame is as it was.
-    Twin: ``reference.animating.free_of_offsets``.
+    Twin: ``lab.reference.animating.free_of_offsets``.
     """
     weights = mesh.weights
     around = SkinningWeights(weights.index[mesh.landmark_vertices], weights.weight[mesh.landmark_vertices])

@@ -10,7 +10,7 @@ from attnchain_ros.backbone.readout import MapReader
 from attnchain_ros.backbone.transformer import TransformerSizes
 from attnchain_ros.config import ReadoutConfig
 from attnchain_ros.errors import ConfigError
-from attnchain_ros.reference.readout import token_maps
+from attnchain_ros.lab.reference.readout import token_maps
 
 FRAMES, TOKENS, HEADS, WIDTH, PATCHES = 3, 5, 2, 6, 4
 SIZES = TransformerSizes(HEADS * WIDTH, HEADS, 5, 4, 8, inflated_layers=(1, 3, 4), frames=FRAMES, tokens=TOKENS)

@@ -7,7 +7,7 @@ import torch
 
 from attnchain_ros.backbone.layers import Attended, attend_with_lse
 from attnchain_ros.backbone.reinforcement import TokenPairs, reinforce_output
-from attnchain_ros.reference import reinforcement as literal
+from attnchain_ros.lab.reference import reinforcement as literal
 
 FRAMES, TOKENS, HEADS, WIDTH = 4, 6, 3, 8
 LENGTH = FRAMES * (TOKENS + 1)

@@ -7,7 +7,7 @@ import pytest
 
 from attnchain_ros.camera.crop import Crop, prepare_images, union_crop
 from attnchain_ros.errors import InputError, MaskError, ShapeError
-from attnchain_ros.reference import crop as twin
+from attnchain_ros.lab.reference import crop as twin
 
 CROPS = [
     Crop(x0=-0.5, y0=-0.5, side=64.0, size=64),

@@ -18,7 +18,7 @@ from attnchain_ros.camera.outline import (
 from attnchain_ros.camera.raycast import rasterize
 from attnchain_ros.errors import ShapeError
 from attnchain_ros.lab.evaluation.cameras import rotation_errors_deg, translation_errors
-from attnchain_ros.reference import outline as twin
+from attnchain_ros.lab.reference import outline as twin
 
 K = np.array([[260.0, 0, 99.5], [0, 250.0, 89.5], [0, 0, 1]])
 SIZE = (180, 200)

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from attnchain_ros.camera.pnp import estimate_pose
 from attnchain_ros.config import CameraConfig
 from attnchain_ros.errors import InputError, ShapeError
-from attnchain_ros.reference import pnp as twin
+from attnchain_ros.lab.reference import pnp as twin
 
 K = np.array([[600.0, 0, 319.5], [0, 600.0, 239.5], [0, 0, 1]])
 CONFIG = CameraConfig()

@@ -7,7 +7,7 @@ import pytest
 
 from attnchain_ros.camera.raycast import RasterBuffer, intersect_pixels, rasterize, silhouette_iou
 from attnchain_ros.errors import InputError, ShapeError
-from attnchain_ros.reference import raycast as twin
+from attnchain_ros.lab.reference import raycast as twin
 
 K = np.array([[40.0, 0.7, 15.5], [0, 42.0, 11.5], [0, 0, 1]])
 

@@ -10,7 +10,7 @@ from attnchain_ros.camera.raycast import intersect_pixels, rasterize
 from attnchain_ros.camera.scale import metric_scale
 from attnchain_ros.camera.tracks3d import carry_points, project, to_camera, visibility
 from attnchain_ros.errors import InputError, ShapeError
-from attnchain_ros.reference import tracks3d as twin
+from attnchain_ros.lab.reference import tracks3d as twin
 
 K = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
 CUBE = np.array([[x, y, z] for x in (-1.0, 1) for y in (-1.0, 1) for z in (-1.0, 1)])

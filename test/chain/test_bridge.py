@@ -8,7 +8,7 @@ import torch
 
 from attnchain_ros.chain.bridge import patch_to_vertex, vertex_to_patch
 from attnchain_ros.errors import ShapeError
-from attnchain_ros.reference import bridge as twin
+from attnchain_ros.lab.reference import bridge as twin
 
 
 def attention(rng: np.random.Generator, rows: int, columns: int) -> torch.Tensor:

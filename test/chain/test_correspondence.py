@@ -9,7 +9,7 @@ import torch
 from attnchain_ros.chain.correspondence import match_surface, transport
 from attnchain_ros.config import MatchConfig
 from attnchain_ros.errors import InputError, ShapeError, SurfaceError
-from attnchain_ros.reference import correspondence as twin
+from attnchain_ros.lab.reference import correspondence as twin
 
 
 def attention(rng: np.random.Generator, rows: int, columns: int, sharpness: float = 3.0) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 from attnchain_ros.chain.pairs import Pairs, trace_pairs
 from attnchain_ros.config import ReinforceConfig
 from attnchain_ros.errors import ShapeError
-from attnchain_ros.reference import pairs as twin
+from attnchain_ros.lab.reference import pairs as twin
 
 ALL = ReinforceConfig(drop_quantile=0.0)
 

@@ -16,7 +16,7 @@ from attnchain_ros.chain.tracks2d import (
     track_patches,
 )
 from attnchain_ros.errors import ShapeError
-from attnchain_ros.reference import tracks2d as twin
+from attnchain_ros.lab.reference import tracks2d as twin
 
 CROP = Crop(x0=-10.25, y0=33.5, side=320.0, size=224)
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from attnchain_ros.errors import InputError, MeshError
+from attnchain_ros.lab.reference import geodesic as twin
 from attnchain_ros.mesh import geodesic
 from attnchain_ros.mesh.landmarks import pick_landmarks
-from attnchain_ros.reference import geodesic as twin
 
 
 def dense(weights: geodesic.SkinningWeights, landmarks: int) -> np.ndarray:

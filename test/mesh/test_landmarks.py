@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from attnchain_ros.errors import InputError, MeshError
+from attnchain_ros.lab.reference import landmarks as twin
 from attnchain_ros.mesh import landmarks
-from attnchain_ros.reference import landmarks as twin
 
 
 def bumpy(sphere, rng, subdivisions=2):

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from attnchain_ros.errors import InputError, MeshError
+from attnchain_ros.lab.reference import sampling as twin
 from attnchain_ros.mesh import sampling
-from attnchain_ros.reference import sampling as twin
 
 
 def test_samples_equal_twin(sphere):

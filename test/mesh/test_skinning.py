@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from attnchain_ros.errors import InputError, ShapeError
+from attnchain_ros.lab.reference import skinning as twin
 from attnchain_ros.mesh import skinning
 from attnchain_ros.mesh.geodesic import SkinningWeights, skinning_weights
 from attnchain_ros.mesh.landmarks import pick_landmarks
-from attnchain_ros.reference import skinning as twin
 
 
 def assert_proper(rotations: np.ndarray, tolerance: float = 1e-12):

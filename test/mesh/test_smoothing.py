@@ -4,8 +4,8 @@ import torch
 
 from attnchain_ros.config import AnimationConfig
 from attnchain_ros.errors import InputError, ShapeError
+from attnchain_ros.lab.reference import smoothing as twin
 from attnchain_ros.mesh import smoothing
-from attnchain_ros.reference import smoothing as twin
 
 CONFIG = AnimationConfig()
 

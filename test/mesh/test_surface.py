@@ -5,9 +5,9 @@ import torch
 from attnchain_ros.config import SurfaceConfig
 from attnchain_ros.conventions import OBJECT_HALF_EXTENT
 from attnchain_ros.errors import Cancelled, ConfigError, ShapeError, SurfaceError
+from attnchain_ros.lab.reference import surface as twin
 from attnchain_ros.mesh import surface
 from attnchain_ros.mesh.components import connected_components, open_edges
-from attnchain_ros.reference import surface as twin
 
 SMALL = SurfaceConfig(grid=32, coarse_grid=8, n_surface=10**6, target_vertices=10**6)
 

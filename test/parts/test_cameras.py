@@ -10,11 +10,11 @@ from scipy.spatial.transform import Rotation
 from attnchain_ros.camera.first_pose import find_first_pose
 from attnchain_ros.camera.raycast import rasterize
 from attnchain_ros.camera.tracks3d import to_camera
+from attnchain_ros.lab.reference import parts as twin
 from attnchain_ros.lab.synthetic import ClipConfig, split_clip
 from attnchain_ros.parts.cameras import TrackedPoints, camera_series, object_share, pose_at_rest, smooth_poses
 from attnchain_ros.parts.keyframes import least_missed, read_error, turn_between, worth_keeping
 from attnchain_ros.parts.patches import Patches
-from attnchain_ros.reference import parts as twin
 
 INTRINSICS = np.array([[260.0, 0, 127.5], [0, 260.0, 127.5], [0, 0, 1]])
 

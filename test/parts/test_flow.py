@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attnchain_ros.camera.crop import Crop
+from attnchain_ros.lab.reference import parts as twin
 from attnchain_ros.parts.flow import (
     View,
     cut_view,
@@ -16,7 +17,6 @@ from attnchain_ros.parts.flow import (
     working_crop,
 )
 from attnchain_ros.parts.sight import look_at_points, vertex_normals
-from attnchain_ros.reference import parts as twin
 
 
 @pytest.fixture

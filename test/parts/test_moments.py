@@ -7,13 +7,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from attnchain_ros.errors import InputError, ShapeError
+from attnchain_ros.lab.reference import parts as twin
 from attnchain_ros.mesh.geodesic import surface_graph
 from attnchain_ros.parts.fusion import Read, fuse_reads
 from attnchain_ros.parts.merging import merge_patches
 from attnchain_ros.parts.moments import best_trace, motion_moments, rigid_energies, rigid_motions
 from attnchain_ros.parts.patches import Patches, make_patches
 from attnchain_ros.parts.rigid import carry_landmarks, fit_parts
-from attnchain_ros.reference import parts as twin
 
 
 @pytest.fixture

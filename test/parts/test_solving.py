@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from attnchain_ros.lab.reference import parts as twin
 from attnchain_ros.parts.solving import (
     PartMotions,
     PartShapes,
@@ -16,7 +17,6 @@ from attnchain_ros.parts.solving import (
     pixel_misses,
     solve_parts,
 )
-from attnchain_ros.reference import parts as twin
 
 INTRINSICS = np.array([[260.0, 0, 127.5], [0, 250.0, 120.0], [0, 0, 1]])
 

@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from attnchain_ros.config import RolloutConfig, replace
 from attnchain_ros.lab.evaluation.anchors import clip_mesh
+from attnchain_ros.lab.reference import animating as slow
 from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
-from attnchain_ros.reference import animating as slow
 from attnchain_ros.rollout.anchor import canonical_anchor
 from attnchain_ros.rollout.animating import Animation, animate, free_of_offsets
 from attnchain_ros.rollout.matching import LandmarkMatches

@@ -55,7 +55,7 @@ def markdown(reports: Sequence[Report], chart: str = CHART) -> str:
     lines = [
         "# What a window costs",
         "",
-        "Made by `attnchain bench --sizes small,published --markdown docs/performance.md`: do not edit. "
+        "Made by `attnchain bench --sizes published --markdown docs/performance.md`: do not edit. "
         "A window has 16 frames; all networks have random weights. Operations, bytes and launches are counted by "
         "running the code itself on tensors without data; a launch is a kernel that torch starts. Stages in brackets "
         "do not belong to every window. Seconds on a CPU are those of the clock or, where other work made "

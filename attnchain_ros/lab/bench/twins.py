@@ -14,10 +14,10 @@ from ...backbone.layers import attend, attention_rows, use_attention
 from ...chain import correspondence
 from ...config import MatchConfig, RolloutConfig
 from ...mesh import geodesic, skinning, surface
-from ...reference import correspondence as plain_correspondence
-from ...reference import geodesic as plain_geodesic
-from ...reference import skinning as plain_skinning
-from ...reference import surface as plain_surface
+from ..reference import correspondence as plain_correspondence
+from ..reference import geodesic as plain_geodesic
+from ..reference import skinning as plain_skinning
+from ..reference import surface as plain_surface
 from .scene import shape_field
 
 POINTS, LANDMARKS, TOKENS = 400, 20, 24

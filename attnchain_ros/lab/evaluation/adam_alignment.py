@@ -22,7 +22,7 @@ def start_rotations() -> np.ndarray:
     """[24, 3, 3] float64 axis-aligned rotations Rx(azimuth) Ry(elevation) Rz(roll), the identity first.
 
     The published list of angles, in which two rotations come twice.
-    Twin: ``reference.adam_alignment.start_rotations``.
+    Twin: ``lab.reference.adam_alignment.start_rotations``.
     """
     azimuth = np.repeat([0, 90, 180, 270, 0, 90], 4)
     elevation = np.concatenate([np.zeros(16, np.int64), np.repeat([90, -90, 90, -90], 2)])
@@ -47,7 +47,7 @@ def _turns(degrees: np.ndarray, axis: int) -> np.ndarray:
 def rotation_from_6d(values: Tensor) -> Tensor:
     """Rotations [..., 3, 3] whose first two rows are the two halves of [..., 6], made orthonormal one after the other.
 
-    Twin: ``reference.adam_alignment.rotation_from_6d``.
+    Twin: ``lab.reference.adam_alignment.rotation_from_6d``.
     """
     first = torch.nn.functional.normalize(values[..., :3], dim=-1)
     second = values[..., 3:] - (first * values[..., 3:]).sum(dim=-1, keepdim=True) * first
@@ -60,7 +60,7 @@ def nearest_indices(source: Tensor, target: Tensor, trees: Sequence[cKDTree] | N
 
     On a GPU by comparing all pairs, tile by tile; on the processor by k-d trees, S of them, which are built here unless
     given. Equal distances may go either way.
-    Twin: ``reference.adam_alignment.nearest_indices``.
+    Twin: ``lab.reference.adam_alignment.nearest_indices``.
     """
     if source.device.type != "cpu":
         return _all_pairs(source.detach(), target.detach())
@@ -87,7 +87,7 @@ def squared_chamfer(source: Tensor, target: Tensor, trees: Sequence[cKDTree] | N
 
     ``trees`` are those of the target's clouds, where they are there already.
     The gradient goes through the pairs as they are, which is that of the minimum over all pairs.
-    Twin: ``reference.adam_alignment.squared_chamfer``.
+    Twin: ``lab.reference.adam_alignment.squared_chamfer``.
     """
     there = nearest_indices(source, target, trees).unsqueeze(-1).expand(-1, -1, 3)
     back = nearest_indices(target, source).unsqueeze(-1).expand(-1, -1, 3)
@@ -119,7 +119,7 @@ def align_frames(
         [F, 4, 4] float64 target_from_source, affine; apply one with ``alignment.apply_similarity``.
     Raises:
         ShapeError: not clouds.   InputError: an empty cloud, or points that are not finite.
-    Twin: ``reference.adam_alignment.align_clouds``, one frame at a time.
+    Twin: ``lab.reference.adam_alignment.align_clouds``, one frame at a time.
     """
     frames = check_shape("sources", sources, "F n 3")["F"]
     check_shape("targets", targets, "F m 3", F=frames)

@@ -51,7 +51,7 @@ def rigid_vertices(vertices: np.ndarray, clouds: Sequence[np.ndarray]) -> np.nda
         [F, V, 3] float32.
     Raises:
         ShapeError, InputError: no clouds, or an empty one.
-    Twin: ``reference.baselines.rigid_vertices``.
+    Twin: ``lab.reference.baselines.rigid_vertices``.
     """
     check_shape("vertices", vertices, "V 3")
     if not clouds or any(len(cloud) == 0 for cloud in clouds):

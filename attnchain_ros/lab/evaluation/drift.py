@@ -47,7 +47,7 @@ def token_correlation(anchor: np.ndarray, last: np.ndarray, match: np.ndarray) -
         the mean over the anchor's tokens, in [-1, 1]. Tokens without any variation count as 0.
     Raises:
         ShapeError, InputError: sizes differ or a match does not exist.
-    Twin: ``reference.drift.token_correlation``.
+    Twin: ``lab.reference.drift.token_correlation``.
     """
     axes = check_shape("anchor", anchor, "N c")
     check_shape("last", last, "M c", c=axes["c"])

@@ -49,7 +49,7 @@ def dense_flow_tracks(images: np.ndarray, queries_px: np.ndarray) -> Tracks:
         queries_px: [Q, 2] pixels of the first frame.
     Raises:
         ShapeError, InputError: no pictures.
-    Twin: ``reference.flow.chain_flow`` for the chain; the flow itself is OpenCV's.
+    Twin: ``lab.reference.flow.chain_flow`` for the chain; the flow itself is OpenCV's.
     """
     grey = _grey(images)
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -71,7 +71,7 @@ def chain_flow(
         queries_px: [Q, 2] pixels of the first frame.
         back_px: largest miss after going there and back.
         size: height and width.
-    Twin: ``reference.flow.chain_flow``.
+    Twin: ``lab.reference.flow.chain_flow``.
     """
     check_shape("queries_px", queries_px, "Q 2")
     place = np.asarray(queries_px, np.float64)

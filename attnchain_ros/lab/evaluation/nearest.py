@@ -44,7 +44,7 @@ def nearest_on_surface(points: np.ndarray, vertices: np.ndarray, faces: np.ndarr
         the feet; of triangles equally near, the first in ``faces``.
     Raises:
         ShapeError, MeshError: the arrays are no mesh or no points.
-    Twin: ``reference.nearest.nearest_on_surface``.
+    Twin: ``lab.reference.nearest.nearest_on_surface``.
     """
     check_shape("points", points, "n 3")
     check_mesh_arrays(vertices, faces)

@@ -61,7 +61,7 @@ def face_normal_consistency(vertices: np.ndarray, faces: np.ndarray) -> float:
         a number in [-1, 1]; 1 on a plane.
     Raises:
         MeshError: no two faces share an edge.
-    Twin: ``reference.normals.face_normal_consistency``.
+    Twin: ``lab.reference.normals.face_normal_consistency``.
     """
     check_mesh_arrays(vertices, faces)
     areas, normals = face_areas_normals(np.asarray(vertices), np.asarray(faces))

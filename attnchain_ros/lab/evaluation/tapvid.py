@@ -103,7 +103,7 @@ def score_tapvid(
         query_frame: [Q] frame in which each track was queried.
     Raises:
         ShapeError: sizes differ.   InputError: there is no frame that counts, or a visible truth is not finite.
-    Twin: ``reference.tapvid.score_tapvid``.
+    Twin: ``lab.reference.tapvid.score_tapvid``.
     """
     axes = check_shape("truth", truth, "F Q 2")
     for name, array, wanted in (

@@ -64,7 +64,7 @@ def score_worldtrack(found: np.ndarray, truth: np.ndarray, visible: np.ndarray) 
         truth: [F, N, 3] metres, same frame; visible: [F, N] bool, of which the first frame chooses the points.
     Raises:
         ShapeError: sizes differ.   InputError: no point is visible in the first frame.
-    Twin: ``reference.worldtrack.score_worldtrack``.
+    Twin: ``lab.reference.worldtrack.score_worldtrack``.
     """
     axes = check_shape("truth", truth, "F N 3")
     check_shape("found", found, "F N 3", **axes)

@@ -178,7 +178,7 @@ def describe(bench: Bench, table: pd.DataFrame) -> Section:
     defaults = default_names(bench)
     lines = [
         "One option of the read-out at a time, around this run's options. The probe needs no ground truth: landmarks "
-        "go through the chain to a frame and come back through the transposed chain (`chain/cycle.py`).",
+        "go through the chain to a frame and come back through the transposed chain (`lab/cycle.py`).",
         "",
     ]
     for group in groups:

@@ -1,1 +1,1 @@
-"""Slow literal twins of the laboratory's fast algorithms, under the rules of ``attnchain_ros.reference``."""
+"""Slow literal twins of the fast algorithms: same file and function names, loops and float64, no shared code."""

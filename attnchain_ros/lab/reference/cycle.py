@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...config import MatchConfig
-from ...reference.correspondence import match_surface
+from .correspondence import match_surface
 
 
 def return_points(

@@ -75,7 +75,7 @@ def meet_box(centers: np.ndarray, axes: np.ndarray, half: np.ndarray, x: np.ndar
 
     Args:
         centers: [F, 3] camera frame; axes: [F, 3, 3]; half: [3], above 0; x, y: broadcast to [F, h, w].
-    Twin: ``reference.rays.meet_box``.
+    Twin: ``lab.reference.rays.meet_box``.
     """
     origin = -np.einsum("fji,fj->fi", axes, centers).astype(np.float32)
     x, y = x.astype(np.float32), y.astype(np.float32)
@@ -103,7 +103,7 @@ def meet_capsule(start: np.ndarray, end: np.ndarray, radius: float, x: np.ndarra
 
     Args:
         start, end: [F, 3] camera frame; x, y: broadcast to [F, h, w].
-    Twin: ``reference.rays.meet_capsule``.
+    Twin: ``lab.reference.rays.meet_capsule``.
     """
     axis = end - start
     axis2 = (axis**2).sum(axis=1)[:, None, None]

@@ -74,7 +74,7 @@ def solid_distances(points: np.ndarray, solids: Solids) -> np.ndarray:
     Returns:
         [P, n] float32 (parts first, so that the minimum over parts runs over long rows). Exact but for rounding: up to
         3e-4 on the very axis of a capsule, about 1e-6 near the surface, in the unit sphere.
-    Twin: ``reference.solids.solid_distances``.
+    Twin: ``lab.reference.solids.solid_distances``.
     """
     points = np.asarray(points, dtype=np.float32)
     found = np.empty((len(solids.radii), len(points)), dtype=np.float32)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..camera.outline import MaskOutline, PosedMesh
+from ...camera.outline import MaskOutline, PosedMesh
 
 STEP = 1e-6
 

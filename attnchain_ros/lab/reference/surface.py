@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from skimage.measure import marching_cubes
 
-from ..config import SurfaceConfig
-from ..conventions import OBJECT_HALF_EXTENT
-from ..mesh.types import Mesh
+from ...config import SurfaceConfig
+from ...conventions import OBJECT_HALF_EXTENT
+from ...mesh.types import Mesh
 
 Field = Callable[[torch.Tensor], torch.Tensor]
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..config import ReinforceConfig
+from ...config import ReinforceConfig
 
 
 def trace_pairs(

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..camera.crop import Crop
+from ...camera.crop import Crop
 
 
 def patch_scores(anchor_patches: np.ndarray, token_tokens: np.ndarray, frame_patches: np.ndarray) -> np.ndarray:

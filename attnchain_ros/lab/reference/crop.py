@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..camera.crop import Crop
+from ...camera.crop import Crop
 
 
 def union_crop(masks: np.ndarray, padding: float) -> tuple[float, float, float]:

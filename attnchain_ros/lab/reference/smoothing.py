@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..config import AnimationConfig
+from ...config import AnimationConfig
 
 
 def reject_outliers(

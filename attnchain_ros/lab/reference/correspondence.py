@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config import MatchConfig
+from ...config import MatchConfig
 
 
 class Matches(NamedTuple):

@@ -1,0 +1,214 @@
+"""SAM 2's video model, image by image: a streaming session whose memory does not grow."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from safetensors import SafetensorError
+from torch import Tensor
+
+from ..errors import AttnChainError, InputError, WeightsError
+from .prompt import Prompt
+
+DEFAULT_MODEL = "facebook/sam2.1-hiera-tiny"
+"""Apache-2.0; the smallest of its family."""
+
+_OBJECT = 1
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the pictures that the image encoder was trained on, as its processor has them."""
+
+
+class Sight(enum.Enum):
+    """Whether the object was seen in an image."""
+
+    SEEN = "seen"
+    LOST = "lost"
+    EMPTY = "empty"
+    BACK = "back"
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedMask:
+    """The object in one image.
+
+    Attributes:
+        mask: [H, W] bool; all False where the object is lost.
+        sight: seen; lost = the model says that it is not in the image; empty = the model says that it is, but marks no
+            pixel; back = seen again after one of those.
+        score: the model's logit that the object is in the image; above 0 it is.
+    """
+
+    mask: np.ndarray
+    sight: Sight
+    score: float
+
+
+class MaskTracker:
+    """Follows one object through a stream.
+
+    The model remembers the prompted images and the newest ones; older ones are let go of, so that memory is flat
+    however long the stream is, and the masks are those of a session that keeps everything.
+
+    Attributes:
+        counts: images by ``Sight`` since ``start``.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """``model``: a ``Sam2VideoModel`` of transformers, on its device and in its precision."""
+        self.model = model
+        self.counts = dict.fromkeys(Sight, 0)
+        config = model.config
+        self._side = int(config.image_size if isinstance(config.image_size, int) else config.image_size[0])
+        self._remembered = max(int(config.num_maskmem), int(config.max_object_pointers_in_encoder))
+        self._session: Any = None
+        self._number = 0
+        self._gone = False
+        self._shape = (0, 0)
+
+    def start(self, image: np.ndarray, prompt: Prompt) -> TrackedMask:
+        """Begin with an image in which the object is pointed at; what was followed before is forgotten.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            prompt: in its pixels.
+        Raises:
+            ConfigError, MaskError: the prompt does not fit the image.
+        """
+        prompt.check_inside(*image.shape[:2])
+        sessions = importlib.import_module("transformers.models.sam2_video.modeling_sam2_video")
+        device, dtype = self.model.device, self.model.dtype
+        height, width = image.shape[:2]
+        self._session = sessions.Sam2VideoInferenceSession(
+            video_height=height,
+            video_width=width,
+            inference_device=device,
+            inference_state_device=device,
+            video_storage_device=device,
+            dtype=dtype,
+        )
+        self.counts = dict.fromkeys(Sight, 0)
+        self._number, self._gone, self._shape = 0, False, (height, width)
+        return self._next(image, prompt)
+
+    def follow(self, image: np.ndarray, prompt: Prompt | None = None) -> TrackedMask:
+        """The object in the next image.
+
+        Args:
+            image: [H, W, 3] uint8 RGB, of the same size as the first.
+            prompt: points at the object anew, for a correction or after it was lost.
+        Raises:
+            AttnChainError: nothing was started.   InputError: another size.
+            ConfigError, MaskError: the prompt does not fit the image.
+        """
+        if self._session is None:
+            raise AttnChainError("no object is followed yet: call start with a prompt first")
+        if image.shape[:2] != self._shape:
+            raise InputError(
+                f"the image has {image.shape[1]} x {image.shape[0]} pixels, the stream {self._shape[1]} x "
+                f"{self._shape[0]}: start anew"
+            )
+        if prompt is not None:
+            prompt.check_inside(*image.shape[:2])
+        return self._next(image, prompt)
+
+    @torch.no_grad()
+    def _next(self, image: np.ndarray, prompt: Prompt | None) -> TrackedMask:
+        session, number = self._session, self._number
+        if prompt is not None:
+            self._give(prompt)
+        found = self.model(inference_session=session, frame=self.prepare(image), frame_idx=number)
+        self._number += 1
+        self._forget(number)
+        logits = functional.interpolate(found.pred_masks.float(), self._shape, mode="bilinear", align_corners=False)
+        score = float(found.object_score_logits.reshape(-1)[0])
+        mask = (logits[0, 0] > 0).cpu().numpy()
+        return self._told(mask, score)
+
+    def _told(self, mask: np.ndarray, score: float) -> TrackedMask:
+        if score <= 0:
+            mask, sight = np.zeros_like(mask), Sight.LOST
+        elif not mask.any():
+            sight = Sight.EMPTY
+        else:
+            sight = Sight.BACK if self._gone else Sight.SEEN
+        self._gone = sight in (Sight.LOST, Sight.EMPTY)
+        self.counts[sight] += 1
+        return TrackedMask(mask, sight, score)
+
+    def prepare(self, image: np.ndarray) -> Tensor:
+        """An image [H, W, 3] uint8 RGB as the model takes it: [1, 3, S, S], stretched to a square and normalised."""
+        device = self.model.device
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float()
+        size = (self._side, self._side)
+        pixels = functional.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+        pixels = pixels.round().clamp(0, 255) / 255.0
+        mean, deviation = (torch.tensor(numbers, device=device).view(1, 3, 1, 1) for numbers in (_MEAN, _DEVIATION))
+        prepared: Tensor = ((pixels - mean) / deviation).to(self.model.dtype)
+        return prepared
+
+    def _give(self, prompt: Prompt) -> None:
+        """Put a prompt for the next image into the session, as the model's own processor does."""
+        session, number = self._session, self._number
+        place = session.obj_id_to_idx(_OBJECT)
+        if prompt.mask is not None:
+            mask = torch.from_numpy(prompt.mask)[None, None].float()
+            size = (self._side, self._side)
+            mask = functional.interpolate(mask, size, mode="bilinear", align_corners=False, antialias=True)
+            session.add_mask_inputs(place, number, (mask >= 0.5).float())
+            session.remove_point_inputs(place, number)
+        else:
+            points, labels = prompt.coordinates()
+            height, width = self._shape
+            scaled = torch.from_numpy(points) * torch.tensor([self._side / width, self._side / height])
+            inputs = {"point_coords": scaled[None, None], "point_labels": torch.from_numpy(labels)[None, None]}
+            session.add_point_inputs(place, number, inputs)
+            session.remove_mask_inputs(place, number)
+        session.obj_with_new_inputs = [_OBJECT]
+
+    def _forget(self, number: int) -> None:
+        """Let go of what the model will not look at again."""
+        session = self._session
+        session.processed_frames.clear()
+        oldest = number - self._remembered
+        outputs = session.output_dict_per_obj.values()
+        old = [kept["non_cond_frame_outputs"] for kept in outputs] + list(session.frames_tracked_per_obj.values())
+        for kept in old:
+            for frame in [frame for frame in kept if frame < oldest]:
+                del kept[frame]
+
+
+def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> MaskTracker:
+    """SAM 2's video model from a folder (``config.json``, ``model.safetensors``); nothing is fetched.
+
+    Raises:
+        WeightsError: transformers is not installed, or the folder holds no such model.
+    """
+    try:
+        # Large, slow to import, and needed for this alone.
+        transformers = importlib.import_module("transformers")
+        kind = transformers.Sam2VideoModel
+    except (ImportError, AttributeError) as error:
+        raise WeightsError(
+            f"masks from a click need the extra: pip install 'attnchain_ros[masks]' ({error})"
+        ) from error
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise WeightsError(f"{folder / name} is missing: put the files of {DEFAULT_MODEL} there")
+    try:
+        model, told = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise WeightsError(f"{folder} holds no readable SAM 2 video model: {error}") from error
+    if told["missing_keys"]:
+        missing = sorted(told["missing_keys"])
+        text = f"{len(missing)} tensors are missing, such as {missing[0]}"
+        raise WeightsError(f"{folder} holds no SAM 2 video model: {text}")
+    return MaskTracker(model.to(device).eval().requires_grad_(False))
