@@ -54,7 +54,11 @@ setup(
     package_data={"attnchain_ros": ["weights/**/*", "published/*.json", "py.typed"]},
     data_files=shared_files(),
     install_requires=requirements("library"),
-    extras_require={"lab": requirements("lab"), "masks": requirements("masks")},
+    extras_require={
+        "lab": requirements("lab"),
+        # Masks from a click; the tests need it as well, so that it is pinned there.
+        "masks": [line for line in requirements("development") if line.startswith("transformers")],
+    },
     entry_points={"console_scripts": ["attnchain = attnchain_ros.cli:main"]},
     zip_safe=False,
 )
