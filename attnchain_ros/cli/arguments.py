@@ -210,12 +210,12 @@ def synthetic_source(text: str, fps: float | None = None) -> FrameSource:
 
 def check_output(path: Path, source: Path | None = None) -> None:
     """Refuse an output folder that is a file, a bag, or the input itself, before hours are spent on it."""
-    if source is not None and source.is_dir() and path.resolve() == source.resolve():
-        raise FileFormatError(f"--out {path} is the input: results would be read as images the next time")
     if path.exists() and not path.is_dir():
         raise FileFormatError(f"--out {path} is a file, wanted a folder")
     if path.is_dir() and is_bag(path):
         raise FileFormatError(f"--out {path} is a bag: results would lie among its files, give another folder")
+    if source is not None and source.is_dir() and path.resolve() == source.resolve():
+        raise FileFormatError(f"--out {path} is the input: results would be read as images the next time")
 
 
 def describe_settings(changes: dict[str, Any]) -> str:

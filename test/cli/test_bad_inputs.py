@@ -182,7 +182,7 @@ def test_what_is_no_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def picture(path: Path, height: int = HEIGHT, width: int = WIDTH, channels: int = 3) -> None:
     path.parent.mkdir(exist_ok=True)
-    pixels = np.full((height, width, channels), 60, np.uint8)
+    pixels = np.full((height, width, channels), 60 if channels > 1 else 0, np.uint8)
     pixels[height // 4 : height // 2, width // 4 : width // 2] = 200
     cv2.imwrite(str(path), pixels)
 
@@ -227,6 +227,7 @@ def blank(place: Path) -> None:
         cv2.imwrite(str(path), np.zeros((HEIGHT, WIDTH), np.uint8))
 
 
+SIDES = (("clip", 3), ("clip_masks", 1))
 # Name: what makes the arguments in an empty place, parts of what is said.
 CLIPS: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     "missing file": (lambda place: [str(place / "no.mp4")], ["no.mp4 does not exist: give a folder of images, a"]),
@@ -238,7 +239,7 @@ CLIPS: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
                           ["clip holds 5 masks, ", "clip.avi has 3 images: give one for each"]),
     "no pictures": (folder(lambda place: [path.unlink() for path in (place / "clip").iterdir()]),
                     ["clip holds no images: wanted files ending in .png, .jpg"]),
-    "sizes": (folder(lambda place: [picture(place / name / "2.png", 20, 24) for name in ("clip", "clip_masks")]),
+    "sizes": (folder(lambda place: [picture(place / name / "2.png", 20, 24, count) for name, count in SIDES]),
               ["frame 2 is 24x20, the first one is 48x40: all frames of a clip must be of one size"]),
     "broken picture": (folder(lambda place: (place / "clip" / "3.png").write_bytes(b"rubbish")),
                        ["clip/3.png cannot be read as an image: it is damaged or not what its name says"]),

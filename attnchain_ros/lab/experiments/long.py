@@ -226,7 +226,7 @@ def describe(bench: Bench, table: pd.DataFrame) -> Section:
         lines_of = {name: curves_of(select(own, variant=name), curve) for name in names_of(own, "variant")}
         lines_of = {name: curves for name, curves in lines_of.items() if curves}
         if lines_of:
-            # The files are named as the figures once were; docs/findings.md and readers know them so.
+            # docs/results.md shows the files under these names.
             name = f"long_{curve.removeprefix('raw_')}"
             plots[name] = draw_curves(lines_of, "window", label)
             lines += [picture(name, f"Drift: {label}"), ""]
