@@ -126,7 +126,7 @@ def steady_vertices(state: RolloutState, vertices: Tensor, sigma: float) -> Tens
     every = torch.ones(vertices.shape[:2], dtype=torch.bool, device=vertices.device)
     before = None
     if state.vertex_history is not None:
-        past = state.vertex_history - pose
+        past = state.vertex_history.to(pose.device) - pose
         before = (past, torch.ones(past.shape[:2], dtype=torch.bool, device=vertices.device))
     return smooth_displacements(pose, vertices, every, ANCHOR_FRAME, sigma, before)
 
@@ -171,6 +171,6 @@ def _tail(
 
 def _tail_of(old: Tensor | None, new: Tensor, length: float) -> Tensor | None:
     """The last rows of two stretches of frames joined."""
-    joined = new if old is None else torch.cat([old, new])
+    joined = new if old is None else torch.cat([old.to(new.device), new])
     count = min(math.ceil(length), len(joined))
     return joined[len(joined) - count :].clone() if count else None

@@ -159,7 +159,7 @@ def begin_pixels(
 ) -> Memory:
     """Make the window's first frame the first keyframe, if it has a pose and there is none yet."""
     pose = camera.camera_from_object[ANCHOR_FRAME]
-    if memory.keyframes or not (camera.valid[ANCHOR_FRAME] or trace.state.pose is not None):
+    if memory.points is not None or not (camera.valid[ANCHOR_FRAME] or trace.state.pose is not None):
         return memory
     state, window = trace.state, trace.window
     carrier = carrier_of(trace, tracks, memory.patches.rest, config)
@@ -169,13 +169,19 @@ def begin_pixels(
     pixels[~sight.visible] = np.nan
     landmarks = len(memory.patches.of)
     pixels[landmarks:] = tracks.last_px
-    image, mask = window.images[ANCHOR_FRAME], window.masks[ANCHOR_FRAME]
-    first = Keyframe(
-        image, mask, int(window.stamps_ns[ANCHOR_FRAME]), state.latent, state.vertices, memory.variance,
-        view_of(memory.patches.rest, state.vertices[state.anchor.landmark_vertices], pose),
+    return replace(memory, keyframes=(first_keyframe(trace, memory, pose, pixels),), points=PointState.start(pixels))
+
+
+def first_keyframe(trace: Trace, memory: Memory, pose: np.ndarray, pixels: np.ndarray) -> Keyframe:
+    """The window's first frame as a keyframe: its pose [4, 4], and where its points are seen [N, 2]."""
+    state, window = trace.state, trace.window
+    # Copies: a view would keep the pictures of the whole window.
+    image, mask = window.images[ANCHOR_FRAME].copy(), window.masks[ANCHOR_FRAME].copy()
+    view = view_of(memory.patches.rest, state.vertices[state.anchor.landmark_vertices], pose)
+    return Keyframe(
+        image, mask, int(window.stamps_ns[ANCHOR_FRAME]), state.latent, state.vertices, memory.variance, view,
         KeyPicture(image, mask, pixels, 1.0),
     )  # fmt: skip
-    return replace(memory, keyframes=(first,), points=PointState.start(pixels))
 
 
 def view_of(rest: np.ndarray, places: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -286,6 +292,11 @@ def follow_window(
         followed = posed.follower.run(chain.landmarks, memory.points)
         memory = replace(memory, points=followed.state)
         moved = join_frames(trace.state, followed.stack("landmarks"), followed.stack("vertices"), moved.valid)
+    if not memory.keyframes:
+        # Without a pose there are no pixels, but there can be a second read.
+        nowhere = np.full((len(memory.patches.of), 2), np.nan)
+        memory = replace(memory, keyframes=(first_keyframe(trace, memory, np.eye(4), nowhere),))
+    state.landmark_history = None
     variance = chain.fused.variance
     if followed is not None:
         sure = followed.frames[-1].sure
@@ -323,7 +334,7 @@ def keep_keyframe(trace: Trace, state: RolloutState, followed: Followed | None, 
     # The mesh is good enough to say where a landmark is, not for a pixel that was asked for.
     shown[len(memory.patches.of) :] = False
     pixels = np.where((last.alive | shown)[:, None], last.points_px, np.nan)
-    image, mask = trace.window.images[-1], trace.window.masks[-1]
+    image, mask = trace.window.images[-1].copy(), trace.window.masks[-1].copy()
     key = Keyframe(
         image, mask, int(trace.window.stamps_ns[-1]), state.latent, state.vertices, memory.variance, view,
         KeyPicture(image, mask, pixels, KEY_WEIGHT),
