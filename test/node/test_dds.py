@@ -237,7 +237,7 @@ def test_compressed_images_and_png_masks_with_ids(client: Client, start):
         images.publish(compressed(stamp, np.full((24, 32, 3), 90, np.uint8), "jpg", plain))
         client.executor.spin_once(timeout_sec=0.02)
     client.wait_until(lambda: mesh, f"a window of compressed images: {node.text()}")
-    assert node.text().count("a JPEG blurs the edges of a mask") == 1
+    assert node.text().count("a JPEG blurs ids") == 1
 
 
 def test_masks_whose_stamps_differ_are_explained(client: Client, start):

@@ -413,7 +413,11 @@ def test_a_burst_of_saves_is_answered_whole(client: Client, start):
     client.wait_until(lambda: mesh, "a window")
     service = client.node.create_client(SaveMesh, f"{NAME}/save_mesh")
     client.wait_until(service.service_is_ready, "the service")
-    calls = [service.call_async(SaveMesh.Request(path=f"burst/{number}.npz")) for number in range(200)]
+    calls = []
+    for number in range(400):
+        due = time.monotonic() + 1 / 200
+        calls.append(service.call_async(SaveMesh.Request(path=f"burst/{number}.npz")))
+        client.wait_until(lambda due=due: time.monotonic() >= due, "the next call is due")
     client.wait_until(lambda: all(call.done() for call in calls), "every call is answered")
     answers = [call.result() for call in calls]
     written = [answer for answer in answers if answer.success]
