@@ -28,6 +28,9 @@ from .accounts import Accounts, MaskWait
 from .config import StreamConfig, check_queue
 from .frame import Frame, break_cause
 from .masks import MaskBook
+from .stamps import StampBook
+
+_MOST_BREAKS = 64
 
 
 @dataclass
@@ -115,7 +118,7 @@ class FrameBuffer:
         self._dropped: Counter[str] = Counter()
         self._resets: Counter[str] = Counter()
         self._problems: list[tuple[str, str]] = []
-        self._break: tuple[int, str] | None = None
+        self._breaks: StampBook[str] = StampBook(0, _MOST_BREAKS)
         self._before_last_ns: int | None = None
         self._stride = config.stride
         self._generation = 0
@@ -167,7 +170,7 @@ class FrameBuffer:
     def break_before(self, stamp_ns: int, cause: str) -> None:
         """The first image stamped so, or later, starts a new chain."""
         with self._changed:
-            self._break = (stamp_ns, cause)
+            self._breaks.add(stamp_ns, cause)
 
     def count_refused(self, cause: str) -> None:
         """Account for a frame that cannot reach the buffer, for instance because it could not be decoded."""
@@ -190,10 +193,11 @@ class FrameBuffer:
             if cause == "frame_id" and not self._config.reset_on_frame_id_change:
                 self._dropped["frame_id"] += 1
                 return False
-        if cause is None and self._break is not None and frame.stamp_ns >= self._break[0]:
-            cause = self._break[1]
-        if cause is not None:
-            self._break = None
+        if cause == "stamp_back":
+            self._breaks.jump_back(frame.stamp_ns)
+        due = self._breaks.take_until(frame.stamp_ns)
+        if cause is None and due and last is not None:
+            cause = due[-1]
         self._before_last_ns = None if last is None or cause is not None else last.stamp_ns
         self._last = frame
         if cause == "stamp_back":

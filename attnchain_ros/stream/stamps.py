@@ -63,6 +63,15 @@ class StampBook(Generic[T]):
             return max(held, key=lambda entry: (entry[1][0], entry[0]))[1][1]
         return entries[0][1] if entries else None
 
+    def take_until(self, stamp_ns: int) -> list[T]:
+        """Those that are not later than a stamp; they are forgotten."""
+        with self._lock:
+            taken = [thing for stamp, thing in self._entries if stamp <= stamp_ns]
+            kept = [entry for entry in self._entries if entry[0] > stamp_ns]
+            self._entries.clear()
+            self._entries.extend(kept)
+            return taken
+
     def later_than(self, stamp_ns: int) -> int:
         """How many are later than a stamp by more than the tolerance."""
         return sum(stamp > stamp_ns + self.tolerance_ns for stamp, _ in self._list())

@@ -211,13 +211,13 @@ def test_run_replay_and_node_make_the_same_windows(
     # What is expected, by the numbers painted into the images: 2, 4 and 5 have no usable mask or picture.
     numbers = [[int(np.median(image[..., 0])) // 5 for image in window.images] for window, _ in run]
     assert numbers == [
-        [0, 1, 3, 6], [6, 7, 8, 9], [9, 10, 11],
+        [0, 1, 3, 6], [6, 7], [8, 9, 10, 11],
         [20, 21, 22, 23], [23, 24],
         [30, 31, 32],
         [33, 34, 35, 36], [36, 37],
         [40, 41, 42, 43], [43, 44, 45],
     ]  # fmt: skip
-    starts = [True, False, False, True, False, True, True, False, True, False]
+    starts = [True, False, True, True, False, True, True, False, True, False]
     focals = [None if window.intrinsics is None else window.intrinsics[0, 0] for window, _ in run]
     assert focals == [50.0, 50.0, 70.0, 70.0, 70.0, 100.0, None, None, 55.0, 55.0]
     assert run[0][0].depth_m is not None and run[3][0].depth_m is None

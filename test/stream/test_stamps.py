@@ -37,6 +37,7 @@ def test_only_the_newest_are_remembered() -> None:
     for stamp in (1, 2, 3):
         made.add(stamp, stamp)
     assert [made.nearest(stamp) for stamp in (1, 2, 3)] == [None, 2, 3] and len(made) == 2
+    assert made.take_until(2) == [2] and len(made) == 1
     made.clear()
     assert made.nearest(3) is None
 
