@@ -5,6 +5,7 @@ are found in the bag by type and name; masks must be in it, or give ``foreground
 the same bytes every time, use ``attnchain replay`` instead.
 """
 
+import atexit
 import sys
 import tempfile
 from pathlib import Path
@@ -42,6 +43,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     with tempfile.NamedTemporaryFile("w", prefix="attnchain_replay_", suffix=".yaml", delete=False) as file:
         file.write(plan.qos_yaml)
+    # The player reads it when it starts; it goes when the launch ends.
+    atexit.register(Path(file.name).unlink, missing_ok=True)
     # One that is left empty must not override params_file.
     given = {name: value(name) for name in ("weights", "foreground") if value(name)}
     large = profile_environment()
