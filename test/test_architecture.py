@@ -106,7 +106,13 @@ LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 NAME = re.compile(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`")
 BLOCK = re.compile(r"```.*?```", re.DOTALL)
 # Names of other programs, of what somebody is to write, and one that is put together (``reset_{cause}``).
-FOREIGN = {"net.core.rmem_max", "lab.reference.FILE.FUNCTION", "reset_gap", "reset_overload"}
+FOREIGN = {
+    "net.core.rmem_max",
+    "fastdds.type_propagation",
+    "lab.reference.FILE.FUNCTION",
+    "reset_gap",
+    "reset_overload",
+}
 
 
 @pytest.fixture(scope="module")
