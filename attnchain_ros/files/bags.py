@@ -16,7 +16,7 @@ from rosbags.interfaces import Connection
 
 from ..errors import AttnChainError, FileFormatError, InputError, MaskError
 from ..notes import Notes
-from ..stream.camera import camera_numbers, looks_rectified, rectified_text
+from ..stream.camera import camera_numbers
 from ..stream.decode import DecodedImage, decode_depth, decode_mask, decode_message
 from ..stream.frame import Calibration, DepthImage, Event, Frame, MaskImage, NoMoreMasks, Refused
 from ..stream.objects import one_object
@@ -96,8 +96,7 @@ class BagSource(FrameSource):
             text = f"images of {path.name} have no stamps: the times at which messages were recorded are used instead"
             self.notes.tell("no_stamps", text)
         self.masked = self.topics.mask is not None or decoded.mask is not None
-        if looks_rectified(self.topics.image):
-            self.notes.tell("looks_rectified", rectified_text(self.topics.image, "--image-rectified"))
+        self.topic = self.topics.image
 
     @property
     def count(self) -> int | None:

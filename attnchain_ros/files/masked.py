@@ -11,11 +11,11 @@ import numpy as np
 from ..errors import FileFormatError, MaskError
 from ..stream.decode import threshold_mask
 from ..stream.frame import Event, Frame, MaskImage, NoMoreMasks
-from ..stream.source import FrameSource
+from ..stream.source import FrameSource, WrappedSource
 from .images import IMAGE_ENDINGS, VideoFile, natural_key, read_mask
 
 
-class MaskedSource(FrameSource):
+class MaskedSource(WrappedSource):
     """A clip with masks from elsewhere; its own masks are put aside.
 
     Args:
@@ -26,12 +26,10 @@ class MaskedSource(FrameSource):
         MaskError: there are no masks, or not as many as images.   FileFormatError: the video cannot be opened.
     """
 
-    masked = True
-
     def __init__(self, source: FrameSource, masks: Path, instance: int = 0) -> None:
-        self._source, self._place, self._instance = source, masks, instance
-        self.name, self.notes = source.name, source.notes
-        self.intrinsics, self.recorded = source.intrinsics, source.recorded
+        super().__init__(source)
+        self.masked = True
+        self._place, self._instance = masks, instance
         self._files: list[Path] = []
         self._video: VideoFile | None = None
         if masks.is_dir():
@@ -47,11 +45,6 @@ class MaskedSource(FrameSource):
         else:
             raise MaskError(f"the masks {masks} do not exist: wanted a folder of masks, or a mask video")
 
-    @property
-    def count(self) -> int | None:
-        """Number of images."""
-        return self._source.count
-
     def events(self) -> Iterator[Event]:
         """The clip's, each image with its mask.
 
@@ -60,7 +53,7 @@ class MaskedSource(FrameSource):
         """
         yield NoMoreMasks()
         masks, number = self._masks(), 0
-        for event in self._source.events():
+        for event in self.wrapped.events():
             if isinstance(event, Frame):
                 mask = next(masks, None)
                 if mask is None:

@@ -361,10 +361,8 @@ class FrameBuffer:
     def end(self) -> None:
         """The recording is over: what still waits for a mask has none, and the rest is given out."""
         with self._changed:
-            self._masks.complete = True
-            self._settle()
             self._segments[-1].closed = True
-        self._report()
+        self.end_masks()
 
     def end_masks(self) -> None:
         """No mask will come any more; only for recordings."""

@@ -20,6 +20,7 @@ class FrameSource(ABC):
         recorded: by a camera driver: stamps are those of a clock, so that a gap between them says that frames are
             missing, and a camera_info belongs to the images.
         masked: masks come with the frames or beside them; without, they have to be made.
+        topic: where its images were published, "" = nowhere.
         notes: what was assumed, for the user; may grow while the clip is read.
     """
 
@@ -27,6 +28,7 @@ class FrameSource(ABC):
     intrinsics: np.ndarray | None = None
     recorded: bool = False
     masked: bool = False
+    topic: str = ""
     notes: Notes
 
     @abstractmethod
@@ -37,6 +39,20 @@ class FrameSource(ABC):
     @abstractmethod
     def count(self) -> int | None:
         """Number of frames, None if it is only known at the end."""
+
+
+class WrappedSource(FrameSource):
+    """Another clip whose events are changed on their way."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self.wrapped = source
+        self.name, self.notes, self.topic = source.name, source.notes, source.topic
+        self.intrinsics, self.recorded, self.masked = source.intrinsics, source.recorded, source.masked
+
+    @property
+    def count(self) -> int | None:
+        """The wrapped clip's."""
+        return self.wrapped.count
 
 
 class ArraySource(FrameSource):

@@ -11,10 +11,10 @@ from ..errors import ConfigError, MaskError
 from ..notes import Notes
 from ..rollout.window import Window
 from .buffer import Batch
-from .camera import CameraModel
+from .camera import CameraModel, looks_rectified, rectified_text
 from .config import StreamConfig
 from .frame import Event, Frame, Refused
-from .source import FrameSource
+from .source import FrameSource, WrappedSource
 from .stream import Stream
 
 
@@ -85,10 +85,10 @@ class ClipWindows:
         )
         self._source = source
         self._frames = frames
-        if config.image_rectified:
-            source.notes[:] = [note for note in source.notes if note.code != "looks_rectified"]
         self._intrinsics = source.intrinsics if intrinsics is None else intrinsics
         self.notes = Notes()
+        if looks_rectified(source.topic) and not config.image_rectified:
+            self.notes.tell("looks_rectified", rectified_text(source.topic, "--image-rectified"))
 
     @property
     def source(self) -> FrameSource:
@@ -164,27 +164,19 @@ def clip_frames(source: FrameSource, config: StreamConfig) -> Iterator[tuple[Fra
             yield frame, window.intrinsics
 
 
-class _Whole(FrameSource):
+class _Whole(WrappedSource):
     """A clip without masks whose object is the whole picture."""
 
-    masked = True
-
     def __init__(self, source: FrameSource) -> None:
-        self._source = source
-        self.name, self.notes = source.name, source.notes
-        self.intrinsics, self.recorded = source.intrinsics, source.recorded
+        super().__init__(source)
+        self.masked = True
 
     def events(self) -> Iterator[Event]:
         """Those of the clip."""
-        for event in self._source.events():
+        for event in self.wrapped.events():
             if isinstance(event, Frame):
                 event.mask = np.ones(event.image.shape[:2], bool)
             yield event
-
-    @property
-    def count(self) -> int | None:
-        """Number of frames."""
-        return self._source.count
 
 
 def _check_size(size: int) -> None:

@@ -328,6 +328,14 @@ def test_depth_from_another_frame_is_no_depth_of_the_image(tmp_path: Path) -> No
     assert part.window.depth_m is None and windows.notes == []
 
 
+def test_a_topic_that_looks_rectified_is_told_of_unless_it_is_said_to_be(tmp_path: Path) -> None:
+    messages = [(topic.replace("image", "image_rect"), time, message) for topic, time, message in _clip(2)]
+    bag = _record(tmp_path / "bag", messages)
+    for rectified, codes in ((False, ["looks_rectified"]), (True, [])):
+        windows = ClipWindows(open_bag(bag), StreamConfig(image_rectified=rectified), 4)
+        assert [note.code for note in windows.notes] == codes
+
+
 def test_topics_of_unknown_types_do_not_matter(tmp_path: Path) -> None:
     """A bag of somebody else's robot, with messages that are installed nowhere here."""
     store = bag_types()

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ...errors import InputError
+from ...parts.flow import read_flow
 from ...shapes import check_shape
 
 BACK_PX = 1.5
@@ -84,22 +85,6 @@ def chain_flow(
         points.append(onward)
         place = onward
     return Tracks(np.stack(points).astype(np.float32), np.stack(visible))
-
-
-def read_flow(flow: np.ndarray, points_px: np.ndarray) -> np.ndarray:
-    """[Q, 2] float64 flow at points [Q, 2], bilinear; beyond the border, that of the nearest pixel; NaN stays NaN."""
-    height, width = flow.shape[:2]
-    absent = ~np.isfinite(points_px).all(axis=1)
-    place = np.clip(np.nan_to_num(points_px), 0, [width - 1, height - 1])
-    corner = np.minimum(np.floor(place).astype(np.int64), [max(width - 2, 0), max(height - 2, 0)])
-    x, y = corner.T
-    right, below = np.minimum(x + 1, width - 1), np.minimum(y + 1, height - 1)
-    share_x, share_y = (place - corner).T[:, :, None]
-    top = flow[y, x] * (1 - share_x) + flow[y, right] * share_x
-    bottom = flow[below, x] * (1 - share_x) + flow[below, right] * share_x
-    found: np.ndarray = np.asarray(top * (1 - share_y) + bottom * share_y, np.float64)
-    found[absent] = np.nan
-    return found
 
 
 def sparse_flow_tracks(images: np.ndarray, queries_px: np.ndarray) -> Tracks:
