@@ -34,7 +34,7 @@ from attnchain_ros.backbone.transformer import FlowTransformer, TransformerSizes
 from attnchain_ros.backbone.vae import ShapeVae, VaeSizes
 from attnchain_ros.config import ReadoutConfig, ReinforceConfig, RolloutConfig, SamplingConfig, SurfaceConfig
 from attnchain_ros.errors import ConfigError
-from attnchain_ros.lab.bench.allocations import Allocations, FusedKernels
+from attnchain_ros.lab.bench.counting import Allocations, FusedKernels
 
 META, CUDA = torch.device("meta"), torch.device("cuda")
 FRAMES, TOKENS, CHANNELS, PATCHES = 16, 2048, 64, 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from ...backbone.layers import attend_with_lse
 
 HALF = (torch.bfloat16, torch.float16)
 # They hand out memory or look at metadata: no kernel runs.
@@ -67,29 +69,45 @@ def total(costs: Iterable[Cost]) -> Cost:
     return found
 
 
-@dataclass
-class _Ledger:
-    """Storages that are alive."""
+class Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While inside, counts the storages that operations make.
 
-    live: int = 0
-    peak: int = 0
-    known: dict[int, int] = field(default_factory=dict)
+    Attributes:
+        live: bytes of them that are in use.   peak: the most so far.   started: operations that made or wrote values.
+    What existed before counts nothing; neither do temporary arrays inside a kernel.
+    """
 
-    def add(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self.known:
-            return
-        self.known[key] = storage.nbytes()
-        self.live += storage.nbytes()
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = self.started = 0
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one operation and look at what it made."""
+        known = {id(leaf.untyped_storage()) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        result = func(*args, **(kwargs or {}))
+        self.started += not func.is_view
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                storage = leaf.untyped_storage()
+                if id(storage) not in known and storage not in self._seen:
+                    self._add(storage)
+        return result
+
+    def _add(self, storage: Any) -> None:
+        size = storage.nbytes()
+        self._seen.add(storage)
+        self.live += size
         self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self.remove, key)
+        weakref.finalize(storage, self._free, size)
 
-    def remove(self, key: int) -> None:
-        self.live -= self.known.pop(key, 0)
+    def _free(self, size: int) -> None:
+        self.live -= size
 
 
-class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Counting(Allocations):  # type: ignore[no-untyped-call]
     """Counts everything that runs inside; works with tensors of every device, also those without data.
 
     Attributes:
@@ -97,15 +115,14 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._cost = Cost()
-        self._ledger = _Ledger()
         self.operations: Tally[str] = Tally()
 
     @property
     def cost(self) -> Cost:
         """The counts so far."""
-        self._cost.peak_bytes = self._ledger.peak
+        self._cost.peak_bytes = self.peak
         return self._cost
 
     def __torch_dispatch__(
@@ -113,10 +130,8 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run one operation and count it."""
         options = kwargs or {}
-        result = func(*args, **options)
+        result = super().__torch_dispatch__(func, types, args, options)
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        for tensor in made:
-            self._ledger.add(tensor)
         name = func._schema.name.removeprefix("aten::")
         if func.is_view or name in _NO_LAUNCH or not made:
             return result
@@ -148,6 +163,20 @@ class FusedAttention(TorchFunctionMode):
             if not options or set(options) == {"scale"}:
                 return torch.ops.aten._scaled_dot_product_flash_attention(*args, **options)[0]
         return func(*args, **options)
+
+
+class FusedKernels(TorchFunctionMode):
+    """While inside, attention and RMS norm are one kernel each on the meta device, as on a GPU, and not many steps."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Replace ``scaled_dot_product_attention`` and ``rms_norm``."""
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            return attend_with_lse(*args[:3]).out
+        if func is torch.nn.functional.rms_norm and args[0].device.type == "meta":
+            return torch.empty(args[0].shape, dtype=args[0].dtype, device="meta")
+        return func(*args, **(kwargs or {}))
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -66,3 +66,10 @@ def test_a_stage_takes_as_long_as_its_slowest_resource() -> None:
     assert device.seconds(Cost(half_flops=60e12, full_flops=6e12)) == pytest.approx(1.2 / ARITHMETIC)
     assert device.seconds(Cost(moved_bytes=2e12)) == pytest.approx(2 * KEPT / TRAFFIC)
     assert device.seconds(Cost(launches=1000, half_flops=1)) == pytest.approx(0.01)
+
+
+def test_what_was_there_before_is_nobodys_peak() -> None:
+    """A view of the weights is no new memory, however a product asks for it."""
+    weights, rows = torch.empty(1000, 1000, device="meta"), torch.empty(10, 1000, device="meta")
+    assert count(lambda: torch.nn.functional.linear(rows, weights)).peak_bytes == 10 * 1000 * 4
+    assert count(lambda: rows.view(5, 2, 1000) + 1).peak_bytes == 10 * 1000 * 4
