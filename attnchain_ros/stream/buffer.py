@@ -5,7 +5,8 @@
 A frame first awaits its mask, then becomes ready; ready frames are handed out in batches of one window. Consecutive
 batches of a segment share one frame: the last of one is the first of the next. A segment ends where the chain from
 anchor to anchor cannot go on (stamps jump back, a gap, another image size or frame id, a reset from outside); the next
-one starts anew.
+one starts anew. The last frames of a segment may still await their masks then; only where stamps jump back these could
+no longer be told from those of the new pass.
 
 Policies when frames come faster than windows are computed:
     adaptive     the stride between the frames of a window grows, so that windows stay contiguous and the delay bounded:
@@ -33,7 +34,7 @@ from .stamps import StampBook
 _MOST_BREAKS = 64
 
 
-@dataclass
+@dataclass(eq=False)
 class _Segment:
     """Frames between two resets: a chain that can be followed from anchor to anchor."""
 
@@ -211,24 +212,40 @@ class FrameBuffer:
         self._resets[cause] += 1
         tail = self._segments[-1]
         tail.closed = True
-        self._dropped["no_mask"] += len(tail.awaiting)
-        tail.awaiting.clear()
+        if cause in ("stamp_back", "clock_jump"):
+            self._give_up(tail)
         if self._config.overflow_policy != "block":  # in a live stream old frames only add delay
             for segment in self._segments:
                 self._dropped[f"reset_{cause}"] += segment.drop_all()
             self._segments.clear()
         self._segments.append(_Segment(cause))
 
+    def _give_up(self, segment: _Segment) -> None:
+        """What awaits its mask gets none."""
+        self._dropped["no_mask"] += len(segment.awaiting)
+        segment.awaiting.clear()
+
     def _split(self, segment: _Segment, cause: str) -> _Segment:
         """The chain cannot go on from the segment's last settled frame: what waits goes into a new one."""
         awaiting, segment.awaiting = segment.awaiting, deque()
+        if segment.closed:  # its masks came after the next segment had begun
+            rest = _Segment(cause, awaiting, closed=True)
+            self._segments.insert(self._segments.index(segment) + 1, rest)
+            self._resets[cause] += 1
+            return rest
         self._start_segment(cause)
         self._segments[-1].awaiting = awaiting
         return self._segments[-1]
 
     def _settle(self) -> None:
         """Make those frames ready whose masks are here, in order; drop those that will never get one."""
-        segment = self._segments[-1]
+        for segment in tuple(self._segments):
+            if not self._settle_in(segment):
+                break
+        self._changed.notify_all()
+
+    def _settle_in(self, segment: _Segment) -> bool:
+        """False: a mask has to be waited for."""
         while segment.awaiting:
             frame = segment.awaiting[0]
             verdict = self._masks.judge(frame.stamp_ns, frame.image.shape, frame.mask, not segment.started)
@@ -250,8 +267,8 @@ class FrameBuffer:
                 self._made_masks += verdict.mask is None
                 self._make_ready(segment, frame)
             else:
-                break
-        self._changed.notify_all()
+                return False
+        return True
 
     def _make_ready(self, segment: _Segment, frame: Frame) -> None:
         if len(segment.ready) >= self._config.queue_size and self._overloaded(segment):
@@ -300,14 +317,14 @@ class FrameBuffer:
                     self._stride = batch.stride
                     self._changed.notify_all()
                     return batch
-                if len(self._segments) == 1:
+                if len(self._segments) == 1 or segment.awaiting:
                     return None
                 self._segments.popleft()
 
     def _take_from(self, segment: _Segment) -> Batch | None:
         wanted = self._frames - 1
         available = len(segment.ready) - int(segment.anchor is None)
-        if available < wanted and not (segment.closed and segment.ready):
+        if available < wanted and not (segment.closed and segment.ready and not segment.awaiting):
             return None
         spread = 1
         if self._config.overflow_policy == "adaptive" and not segment.closed:
@@ -374,16 +391,18 @@ class FrameBuffer:
     def close_idle(self) -> None:
         """No frame came for longer than ``max_gap_s``, so a later one starts anew: give out what is ready."""
         with self._changed:
-            segment = self._segments[-1]
-            if not segment.ready:
-                return
-            segment.closed = True
-            self._dropped["no_mask"] += len(segment.awaiting)
-            segment.awaiting.clear()
-            self._resets["idle"] += 1
-            while len(self._segments) > 1 and self._config.overflow_policy != "block":  # bursts must not pile up
-                self._dropped["reset_idle"] += self._segments.popleft().drop_all()
-            self._segments.append(_Segment("idle"))
+            for segment in self._segments:
+                if segment.closed:
+                    self._give_up(segment)
+            self._settle()
+            tail = self._segments[-1]
+            if tail.ready:
+                tail.closed = True
+                self._give_up(tail)
+                self._resets["idle"] += 1
+                while len(self._segments) > 1 and self._config.overflow_policy != "block":  # bursts must not pile up
+                    self._dropped["reset_idle"] += self._segments.popleft().drop_all()
+                self._segments.append(_Segment("idle"))
             self._changed.notify_all()
         self._on_ready()
 

@@ -201,6 +201,50 @@ def test_block_hands_out_the_rest_of_a_broken_chain():
     assert (found.used, found.dropped) == (10, {})
 
 
+@pytest.mark.parametrize("late", [0, 1, 3, 8])
+def test_masks_of_a_broken_chain_may_come_after_the_next_one_has_begun(late: int):
+    buffer = make(overflow_policy="block", queue_size=16, mask_mode="every", max_gap_s=0.35)
+    frames = [frame(number, mask=None, frame_id="left" if number < 6 else "right") for number in range(12)]
+    windows = []
+    for number in range(12 + late):
+        if number < 12:
+            buffer.push(frames[number])
+        if number >= late:
+            buffer.push_mask(frames[number - late].stamp_ns, MASK)
+        windows += [(numbers(batch), batch.reset) for batch in take_all(buffer)]
+    buffer.end()
+    windows += [(numbers(batch), batch.reset) for batch in take_all(buffer)]
+    assert windows == [([0, 1, 2, 3], "start"), ([3, 4, 5], None), ([6, 7, 8, 9], "frame_id"), ([9, 10, 11], None)]
+    assert buffer.accounts().dropped == {}
+
+
+def test_a_gap_between_masks_that_come_late_splits_the_chain_they_belong_to():
+    buffer = make(overflow_policy="block", queue_size=16, mask_mode="every", max_gap_s=0.35)
+    frames = [frame(number, mask=None, frame_id="left" if number < 8 else "right") for number in range(12)]
+    for each in frames:
+        buffer.push(each)
+    for number in (0, 1, 6, 7, 8, 9, 10, 11):
+        buffer.push_mask(frames[number].stamp_ns, MASK)
+    buffer.end()
+    assert [(numbers(batch), batch.reset) for batch in take_all(buffer)] == [
+        ([0, 1], "start"),
+        ([6, 7], "gap"),
+        ([8, 9, 10, 11], "frame_id"),
+    ]
+    assert buffer.accounts().dropped == {"no_mask": 4}
+
+
+def test_idle_gives_up_frames_of_a_broken_chain_whose_masks_never_came():
+    buffer = make(overflow_policy="block", mask_mode="every")
+    buffer.push(frame(0))
+    buffer.push(frame(1, mask=None))
+    buffer.push(frame(2, frame_id="other"))
+    assert take_all(buffer) == []
+    buffer.close_idle()
+    assert [numbers(batch) for batch in take_all(buffer)] == [[0], [2]]
+    assert buffer.accounts().dropped == {"no_mask": 1}
+
+
 def test_repeated_stamp_is_dropped_without_a_reset():
     buffer = make()
     for number in (0, 1, 1, 1, 2, 3):
