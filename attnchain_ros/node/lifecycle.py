@@ -11,7 +11,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -32,7 +31,7 @@ from .building import build
 from .declaration import ParameterServer
 from .diagnostics import Diagnostics, status_message
 from .parameters import NodeSettings
-from .saving import save_result
+from .saving import check_output_dir, output_folder, save_result
 from .session import Session
 from .watchdog import explain_losses, explain_missing_masks, explain_silence
 from .worker import Engine
@@ -69,6 +68,7 @@ class AttnChainNode(LifecycleNode):
         self._server = ParameterServer(
             self, lambda: self._session is not None, self._check_parameters, self._on_parameters
         )
+        self._output_root = output_folder(self._server.settings.node.output_dir)
         self._diagnostics = Diagnostics(self)
         timers = MutuallyExclusiveCallbackGroup()
         calls: Any = {"callback_group": ReentrantCallbackGroup(), "qos_profile": qos.services()}
@@ -223,6 +223,7 @@ class AttnChainNode(LifecycleNode):
         return super().set_parameters_atomically(parameter_list)
 
     def _check_parameters(self, settings: NodeSettings) -> None:
+        check_output_dir(settings.node.output_dir, self._output_root)
         session = self._session
         if session is not None:
             session.check(settings)
@@ -261,7 +262,7 @@ class AttnChainNode(LifecycleNode):
             response.message = _NOT_CONFIGURED if session is None else _NO_MESH
             return response
         try:
-            folder = Path(session.settings.node.output_dir).expanduser()
+            folder = output_folder(session.settings.node.output_dir)
             if not self._saving.acquire(blocking=False):
                 response.message = _BUSY
                 return response

@@ -25,11 +25,16 @@ from ..rollout.window import WindowResult
 from ..stream.camera import CameraModel
 from . import building, cdr, qos
 from .parameters import NodeSettings
+from .rivals import RivalWatch
 from .transforms import transform_broadcaster
 
 
 class Outputs:
-    """Creates the publishers and publishes windows; thread-safe."""
+    """Creates the publishers and publishes windows; thread-safe.
+
+    Attributes:
+        rivals: looks for other senders of the same frame.
+    """
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
@@ -40,6 +45,7 @@ class Outputs:
         self._kept: dict[Any, Callable[[], Any]] = {}
         self._made: list[Any] = []
         self._tf: Any = None
+        self.rivals = RivalWatch(node, self._warn)
         try:
             self._create()
         except Exception:  # for instance an override of QoS that does not exist: nothing is left half made
@@ -72,6 +78,7 @@ class Outputs:
 
     def destroy(self) -> None:
         """Remove all publishers."""
+        self.rivals.close()
         for publisher in self._made:
             self._node.destroy_lifecycle_publisher(publisher)
         tf_publisher = getattr(self._tf, "pub_tf", None)
@@ -138,6 +145,7 @@ class Outputs:
         while len(self._path) > settings.node.path_length:
             self._path.popleft()
         if transforms:
+            self.rivals.sending(transforms)
             self._tf.sendTransform(transforms)
         if wanted.camera and self._path:
             path = tuple(self._path)

@@ -63,7 +63,10 @@ class NodeConfig(StreamConfig):
                                  choices=("raw", "compressed"))  # fmt: skip
     object_id: int = option(1, "number of the object in messages and in the name of its frame", low=0, high=2**31 - 1)
     object_frame_prefix: str = option("", "the object's frame is <prefix>object_<object_id>")
-    output_dir: str = option("attnchain_output", "folder below which ~/save_mesh writes; made when needed")
+    output_dir: str = option(
+        "attnchain_output",
+        "folder below which ~/save_mesh writes; made when needed; later only changed to one below that of the start",
+    )
     markers_rate_hz: float = option(5.0, "most markers per second of image time", unit="Hz", low=0.01, high=1000.0)
     path_length: int = option(2000, "poses kept in ~/camera_path", low=1, high=100000)
     watchdog_s: float = option(
@@ -88,6 +91,7 @@ _AT_CONFIGURE = frozenset(
         "image_rectified",
         "object_frame_prefix",
         "object_id",
+        "output_dir",
     }
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileFormatError, InputError
+from ..errors import ConfigError, FileFormatError, InputError
 from ..files.animation import write_animated_glb
 from ..files.atomic import inside, write_then_rename
 from ..files.meshes import write_mesh
@@ -14,6 +14,28 @@ from ..mesh.types import Mesh
 from ..rollout.window import WindowResult
 
 FORMATS = (".glb", ".ply", ".obj", ".npz")
+
+
+def output_folder(output_dir: str) -> Path:
+    """The absolute folder that a parameter ``output_dir`` names, links resolved."""
+    return Path(output_dir).expanduser().resolve()
+
+
+def check_output_dir(output_dir: str, root: Path) -> None:
+    """Whoever may set parameters may not choose the whole disk.
+
+    Args:
+        output_dir: as it is to be set.
+        root: the folder that was given at start-up.
+    Raises:
+        ConfigError: it leads out of ``root``.
+    """
+    folder = output_folder(output_dir)
+    if not folder.is_relative_to(root):
+        raise ConfigError(
+            f"output_dir is {output_dir!r}, which leads out of {root}, the one given at start-up: choose a folder "
+            "below it, or start the node with another one"
+        )
 
 
 def save_result(result: WindowResult, output_dir: Path, name: str, *, overwrite: bool) -> Path:

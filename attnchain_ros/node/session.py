@@ -128,6 +128,7 @@ class Session:
     def deactivate(self) -> None:
         """Stop listening; the window under way is cancelled."""
         self._inputs.unsubscribe()
+        self._outputs.rivals.close()
         self._worker.set_running(False)
         self.buffer.reset("deactivated")
 
@@ -144,7 +145,8 @@ class Session:
 
     def look_after(self) -> None:
         """What has to be done now and then while active."""
-        silent_s = self.statistics.snapshot(time.monotonic()).last_image_s
+        now_s = time.monotonic()
+        silent_s = self.statistics.snapshot(now_s).last_image_s
         gap_s = self._settings.node.max_gap_s
         if 0 < gap_s < silent_s:
             self.buffer.close_idle()
@@ -152,6 +154,7 @@ class Session:
             if not self._closed:
                 self._inputs.follow_publishers()
                 self._outputs.serve_late()
+                self._outputs.rivals.look(self._settings.object_frame, now_s)
 
     def _on_ready(self) -> None:
         self._worker.wake()

@@ -217,11 +217,11 @@ class Camera:
         for publisher in (self._images, self._masks, self._infos):
             self.client.node.destroy_publisher(publisher)
 
-    def wait_for_node(self) -> None:
-        """Until the node subscribes to all three."""
+    def wait_for_node(self, nodes: int = 1) -> None:
+        """Until so many nodes subscribe to all three."""
         everything = (self._images, self._masks, self._infos)
         self.client.wait_until(
-            lambda: all(publisher.get_subscription_count() for publisher in everything), "the node subscribes"
+            lambda: all(publisher.get_subscription_count() >= nodes for publisher in everything), "the node subscribes"
         )
 
     def send(self, stamps_ns: Sequence[int], *, rate_hz: float = 200.0, mask_shift_ns: int = 0, **options: Any) -> None:

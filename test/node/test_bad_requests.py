@@ -77,6 +77,7 @@ WHILE_CONFIGURED: list[tuple[dict[str, Any], str]] = [
     ({"weights": "elsewhere"}, "weights is only read when the node is configured: clean it up first, then set it"),
     ({"device": "auto"}, "device is only read when the node is configured"),
     ({"anchor_mesh": ""}, "anchor_mesh is only read when the node is configured"),
+    ({"output_dir": "elsewhere"}, "output_dir is only read when the node is configured"),
     ({"image_transport": "compressed"}, "image_transport is only read when the node is configured"),
     ({"readout.layers": "9"}, "readout.layers names [9], this network has [0, 2]"),
     ({"readout.layers": "a,b"}, "readout.layers is 'a,b', wanted 'all', 'last' or numbers such as '2,3,4'"),
@@ -261,6 +262,9 @@ def test_each_is_answered_and_the_same_node_goes_on(client: Client, tmp_path: Pa
 
     try:
         ask.refuses([*PARAMETERS, *BOXES])
+        for outside in (place, out / "..", out / "away"):
+            ask.refuses([({"output_dir": str(outside)}, f"which leads out of {out}, the one given at start-up")])
+        assert ask.set({"output_dir": str(out / "below")}).successful and ask.set({"output_dir": str(out)}).successful
         for answer in (
             ask.save("mesh.glb"),
             ask.get(0),
@@ -300,10 +304,6 @@ def test_each_is_answered_and_the_same_node_goes_on(client: Client, tmp_path: Pa
             answer = ask.save(path.format(place=place), overwrite)
             assert not answer.success and answer.path == "", path
             assert text.format(place=place, out=out) in answer.message, answer.message
-        assert ask.set({"output_dir": str(place / "file")}).successful
-        answer = ask.save("mesh.glb")
-        assert f"output_dir {place / 'file'} is a file, wanted a folder" in answer.message and not answer.success
-        assert ask.set({"output_dir": str(out)}).successful
         answer = ask.get(7)
         assert not answer.success and answer.message == "there is no object 7, only object 1"
         after = {path: path.is_file() and path.read_bytes() for path in place.rglob("*") if path.suffix == ".glb"}

@@ -50,6 +50,13 @@ def test_ply_and_obj_hold_the_first_frame(tmp_path: Path, name: str):
     np.testing.assert_array_equal(found.faces, FACES)
 
 
+def test_an_output_dir_that_is_a_file_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(FileFormatError, match=f"output_dir {tmp_path}/file is a file, wanted a folder"):
+        save_result(RESULT, tmp_path / "file", "mesh.glb", overwrite=True)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_nothing_is_written_outside_of_the_folder(tmp_path: Path):
     out, other = tmp_path / "out", tmp_path / "other"
     out.mkdir()

@@ -1,0 +1,79 @@
+"""The SROS2 policy names exactly what the node publishes, reads and serves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from node.ros_harness import Client, NodeProcess
+
+POLICY = Path(__file__).parents[2] / "config" / "sros2_policy.xml"
+NAME = "/attnchain_node"
+Rights = dict[str, set[str]]
+
+
+def rights_in_policy(enclave: str, node: str) -> Rights:
+    """Full names by kind and right, such as "topics publish"."""
+    found: Rights = {}
+    for group in ElementTree.parse(POLICY).iterfind(f".//enclave[@path='{enclave}']//profile[@ns='/']/*"):
+        for right, word in group.attrib.items():
+            assert word == "ALLOW"
+            names = {entry.text or "" for entry in group}
+            full = {name.replace("~", f"/{node}") if name[0] in "~/" else f"/{name}" for name in names}
+            found.setdefault(f"{group.tag} {right}", set()).update(full)
+    return found
+
+
+def rights_in_graph(client: Client) -> Rights:
+    name = NAME.lstrip("/")
+    kinds = {
+        "topics publish": client.node.get_publisher_names_and_types_by_node,
+        "topics subscribe": client.node.get_subscriber_names_and_types_by_node,
+        "services reply": client.node.get_service_names_and_types_by_node,
+    }
+    return {kind: {topic for topic, _ in ask(name, "/")} for kind, ask in kinds.items()}
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    made = Client()
+    yield made
+    made.close()
+
+
+def test_the_policy_is_what_the_node_needs_and_no_more(client: Client, tmp_path: Path):
+    allowed = rights_in_policy("/attnchain_node", NAME.lstrip("/"))
+    needed: Rights = {}
+    for transport in ("raw", "compressed"):
+        options = {"image_transport": transport, "mask_transport": transport, "use_sim_time": True}
+        node = NodeProcess(tmp_path / f"{transport}.log", parameters=options)
+        try:
+            client.wait_until(lambda node=node: "active: " in node.text(), "the node is active")
+            client.wait_until(lambda: NAME.lstrip("/") in client.node.get_node_names(), "the node is seen")
+            end = time.monotonic() + 30.0
+            while True:  # what a node has becomes known bit by bit
+                seen = rights_in_graph(client)
+                union = {kind: needed.get(kind, set()) | names for kind, names in seen.items()}
+                if transport == "compressed" and union == allowed:
+                    break
+                if transport == "raw" and {"/image", "/mask", "/tf"} <= seen["topics subscribe"]:
+                    break
+                assert time.monotonic() < end, {kind: union[kind] ^ allowed[kind] for kind in union}
+                client.executor.spin_once(timeout_sec=0.1)
+            needed = union
+        finally:
+            node.kill()
+    assert needed == allowed
+
+
+def test_others_may_only_reach_what_is_there_and_a_planner_sets_no_parameters():
+    node = rights_in_policy("/attnchain_node", NAME.lstrip("/"))
+    for name in ("planner", "operator"):
+        rights = rights_in_policy(f"/{name}", name)
+        assert rights["services request"] <= node["services reply"]
+        assert {topic for topic in rights["topics subscribe"] if topic.startswith(NAME)} <= node["topics publish"]
+    planner = rights_in_policy("/planner", "planner")["services request"]
+    assert not any(word in service for service in planner for word in ("parameters", "state", "enable"))
