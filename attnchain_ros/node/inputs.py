@@ -85,7 +85,7 @@ class Inputs:
         node: owner of the subscriptions.
         stream, statistics: where things go.
         complain: tells what cannot be used.
-        options: the node's options now; transports and foreground are read once.
+        options: the node's options now; transports, foreground and use_depth are read once.
         clock: seconds of a steady clock.
     """
 
@@ -119,7 +119,7 @@ class Inputs:
         self.mask = Input(mask_topic, mask_type, self._on_mask, mask_group, latched=True)
         self._inputs = [
             Input("camera_info", CameraInfo, self._on_camera_info, other_group, latched=True),
-            Input("depth", Image, self._on_depth, other_group, latched=False),
+            *([Input("depth", Image, self._on_depth, other_group, latched=False)] if fixed.use_depth else []),
             *([self.mask] if fixed.foreground == "none" else []),  # not where the node makes masks itself
             self.image,
         ]
@@ -173,7 +173,10 @@ class Inputs:
 
     def _wanted(self, entry: Input) -> QoSProfile:
         # The lossless profile is for everything that has to meet at a stamp.
-        profile = qos.camera_input(lossless=self._options().overflow_policy == "block")
+        profile = qos.camera_input(
+            lossless=self._options().overflow_policy == "block",
+            depth=qos.IMAGE_DEPTH if entry is self.image else qos.COMPANION_DEPTH,
+        )
         publishers = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(entry.topic))
         if not publishers and entry.asked is not None and profile.history == entry.asked.history:
             return entry.asked

@@ -7,6 +7,7 @@ half done.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
@@ -332,7 +333,9 @@ class AttnChainNode(LifecycleNode):
         if not silent_s < limit:  # also NaN: never an image
             # A clip may have ended while its windows are still computed: then something does come.
             if not session.buffer.accounts().in_flight:
-                text = f"no image for {limit:g} s: " + explain_silence(self, session.inputs.image, lost)
+                heard = not math.isnan(silent_s)
+                why = explain_silence(self, session.inputs.image, lost, heard=heard)
+                text = f"no image for {silent_s if heard else limit:.0f} s: {why}"
         elif masks.seconds >= limit:
             text = f"no image has got a mask for {masks.seconds:.0f} s: " + explain_missing_masks(
                 self, session.inputs.mask, masks.nearest_s, session.settings.node.mask_tolerance_s

@@ -61,6 +61,7 @@ class NodeConfig(StreamConfig):
                                   choices=("raw", "compressed"))  # fmt: skip
     mask_transport: str = option("raw", "'raw' reads mask, 'compressed' reads mask/compressed (PNG)",
                                  choices=("raw", "compressed"))  # fmt: skip
+    use_depth: bool = option(True, "read depth; false: lengths stay unitless unless camera.object_size_m is given")
     object_id: int = option(1, "number of the object in messages and in the name of its frame", low=0, high=2**31 - 1)
     object_frame_prefix: str = option("", "the object's frame is <prefix>object_<object_id>")
     output_dir: str = option(
@@ -92,6 +93,7 @@ _AT_CONFIGURE = frozenset(
         "object_frame_prefix",
         "object_id",
         "output_dir",
+        "use_depth",
     }
 )
 

@@ -16,6 +16,8 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
 """Policies that ``qos_overrides.<topic>.<entity>.<policy>`` parameters can set."""
 IMAGE_DEPTH = 10
+COMPANION_DEPTH = 60
+"""Of what belongs to images: on a busy machine it may be read later than they are, and must not be overwritten before."""
 BURST_DEPTH = 600
 SERVICE_DEPTH = 1000
 WINDOW_DEPTH = 5
@@ -41,11 +43,11 @@ def same(first: QoSProfile, second: QoSProfile | None, besides: Sequence[QoSPoli
     return all(getattr(first, kind.name.lower()) == getattr(second, kind.name.lower()) for kind in kinds)
 
 
-def camera_input(*, lossless: bool) -> QoSProfile:
+def camera_input(*, lossless: bool, depth: int = IMAGE_DEPTH) -> QoSProfile:
     """Images, masks, depth, camera_info in; ``lossless`` (policy block) asks reliable publishers for every sample."""
     if lossless:
         return QoSProfile(history=HistoryPolicy.KEEP_ALL, depth=0, reliability=ReliabilityPolicy.RELIABLE)
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=IMAGE_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 def fit_publishers(profile: QoSProfile, publishers: Sequence[TopicEndpointInfo], *, latched: bool) -> QoSProfile:

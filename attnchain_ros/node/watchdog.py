@@ -13,13 +13,14 @@ _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _MOST_LISTED = 8
 
 
-def explain_silence(node: Node, entry: Input, lost: str = "") -> str:
+def explain_silence(node: Node, entry: Input, lost: str = "", *, heard: bool = False) -> str:
     """Say why no message may have come on a topic: its publishers, their types and QoS, and what to set.
 
     Args:
         node: asks the graph.
         entry: what the node reads.
         lost: that messages are lost on the way, for topics that should come.
+        heard: messages came before.
     """
     name = node.resolve_topic_name(entry.topic)
     publishers = node.get_publishers_info_by_topic(name)
@@ -42,6 +43,8 @@ def explain_silence(node: Node, entry: Input, lost: str = "") -> str:
         )
     if lost:
         return lost
+    if heard:
+        return f"messages came on {name} and stopped, though it has {count} ({offers}): it may be paused or too slow"
     return (
         f"{name} has {count} ({offers}) and this node subscribes with {asked}, but no message came: the publisher may "
         f"be silent, or the network lose large messages. To ask for something else set the parameter "

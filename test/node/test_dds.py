@@ -299,9 +299,13 @@ def test_a_clip_that_ended_is_no_fault_while_its_windows_are_computed(client: Cl
 
     text = since_then()
     client.wait_until(lambda: busy() == 4, "the window is still under way")
-    assert "no image for 1 s" not in text
-    client.wait_until(lambda: "no image for 1 s" in since_then(), "then it is said")
-    assert "/image has 1 publisher (reliable, volatile) and this node subscribes with reliable" in since_then()
+    assert "no image for" not in text
+    client.wait_until(lambda: "no image for" in since_then(), "then it is said")
+    assert (
+        "messages came on /image and stopped, though it has 1 publisher (reliable, volatile): it may be paused"
+        in since_then()
+    )
+    assert "no message came" not in since_then()
 
 
 def test_a_topic_of_another_type_is_named(client: Client, start):
@@ -317,12 +321,15 @@ def test_a_topic_of_another_type_is_named(client: Client, start):
 
 
 def test_without_any_mask_the_object_is_cut_out_by_its_colours(client: Client, start):
-    node = start(foreground="grabcut", foreground_box="6,4,22,16", overflow_policy="block", max_gap_s=1.0)
+    node = start(
+        foreground="grabcut", foreground_box="6,4,22,16", overflow_policy="block", max_gap_s=1.0, use_depth=False
+    )
     mesh = client.listen(f"{NAME}/mesh", AnimatedMesh)
     status = client.listen(f"{NAME}/status", DiagnosticStatus, LATCHED)
     images = client.node.create_publisher(Image, "image", RELIABLE)
     client.wait_until(lambda: images.get_subscription_count(), "the node subscribes")
-    assert not client.node.get_subscriptions_info_by_topic("/mask"), "masks are not read"
+    for unread in ("/mask", "/depth"):
+        assert not client.node.get_subscriptions_info_by_topic(unread), f"{unread} is not read"
     for number, stamp in enumerate(stamps(0, 7)):
         message = image_message(stamp)
         pixels = np.full((24, 32, 3), (20, 60, 160), np.uint8)

@@ -185,6 +185,12 @@ def test_what_is_asked_for_fits_what_is_offered(reliability, durability, lossles
         assert (asked.history == HistoryPolicy.KEEP_ALL) == lossless
 
 
+def test_what_belongs_to_images_is_kept_longer_than_they_are():
+    asked = [qos.camera_input(lossless=False, depth=depth) for depth in (qos.IMAGE_DEPTH, qos.COMPANION_DEPTH)]
+    found = [qos.fit_publishers(profile, [], latched=True).depth for profile in asked]
+    assert found[1] >= 3 * found[0] and all(profile.history == HistoryPolicy.KEEP_LAST for profile in asked)
+
+
 def test_mismatches_are_named():
     greedy = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     modest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
