@@ -120,7 +120,9 @@ class SurfaceConfig(Checked):
         128, "cells along each axis of the finest grid for the candidate points of every frame", low=8, high=1024
     )
     coarse_grid: int = option(
-        32, "cells along each axis of the first grid; grid / coarse_grid is a power of two", low=4
+        32,
+        "cells along each axis of the first grid, half as many for candidates; grid / coarse_grid is a power of two",
+        low=4,
     )
     n_surface: int = option(20000, "candidate points kept per frame", low=16)
     target_vertices: int = option(20000, "vertices of the anchor mesh after decimation (paper: about 20k)", low=64)

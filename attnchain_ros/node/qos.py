@@ -17,7 +17,7 @@ OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABI
 """Policies that ``qos_overrides.<topic>.<entity>.<policy>`` parameters can set."""
 IMAGE_DEPTH = 10
 COMPANION_DEPTH = 60
-"""Of what belongs to images: on a busy machine it may be read later than they are, and must not be overwritten before."""
+"""Of what belongs to images: on a busy machine it may be read later than they are, and must not be lost before."""
 BURST_DEPTH = 600
 SERVICE_DEPTH = 1000
 WINDOW_DEPTH = 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from ..config import RolloutConfig
 from ..conventions import ANCHOR_FRAME
 from ..errors import SurfaceError
 from ..mesh.smoothing import reject_outliers
-from ..mesh.surface import surface_points
+from ..mesh.surface import candidate_grids, surface_points
 from .state import RolloutState
 
 
@@ -50,6 +50,7 @@ class Chain:
         backbone: for the decoder.
         field: decoded latent of the anchor frame.
         landmarks: [K, 3] their places in the anchor frame, object frame.
+        vertices: [V, 3] the whole anchor mesh there.
         diagonal: of the anchor mesh's bounding box.
         config: surface, match and reinforcement options.
         seed: of the subsampling of candidates.
@@ -58,6 +59,7 @@ class Chain:
     backbone: Backbone
     field: DecodedLatents
     landmarks: Tensor
+    vertices: Tensor
     diagonal: float
     config: RolloutConfig
     seed: int
@@ -65,9 +67,10 @@ class Chain:
     @classmethod
     def of(cls, backbone: Backbone, state: RolloutState, config: RolloutConfig) -> Chain:
         """The chain from the pose that a window starts with."""
-        places = torch.from_numpy(state.vertices[state.anchor.landmark_vertices]).to(backbone.device)
+        vertices = torch.from_numpy(state.vertices).to(backbone.device)
+        places = vertices[torch.from_numpy(state.anchor.landmark_vertices).to(backbone.device)]
         field = backbone.decode(state.latent[None])
-        return cls(backbone, field, places, state.anchor.mesh.diagonal, config, window_seed(config, state))
+        return cls(backbone, field, places, vertices, state.anchor.mesh.diagonal, config, window_seed(config, state))
 
     def match(self, latents: Tensor, maps: TokenMaps, skipped: tuple[int, ...] = ()) -> LandmarkMatches:
         """Where the landmarks went (Eq. 2, 3, 4).
@@ -79,7 +82,7 @@ class Chain:
         rows = transport(self.field.attention(self.landmarks[None])[0], maps.token_tokens)
         chosen = [frame for frame in range(len(latents)) if frame not in skipped]
         fields = self.backbone.decode(latents if not skipped else latents[chosen])
-        surfaces, empty_rows = frame_surfaces(fields, self.config, self.seed)
+        surfaces, empty_rows = frame_surfaces(fields, self.config, self.seed, self.vertices)
         empty = tuple(chosen[row] for row in empty_rows)
         frames, count, tokens = rows.shape
         points = self.landmarks.float().expand(frames, count, 3).clone()
@@ -131,12 +134,21 @@ def window_seed(config: RolloutConfig, state: RolloutState) -> int:
     return config.sampling.seed + 1000 * state.index
 
 
-def frame_surfaces(fields: DecodedLatents, config: RolloutConfig, seed: int) -> tuple[list[Tensor], tuple[int, ...]]:
-    """Candidate surface points S_f of every frame [U_f, 3], and the frames that have none."""
+def frame_surfaces(
+    fields: DecodedLatents, config: RolloutConfig, seed: int, near: Tensor
+) -> tuple[list[Tensor], tuple[int, ...]]:
+    """Candidate surface points S_f of every frame [U_f, 3], and the frames that have none.
+
+    Args:
+        fields: of the frames.
+        config: of the window.
+        seed: of the subsampling.
+        near: [V, 3] the anchor's vertices, about which every frame is looked at closely.
+    """
     device = fields.keys.device
-    options = replace(config.surface, grid=config.surface.candidate_grid)
+    options = candidate_grids(config.surface)
     try:
-        return surface_points(fields.logits, len(fields), options, seed, device), ()
+        return surface_points(fields.logits, len(fields), options, seed, device, near=near), ()
     except SurfaceError:
         # One frame without a surface must not lose the others: take them one by one.
         found: list[Tensor] = []
@@ -144,7 +156,7 @@ def frame_surfaces(fields: DecodedLatents, config: RolloutConfig, seed: int) -> 
         for frame in range(len(fields)):
             field = fields.select(frame, frame + 1)
             try:
-                found.append(surface_points(field.logits, 1, options, seed + frame, device)[0])
+                found.append(surface_points(field.logits, 1, options, seed + frame, device, near=near)[0])
             except SurfaceError:
                 found.append(torch.zeros((0, 3), device=device))
                 empty.append(frame)

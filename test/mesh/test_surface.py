@@ -80,6 +80,45 @@ def test_far_fewer_queries_than_dense():
     assert field.queries < 0.045 * 129**3
 
 
+def test_places_to_look_at_make_up_for_a_coarser_first_grid():
+    """Blocks between the nodes of a grid of 4 cells, in a field that is flat away from them, as a network's is: found
+    where the anchor's own are near."""
+    grids = surface.candidate_grids(SurfaceConfig(candidate_grid=32, coarse_grid=8, n_surface=10**6))
+    assert (grids.grid, grids.coarse_grid) == (32, 4)
+    blocks = [box((0.14, 0.14, 0.2), (x, 0.25, z)) for x, z in ((0.75, 0.25), (-0.75, -0.25), (0.25, 0.75))]
+
+    def field(p):
+        return torch.tanh(30 * torch.stack([block(p) for block in blocks]).amax(dim=0))
+
+    def moved(p):
+        return field(p - p.new_tensor((0.02, -0.05, 0.07)))
+
+    wanted = twin.surface_points(stacked([field, moved]), 2, grids)
+    near = torch.from_numpy(wanted[0].astype(np.float32))
+    with pytest.raises(SurfaceError):  # too coarse by itself
+        surface.surface_points(field, 1, grids, 0)
+    found = surface.surface_points(stacked([field, moved]), 2, grids, 0, near=near)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.shape == b.shape and np.abs(a.numpy() - b).max() < 1e-5
+
+
+def test_what_is_far_from_the_places_is_found_by_the_first_grid():
+    field = box((0.5, 0.3, 0.13), (0.1, 0.02, 0.0))
+    grids = surface.candidate_grids(SurfaceConfig(candidate_grid=32, coarse_grid=8, n_surface=10**6))
+    near = torch.tensor([[-0.9, -0.9, -0.9], [1.5, 0.0, 0.0]])  # one even lies outside of the grid
+    points, dense = surface.surface_points(field, 1, grids, 0, near=near)[0], twin.surface_points(field, 1, grids)[0]
+    assert points.shape == dense.shape and np.abs(points.numpy() - dense).max() < 1e-5
+
+
+def test_half_as_many_queries_where_the_anchor_is_near():
+    config = SurfaceConfig(grid=32, candidate_grid=32, coarse_grid=16, n_surface=10**6)
+    near = surface.surface_points(torus, 1, config, 0)[0]
+    plain, coarser = Counted(torus), Counted(torus)
+    surface.surface_points(plain, 1, config, 0)
+    surface.surface_points(coarser, 1, surface.candidate_grids(config), 0, near=near)
+    assert coarser.queries < 0.7 * plain.queries
+
+
 def test_surface_is_followed_where_the_coarse_grid_does_not_see_it():
     """A fin and a crack, both thinner than a coarse cell (0.25) and between its nodes, on and in a block."""
     block = box((0.4, 0.4, 0.4))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from dataclasses import replace as changed
 
 import numpy as np
 import torch
@@ -15,11 +14,11 @@ from ...backbone import Backbone
 from ...chain.correspondence import match_surface, transport
 from ...config import RolloutConfig, replace
 from ...conventions import ANCHOR_FRAME
-from ...mesh.surface import surface_points
+from ...mesh.surface import candidate_grids, surface_points
 from ...rollout import Rollout
 from ...rollout.watch import Watch
 from .counting import Cost, count, total
-from .scene import Scene, host_config, make_mesh, shape_field
+from .scene import Scene, host_config, make_mesh, shape_field, turned
 
 SEED = 0
 DIAGONAL = 2.0
@@ -85,16 +84,16 @@ class Guided:
         return shape_field(points).expand(self._frames, -1)
 
 
+def anchor_places(config: RolloutConfig) -> Tensor:
+    """Vertices [V, 3] of the known object's anchor mesh, as far from its place as in the middle of a window."""
+    return torch.from_numpy(turned(make_mesh(config).vertices, config.frames // 2).astype(np.float32))
+
+
 def evaluated_share(config: RolloutConfig) -> float:
     """Points of a latent at which its field is evaluated over the nodes of the whole grid."""
     guided = Guided(None, 1)
-    surface_points(guided, 1, candidate_options(config), SEED)
+    surface_points(guided, 1, candidate_grids(config.surface), SEED, near=anchor_places(config))
     return guided.points / (config.surface.candidate_grid + 1) ** 3
-
-
-def candidate_options(config: RolloutConfig):  # type: ignore[no-untyped-def]
-    """The options of the candidate surfaces."""
-    return changed(config.surface, grid=config.surface.candidate_grid)
 
 
 def network_stages(backbone: Backbone, config: RolloutConfig) -> list[Stage]:
@@ -127,10 +126,14 @@ def network_stages(backbone: Backbone, config: RolloutConfig) -> list[Stage]:
     def fields() -> object:
         return backbone.decode(latents)
 
+    near = anchor_places(config)
+    near = near.to(device) if device.type != "meta" else near
+
     def surfaces() -> object:
         decoded = backbone.decode(latents)
         if device.type != "meta":
-            return surface_points(Guided(decoded.logits, frames), frames, candidate_options(config), SEED, device)
+            guided, grids = Guided(decoded.logits, frames), candidate_grids(config.surface)
+            return surface_points(guided, frames, grids, SEED, device, near=near)
         left = round(evaluated_share(config) * (config.surface.candidate_grid + 1) ** 3)
         step = max(1, config.surface.query_chunk // frames)
         while left > 0:
