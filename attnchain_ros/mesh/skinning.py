@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch.nn.functional import embedding_bag
 
 from ..errors import InputError
 from ..shapes import check_shape
@@ -27,7 +28,7 @@ def skin_vertices(
 
     A vertex takes the proper rotation (det = +1) and shift that best carry its weighted landmarks from rest to frame f.
     Where these lie on one line the rotation is undefined and the vertex only shifts. The covariances of all vertices
-    and frames are moments, so one matrix product gives them all.
+    and frames are moments, so one sparse product gives them all.
 
     Args:
         rest: [V, 3] anchor vertices, object frame.
@@ -69,13 +70,13 @@ def skin_vertices(
     weight = torch.from_numpy(weights.weight).to(device, torch.float64)
     weight = weight / weight.sum(dim=1, keepdim=True)
     moved = torch.empty(frames, vertices, 3, dtype=rest.dtype, device=device)
-    chunk = max(1, CHUNK_ELEMENTS // max(landmarks, 12 * frames))
+    chunk = max(1, CHUNK_ELEMENTS // (12 * frames))
     for begin in range(0, vertices, chunk):
         rows = slice(begin, begin + chunk)
-        share = torch.zeros(index[rows].shape[0], landmarks, dtype=torch.float64, device=device)
-        share.scatter_add_(1, index[rows], weight[rows])
+        # Each vertex has few landmarks: summing theirs is the sparse product of the weights with the moments.
+        mean = embedding_bag(index[rows], moments, mode="sum", per_sample_weights=weight[rows])
         # [.., n, F], so that everything from here on runs along vertices and frames.
-        mean = (share @ moments).T
+        mean = mean.T
         mean_before = mean[:3, :, None]
         mean_after = mean[3 : 3 + 3 * frames].reshape(3, frames, -1).transpose(1, 2).contiguous()
         covariance = mean[3 + 3 * frames :].reshape(3, 3, frames, -1).transpose(2, 3).contiguous()
