@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from .backbone import Backbone
 from .backbone.readout import check_readout
 from .camera.poses import rotation_from_degrees
 from .config import RolloutConfig
-from .mesh.surface import candidate_grids, grid_levels
+from .mesh.surface import grid_levels
 
 
 def resolve(
@@ -38,6 +39,6 @@ def check_options(backbone: Backbone, options: RolloutConfig) -> None:
         ConfigError: a layer, head or step that is not there, grids that do not fit, or a rotation that is none.
     """
     check_readout(backbone.stage_one.sizes, options.sampling.steps, options.readout)
-    for grids in (options.surface, candidate_grids(options.surface)):
-        grid_levels(grids)
+    for cells in (options.surface.grid, options.surface.candidate_grid):
+        grid_levels(dataclasses.replace(options.surface, grid=cells))
     rotation_from_degrees(options.anchor_rotation_deg)
