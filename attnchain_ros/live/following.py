@@ -8,7 +8,7 @@ import numpy as np
 BACK_PX = 0.7
 """A point is given up where the way back misses its start by more, small pixels."""
 
-WINDOW, LEVELS = 15, 3
+WINDOW, LEVELS = 11, 3
 """Side of the square around a point that is looked for, and levels of the pyramid above the picture itself."""
 
 
