@@ -120,17 +120,16 @@ class LiveLane:
         return self._coming is not None
 
     def _take_over(self) -> None:
-        """Let the new window answer once it has caught up; one that is lost on the way only where there is no other."""
+        """Let the new window answer once it has caught up; one that is lost then, only where there is no other."""
         coming, newest = self._coming, self._store.newest
-        if coming is None or newest is None:
+        if coming is None or newest is None or (coming.stamp_ns < newest.stamp_ns and coming.lost != "too_old"):
             return
+        self._coming = None
         if coming.lost:
             self.lost[coming.lost] += 1
-            self._coming = None
-            if self._now is None or self._now.lost:
-                self._now = coming
-        elif coming.stamp_ns >= newest.stamp_ns:
-            self._now, self._coming = coming, None
+            if self._now is not None and not self._now.lost:
+                return
+        self._now = coming
 
 
 def _recalibrated(before: LivePicture, now: LivePicture) -> bool:

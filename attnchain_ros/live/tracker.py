@@ -61,14 +61,14 @@ class LivePose:
 
 
 class LiveTracker:
-    """Follows one start through pictures; once lost it stays lost.
+    """Follows one start through pictures; what is lost may be found again, but never by guessing.
 
     Args:
         start: the window's last frame.
         config: when a pose is no pose.
     Attributes:
         stamp_ns: of the picture it has come to.
-        lost: why it is lost, "" = it is not.
+        lost: why there is no pose in that picture, "" = there is one.
     """
 
     def __init__(self, start: LiveStart, config: LiveConfig) -> None:
@@ -86,13 +86,12 @@ class LiveTracker:
         """Go on to a newer picture of the same size."""
         age_s = (picture.stamp_ns - self._start.stamp_ns) * 1e-9
         fit = None
-        if not self.lost:
-            if age_s > self._config.max_age_s:
-                self.lost = "too_old"
-            else:
-                fit = self._follow(picture.grey)
+        if age_s > self._config.max_age_s:
+            self.lost = "too_old"
+        else:
+            fit = self._follow(picture.grey)
         self.stamp_ns = picture.stamp_ns
-        if fit is None or self.lost:
+        if fit is None:
             return self._nothing(picture, age_s)
         return self._found(picture, age_s, fit)
 
@@ -107,6 +106,7 @@ class LiveTracker:
         rows = rows[held]
         if len(rows) < config.min_points:
             self.lost = "few_points"
+            self._seek(grey)  # what hid the object may have gone by
             return None
         fit = fit_rigid(start.points[rows], self._pixels[rows], start.intrinsics, self._pose)
         agree = int(fit.agrees.sum())
@@ -116,6 +116,7 @@ class LiveTracker:
         if not np.sqrt(fit.covariance[3:, 3:].diagonal().max()) < MOST_TURN_RAD:
             self.lost = "uncertain"
             return None
+        self.lost = ""
         self._pose = fit.camera_from_object
         agrees = np.zeros(len(start.points), bool)
         agrees[rows] = fit.agrees

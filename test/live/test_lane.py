@@ -152,18 +152,45 @@ def test_without_a_window_there_is_no_pose():
     assert not lane.begin(None) and lane.refused == {"no_pose": 1}
 
 
-def test_a_picture_that_goes_blank_is_lost_and_stays_so_until_the_next_window():
+def blank_at(number: int) -> LivePicture:
+    return picture_of(np.full((plane.HEIGHT, plane.WIDTH, 3), 90, np.uint8), number * STEP_NS)
+
+
+def test_a_picture_that_goes_blank_is_lost_until_the_next_window():
     lane = LiveLane(CONFIG)
     lane.see(picture_at(0))
     lane.begin(start_at(0))
     follow(lane, 1, 5)
-    blank = np.full((plane.HEIGHT, plane.WIDTH, 3), 90, np.uint8)
-    pose = lane.see(picture_of(blank, 5 * STEP_NS))
-    assert pose is not None and pose.lost == "few_points" and len(pose.ids) == 0
-    assert np.isinf(pose.covariance.diagonal()).all() and lane.state == "lost: few_points"
-    assert [pose.lost for pose in follow(lane, 6, 9)] == ["few_points"] * 3 and lane.lost == {"few_points": 1}
+    for number in range(5, 8):
+        pose = lane.see(blank_at(number))
+        assert pose is not None and pose.lost == "few_points" and len(pose.ids) == 0
+        assert np.isinf(pose.covariance.diagonal()).all() and lane.state == "lost: few_points"
+    assert lane.lost == {"few_points": 1}
+    lane.see(picture_at(8))
     lane.begin(start_at(8))
     assert [pose.lost for pose in follow(lane, 9, 11)] == ["", ""]
+
+
+def test_what_was_hidden_for_a_moment_is_found_again():
+    lane = LiveLane(CONFIG)
+    lane.see(picture_at(0))
+    lane.begin(start_at(0))
+    follow(lane, 1, 5)
+    assert lane.see(blank_at(5)).lost and lane.see(blank_at(6)).lost
+    poses = follow(lane, 7, 12)
+    assert poses[0].lost and not poses[-1].lost and apart(poses[-1])[0] < 2.0
+    assert lane.state == "tracking" and lane.lost == {"few_points": 1}
+
+
+def test_another_thing_in_the_same_place_is_not_taken_for_it():
+    lane = LiveLane(CONFIG)
+    lane.see(picture_at(0))
+    lane.begin(start_at(0))
+    follow(lane, 1, 5)
+    for number in range(5, 20):
+        noise = np.random.default_rng(number // 5).integers(0, 256, (plane.HEIGHT, plane.WIDTH, 3), np.uint8)
+        pose = lane.see(picture_of(noise, number * STEP_NS))
+        assert pose is not None and pose.lost
 
 
 def test_what_does_not_move_as_one_is_no_pose():
