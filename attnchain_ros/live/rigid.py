@@ -20,7 +20,8 @@ SCALE_PX, START_PX = 2.0, 12.0
 AGREE_PX = 3.0
 """A point agrees with a pose if it lies this near, small pixels."""
 
-ROUNDS = 10
+ROUNDS, SETTLED = 12, 1e-6
+"""Most rounds, and the step (radians, object units) after which there is nothing left to do."""
 
 NOISE_PX = 0.5
 """Least standard deviation of a tracked pixel."""
@@ -74,6 +75,8 @@ def fit_rigid(points: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray, st
         step = -np.linalg.solve(weighted.T @ flat + 1e-9 * np.eye(6), weighted.T @ miss.ravel())
         turn = Rotation.from_rotvec(step[:3]).as_matrix() @ turn
         place = place + step[3:]
+        if scale == SCALE_PX and np.abs(step).max() < SETTLED:
+            break
     miss, jacobian = pixel_misses(PartMotions(turn[None], place[None]), seen)
     ahead = jacobian.any(axis=(1, 2))  # points at or behind the camera have none, and a miss of 0
     away = np.where(ahead, (miss**2).sum(axis=1), np.inf)

@@ -28,6 +28,7 @@ from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
 from ..stream.frame import Frame
 from ..stream.stream import Stream
+from ..threads import prefer_this_thread
 from . import building, qos
 from .log_once import LogOnce
 from .parameters import NodeSettings
@@ -211,6 +212,7 @@ class LiveThread:
             )
 
     def _main(self) -> None:
+        prefer_this_thread()
         while True:
             with self._wake:
                 while not (self._stopping or self._forget or self._frames or self._arrival or self._catching_up):
