@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..parts.solving import PartMotions, Sightings, pixel_misses
-
 SCALE_PX, START_PX = 2.0, 12.0
 """Geman-McClure scale, small pixels: last, and in the first round."""
 
@@ -63,12 +61,11 @@ def fit_rigid(points: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray, st
     Twin: ``lab.reference.live.fit_rigid``, a general minimiser on the printed cost.
     """
     middle = points.mean(axis=0)
-    alone = np.zeros(len(points), np.int64)
-    seen = Sightings(points - middle, alone, pixels, np.ones(len(points)), np.eye(4), intrinsics)
+    arm = points - middle
     turn, place = start[:3, :3], start[:3, :3] @ middle + start[:3, 3]
     for number in range(ROUNDS):
         scale = max(SCALE_PX, START_PX / 2**number)
-        miss, jacobian = pixel_misses(PartMotions(turn[None], place[None]), seen)
+        miss, jacobian = _misses(arm @ turn.T, place, pixels, intrinsics)
         weight = 1.0 / (1.0 + (miss**2).sum(axis=1) / scale**2) ** 2
         weighted = (jacobian * weight[:, None, None]).reshape(-1, 6)
         flat = jacobian.reshape(-1, 6)
@@ -77,7 +74,7 @@ def fit_rigid(points: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray, st
         place = place + step[3:]
         if scale == SCALE_PX and np.abs(step).max() < SETTLED:
             break
-    miss, jacobian = pixel_misses(PartMotions(turn[None], place[None]), seen)
+    miss, jacobian = _misses(arm @ turn.T, place, pixels, intrinsics)
     ahead = jacobian.any(axis=(1, 2))  # points at or behind the camera have none, and a miss of 0
     away = np.where(ahead, (miss**2).sum(axis=1), np.inf)
     agrees = away <= AGREE_PX**2
@@ -85,6 +82,27 @@ def fit_rigid(points: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray, st
     pose[:3, :3], pose[:3, 3] = turn, place - turn @ middle
     residual = float(np.sqrt(np.minimum(away, START_PX**2).mean()))
     return RigidFit(pose, agrees, residual, _covariance(jacobian[agrees], residual, turn @ middle))
+
+
+def _misses(
+    turned: np.ndarray, place: np.ndarray, pixels: np.ndarray, intrinsics: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far points [n, 3], turned about a middle at ``place`` [3] in the camera, are seen from their pixels [n, 2].
+
+    Of one body what ``parts.solving.pixel_misses`` is of many, which cannot be asked here: it loads the networks'
+    library, whose threads must be set before.
+
+    Returns:
+        [n, 2] pixels (zero for points at or behind the camera, with a zero Jacobian), and [n, 2, 6]: d / d(turn vector
+        [rad] about the middle, shift).
+    """
+    flat = (turned + place) @ intrinsics.T
+    ahead = flat[:, 2] > 1e-6
+    depth = np.where(ahead, flat[:, 2], 1.0)[:, None]
+    pixel = flat[:, :2] / depth
+    slope = (intrinsics[None, :2] - pixel[:, :, None] * intrinsics[None, 2:]) / depth[:, None]
+    jacobian = np.concatenate([np.cross(turned[:, None], slope), slope], axis=2)
+    return np.where(ahead[:, None], pixel - pixels, 0.0), np.where(ahead[:, None, None], jacobian, 0.0)
 
 
 def _covariance(jacobian: np.ndarray, residual_px: float, arm: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from scipy.spatial.transform import Rotation
 from attnchain_ros.camera.poses import apply_pose
 from attnchain_ros.camera.tracks3d import project
 from attnchain_ros.lab.reference import live as twin
-from attnchain_ros.live.rigid import AGREE_PX, NOISE_PX, SAMPLES, SCALE_PX, START_PX, fit_rigid
+from attnchain_ros.live.rigid import AGREE_PX, NOISE_PX, SAMPLES, SCALE_PX, START_PX, _misses, fit_rigid
+from attnchain_ros.parts.solving import PartMotions, Sightings, pixel_misses
 
 INTRINSICS = np.array([[300.0, 0, 159.5], [0, 290.0, 119.5], [0, 0, 1]])
 
@@ -81,3 +82,16 @@ def test_points_that_do_not_determine_a_pose_have_no_covariance():
     line = np.outer(np.linspace(-0.5, 0.5, 30), [1.0, 0.2, -0.3])
     fit = fit_rigid(line, project(INTRINSICS, apply_pose(pose, line)), INTRINSICS, start)
     assert np.isinf(fit.covariance.diagonal()).all() or fit.covariance[3:, 3:].diagonal().max() > 1e3
+
+
+def test_its_jacobian_is_that_of_the_parts():
+    points, pixels, pose, _, _ = scene(1)
+    points[0] = (np.linalg.inv(pose) @ [0.1, 0.0, -0.5, 1.0])[:3]  # behind the camera
+    middle = points.mean(axis=0)
+    place = apply_pose(pose, middle[None])[0]
+    found = _misses((points - middle) @ pose[:3, :3].T, place, pixels, INTRINSICS)
+    alone = np.zeros(len(points), np.int64)
+    tracks = Sightings(points - middle, alone, pixels, np.ones(len(points)), np.eye(4), INTRINSICS)
+    for one, other in zip(found, pixel_misses(PartMotions(pose[None, :3, :3], place[None]), tracks), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+    assert not found[1][0].any()
