@@ -12,9 +12,10 @@ import argparse
 import sys
 import time
 
+import cv2
 import numpy as np
 
-from attnchain_ros.lab.evaluation.live import LIVE, METHODS, START_FRAME, LiveError, measure_live, one_core
+from attnchain_ros.lab.evaluation.live import LIVE, METHODS, START_FRAME, LiveError, measure_live
 from attnchain_ros.lab.synthetic import CAMERAS, ClipConfig, split_clip
 from attnchain_ros.live.config import LiveConfig
 
@@ -28,7 +29,7 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=8, help="clips of the split, each under every camera (default 8)")
     parser.add_argument("--image-size", type=int, default=320, help="side of the pictures in pixels (default 320)")
     args = parser.parse_args()
-    one_core()
+    cv2.setNumThreads(1)
     rows: list[LiveError] = []
     started = time.monotonic()
     for number in range(args.clips):

@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 
+from ..stream.config import StreamConfig
 from ..stream.frame import break_cause
 from .config import LiveConfig
 from .pictures import LivePicture, PictureStore
@@ -59,20 +60,24 @@ class LiveLane:
         self._store.clear()
         self._since_s = self._now = self._coming = None
 
-    def see(self, picture: LivePicture, max_gap_s: float = 0.0) -> LivePose | None:
+    def see(self, picture: LivePicture, options: StreamConfig | None = None) -> LivePose | None:
         """Take in an image.
 
         Args:
-            picture: of it; one that is not newer than the last one of its pass is left out.
-            max_gap_s: after a longer gap everything begins anew; 0 = never.
+            picture: of it. What the stream drops is left out here, too: a stamp that came before, an image that was
+                overtaken by its neighbour, another camera where that is no reset.
+            options: of the stream: which gap begins everything anew, and whether another frame_id does.
         Returns:
             where the object is in it, or that it is lost; None while there was no window to go on from.
         """
+        options = StreamConfig() if options is None else options
         newest = self._store.newest
         if newest is not None:
-            if picture.stamp_ns == newest.stamp_ns:
+            if self._store.overtaken(picture.stamp_ns):
                 return None
-            if break_cause(newest.kind, picture.kind, max_gap_s) or _recalibrated(newest, picture):
+            if picture.kind.frame_id != newest.kind.frame_id and not options.reset_on_frame_id_change:
+                return None
+            if break_cause(newest.kind, picture.kind, options.max_gap_s) or _recalibrated(newest, picture):
                 if self._now is not None and not self._now.lost:
                     self.lost["break"] += 1
                 self.clear()

@@ -116,6 +116,14 @@ class PictureStore:
         while len(self._pictures) > most or self._pictures[0].stamp_ns < oldest_ns:
             self._pictures.popleft()
 
+    def overtaken(self, stamp_ns: int) -> bool:
+        """Whether a stamp is the newest one's, or lies between the last two."""
+        if not self._pictures or stamp_ns > self._pictures[-1].stamp_ns:
+            return False
+        return stamp_ns == self._pictures[-1].stamp_ns or (
+            len(self._pictures) > 1 and stamp_ns > self._pictures[-2].stamp_ns
+        )
+
     def after(self, stamp_ns: int) -> list[LivePicture]:
         """Those that are newer than a stamp, oldest first."""
         return [picture for picture in self._pictures if picture.stamp_ns > stamp_ns]

@@ -263,7 +263,7 @@ class LiveThread:
         settings = self._settings()
         grey = small_picture(frame.image, self._lane.config.size_px, camera)
         picture = LivePicture(grey, frame.kind, frame.arrived_s, camera.intrinsics)
-        pose = self._lane.see(picture, settings.node.max_gap_s)
+        pose = self._lane.see(picture, settings.node)
         if pose is None:
             return
         names = wire.Names(frame.frame_id, settings.object_frame, settings.node.object_id)

@@ -17,6 +17,7 @@ from attnchain_ros.live.lane import LiveLane
 from attnchain_ros.live.pictures import LivePicture, small_picture
 from attnchain_ros.live.start import NO_ID, LiveStart, start_from
 from attnchain_ros.live.tracker import LivePose
+from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.frame import ImageKind
 
 STEP_NS = 33_333_333
@@ -224,9 +225,23 @@ def test_images_that_do_not_go_on_end_everything(change: str):
     if change == "calibration":
         picture = dataclasses.replace(picture, intrinsics=np.eye(3))
     picture = dataclasses.replace(picture, arrived_s=100.0)
-    assert lane.see(picture, max_gap_s=2.0) is None
+    assert lane.see(picture, StreamConfig(max_gap_s=2.0)) is None
     assert lane.state == "waiting" and lane.stored == 1 and lane.lost == {"break": 1}
     assert not lane.begin(start_at(5)) and lane.refused == {"stale": 1}
+
+
+def test_what_the_stream_drops_is_left_out_here_too():
+    lane = LiveLane(CONFIG)
+    follow(lane, 0, 3)
+    lane.begin(start_at(2))
+    follow(lane, 3, 5)
+    follow(lane, 6, 7)
+    assert lane.see(picture_at(6)) is None and lane.see(picture_at(5)) is None  # again; overtaken by its neighbour
+    other = picture_of(plane.image_at(7 * STEP_NS), 7 * STEP_NS, "other")
+    assert lane.see(other, StreamConfig(reset_on_frame_id_change=False)) is None
+    assert lane.stored == 6 and not lane.lost
+    (pose,) = follow(lane, 7, 8)
+    assert not pose.lost and apart(pose)[0] < 2.0
 
 
 def test_the_store_is_bounded_by_number_and_time():

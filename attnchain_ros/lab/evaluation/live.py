@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -136,8 +135,3 @@ def _follow(clip: Clip, pose: np.ndarray, points: np.ndarray, config: LiveConfig
                 )
             )  # fmt: skip
     return answers[1:]
-
-
-def one_core() -> None:
-    """Let OpenCV compute in this thread alone, so that seconds are those of one core."""
-    cv2.setNumThreads(1)
