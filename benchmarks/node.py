@@ -187,7 +187,7 @@ def measure_live(folder: Path, args: argparse.Namespace) -> list[Row]:
     remark = (
         f"{found.poses} poses in {span:.0f} s beside {figures.windows - windows} windows (median "
         f"{figures.window_p50_s:.1f} s), {found.dropped} of {found.images} images dropped, "
-        f"lost {sum(found.lost.values())} times; load {os.getloadavg()[0]:.1f} on {cores()} cores"
+        f"lost {found.lost}; load {os.getloadavg()[0]:.1f} on {cores()} cores"
     )
     name = "live lane 640x480"
     return [

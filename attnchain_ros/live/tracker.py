@@ -24,8 +24,12 @@ DRIFT_SHARE, DRIFT_RAD = 0.01, 0.02
 MOST_TURN_RAD = 0.5
 """A turn that is known no better than that (standard deviation) is not known."""
 
-SOUGHT = 60
+SOUGHT = 40
 """So many of the points that were given up are looked for in an image, in turns."""
+
+
+MARGIN_PX = 32
+"""So much is kept around the points that are looked for; the rest of the picture need not be touched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +139,16 @@ class LiveTracker:
         pick = gone[(self._turn + np.arange(min(SOUGHT, len(gone)))) % len(gone)]
         self._turn += SOUGHT
         guess = project(start.intrinsics, apply_pose(self._pose, start.points[pick]))
-        pick, guess = pick[np.isfinite(guess).all(axis=1)], guess[np.isfinite(guess).all(axis=1)]
-        found, held = find_again(start.grey, grey, start.pixels[pick], guess)
-        self._pixels[pick[held]] = found[held]
+        with np.errstate(invalid="ignore"):
+            inside = ((guess >= 0) & (guess < np.array(grey.shape[::-1]))).all(axis=1)
+        pick, guess = pick[inside], guess[inside]
+        if not len(pick):
+            return
+        rows, columns, corner = _box_around(np.concatenate([start.pixels[pick], guess]), grey.shape)
+        found, held = find_again(
+            start.grey[rows, columns], grey[rows, columns], start.pixels[pick] - corner, guess - corner
+        )
+        self._pixels[pick[held]] = (found + corner)[held]
         self._alive[pick[held]] = True
 
     def _found(self, picture: LivePicture, age_s: float, fit: RigidFit) -> LivePose:
@@ -171,3 +182,10 @@ class LiveTracker:
             points_px=np.zeros((0, 2)), points_camera=np.zeros((0, 3)), colors=np.zeros((0, 3), np.uint8),
             agrees=np.zeros(0, bool), scale=self._start.scale,
         )  # fmt: skip
+
+
+def _box_around(points_px: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice, np.ndarray]:
+    """The part of a picture (height, width) around points [n, 2]: rows, columns, and its corner's pixel [2]."""
+    low = np.clip(np.floor(points_px.min(axis=0)) - MARGIN_PX, 0, None).astype(int)
+    high = np.clip(np.ceil(points_px.max(axis=0)) + MARGIN_PX + 1, 0, shape[1::-1]).astype(int)
+    return slice(low[1], high[1]), slice(low[0], high[0]), low.astype(np.float64)
