@@ -253,8 +253,8 @@ def measure_camera(folder: Path, args: argparse.Namespace) -> list[Row]:
     quiet, rows = found["quiet"], []
     budgets = {"camera": 1.5, "load": 3.0}
     names = {"camera": f"beside a camera of {args.camera}", "load": f"and {setting.load} busy processes"}
+    describe = beside_camera.describe
     for name, one in found.items():
-        describe = beside_camera.describe
         sys.stdout.write(
             f"{name}: {len(one.all_windows())} windows in {one.span_s:.0f} s (median / p95 / most): "
             f"a window {describe(one.all_windows())}; its mesh after its last image {describe(one.delays)}; "
@@ -273,7 +273,8 @@ def measure_camera(folder: Path, args: argparse.Namespace) -> list[Row]:
             rows.append(Row(f"services {title}, p95", 200.0, slow, "ms", f"{len(one.services)} calls"))
             if one.live_delays:
                 live = 1e3 * float(np.quantile(one.live_delays, 0.95))
-                rows.append(Row(f"live transform {title}, p95", 20.0, live, "ms", f"{len(one.live_delays)} images"))
+                remark = f"{len(one.live_delays)} images, {describe(one.live_delays, 'ms')}"
+                rows.append(Row(f"live transform {title}, p95", 20.0, live, "ms", remark))
     return rows
 
 
