@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -28,6 +29,8 @@ size, up to 1024 of them, and every window asks for other numbers of points. A w
 
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 MOST_THREADS = 1024
+PREFERRED = -10
+"""Of the live lane. At a load of 8 on two cores 95 % of its poses came within 43 ms instead of 113 ms."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -58,6 +61,22 @@ def prepare(threads: int = 0, environment: MutableMapping[str, str] | None = Non
     torch = sys.modules.get("torch")
     if threads and environment is None and torch is not None:
         torch.set_num_threads(threads)
+
+
+def prefer_this_thread(nice: int = PREFERRED) -> bool:
+    """Let the calling thread go before the others of its process; False where the system does not allow it.
+
+    For short work that must not wait for long one: on Linux, with the right to it (root, CAP_SYS_NICE, a limit
+    ``nice``), a thread has a priority of its own.
+
+    Args:
+        nice: from -20 (first) to 19.
+    """
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+    except (AttributeError, OSError):  # another system, or not allowed
+        return False
+    return True
 
 
 def usable_cores(quota: Path = _QUOTA) -> int:

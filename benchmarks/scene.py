@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -24,11 +25,24 @@ def draw_frame(number: int, height: int, width: int) -> tuple[np.ndarray, np.nda
     place, size = tuple(int(value) for value in center), tuple(int(value) for value in axes)
     cv2.ellipse(mask, place, size, 0, 0, 360, 255, -1)
     cv2.ellipse(image, place, size, 0, 0, 360, (200, 140, 60), -1)
+    grain = cv2.warpAffine(  # something to hold on to, which goes with the ball
+        _grain(height, width), np.array([[1, 0, center[0] - width / 2], [0, 1, center[1] - height / 2]]),
+        (width, height), borderMode=cv2.BORDER_REFLECT,
+    )  # fmt: skip
+    image[mask > 0] = np.clip(image[mask > 0] + grain[mask > 0][:, None], 0, 255).astype(np.uint8)
     for spot in range(5):
         angle = phase + 2 * np.pi * spot / 5
         at = center + 0.55 * axes * (np.cos(angle), np.sin(angle))
         cv2.circle(image, tuple(int(value) for value in at), max(1, height // 25), (40, 20 + 40 * spot, 160), -1)
     return image, mask > 0
+
+
+@cache
+def _grain(height: int, width: int) -> np.ndarray:
+    """[H, W] int16: smoothed noise as large as a hundredth of the picture."""
+    noise = np.random.default_rng(0).normal(size=(height, width)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), max(1.0, height / 240))
+    return (30 * smooth / smooth.std()).astype(np.int16)
 
 
 def image_message(pixels: np.ndarray, stamp_ns: int) -> Image:

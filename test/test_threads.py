@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from attnchain_ros import threads
 from attnchain_ros.errors import ConfigError
-from attnchain_ros.threads import CACHES, COUNTS, WAITING, asked_threads, prepare, usable_cores
+from attnchain_ros.threads import CACHES, COUNTS, WAITING, asked_threads, prefer_this_thread, prepare, usable_cores
 
 OURS = {*WAITING, *CACHES, *COUNTS}
 
@@ -136,6 +137,29 @@ def test_a_container_has_fewer_cores(
 )
 def test_the_number_is_found_among_the_words(words: list[str], count: int) -> None:
     assert asked_threads(words) == count
+
+
+def test_only_the_thread_that_asks_goes_first() -> None:
+    found: list[tuple[bool, int]] = []
+
+    def ask() -> None:
+        # Towards the back, which everybody is allowed to ask for.
+        allowed = prefer_this_thread(os.getpriority(os.PRIO_PROCESS, 0) + 1)
+        found.append((allowed, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert found == [(True, min(before + 1, 19))] and os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+def test_a_system_that_does_not_allow_it_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: int) -> None:
+        raise PermissionError("not allowed")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    assert not prefer_this_thread()
 
 
 def test_nothing_here_loads_a_numeric_library() -> None:

@@ -10,6 +10,7 @@ from rclpy.node import Node
 from ..rollout.judging import TRUSTED_OVERLAP, TRUSTED_POSES
 from ..stream.accounts import Accounts
 from . import qos
+from .live import LiveFigures
 from .statistics import Snapshot, memory_mb
 
 _RECENT_S = 30.0
@@ -17,7 +18,12 @@ _RECENT_S = 30.0
 
 
 def status_message(
-    name: str, state: str, silence: str, accounts: Accounts | None, figures: Snapshot | None
+    name: str,
+    state: str,
+    silence: str,
+    accounts: Accounts | None,
+    figures: Snapshot | None,
+    live: LiveFigures | None = None,
 ) -> DiagnosticStatus:
     """All figures in one status.
 
@@ -27,6 +33,7 @@ def status_message(
         silence: why nothing comes, "" = it comes.
         accounts: of the frame buffer, None = not configured.
         figures: of the statistics, None = not configured.
+        live: of the live lane, None = not configured or switched off.
     """
     values: dict[str, str] = {"state": state}
     level, message = DiagnosticStatus.OK, state
@@ -74,6 +81,10 @@ def status_message(
                 message += f", the last {figures.last_failure_s:.0f} s ago: {figures.last_error}"
             if silence:
                 level, message = DiagnosticStatus.STALE, silence
+    if live is not None:
+        values |= _live_values(live)
+        if state == "active" and live.state.startswith("lost"):
+            message += f"; live pose {live.state}"
     values |= {f"memory: {kind} [MB]": _number(size) for kind, size in memory_mb().items()}
     return DiagnosticStatus(
         level=level,
@@ -82,6 +93,21 @@ def status_message(
         message=message,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
+
+
+def _live_values(live: LiveFigures) -> dict[str, str]:
+    """The live lane's figures."""
+    values = {
+        "live: state": live.state,
+        "live: latency p95 [ms]": _number(live.latency_p95_s * 1e3),
+        "live: images": str(live.images),
+        "live: dropped": str(live.dropped),
+        "live: poses": str(live.poses),
+        "live: errors": str(live.errors),
+        "live: pictures kept": str(live.stored),
+    }
+    values |= {f"live: lost, {cause}": str(count) for cause, count in sorted(live.lost.items())}
+    return values | {f"live: windows refused, {cause}": str(count) for cause, count in sorted(live.refused.items())}
 
 
 class Diagnostics:

@@ -87,6 +87,7 @@ class Inputs:
         complain: tells what cannot be used.
         options: the node's options now; transports, foreground and use_depth are read once.
         clock: seconds of a steady clock.
+        watch: called with every image that was decoded, before the stream; must return at once.
     """
 
     def __init__(
@@ -97,8 +98,11 @@ class Inputs:
         complain: LogOnce,
         options: Callable[[], NodeConfig],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        watch: Callable[[Frame], None] = lambda frame: None,
     ) -> None:
         self._node = node
+        self._watch = watch
         self._stream = stream
         self._statistics = statistics
         self._complain = complain
@@ -222,6 +226,7 @@ class Inputs:
             text = "images have no stamps: the time of their arrival is used, and the newest mask for each"
             self._complain("no_stamps", text)
         frame = Frame(decoded.rgb, decoded.mask, stamp, frame_id=frame_id, arrived_s=started)
+        self._watch(frame)
         self._statistics.image(started, self._clock() - started)
         self._stream.take_in(frame)  # after the measurement: with policy block this waits on purpose
 

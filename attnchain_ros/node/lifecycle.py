@@ -316,10 +316,11 @@ class AttnChainNode(LifecycleNode):
         session, now = self._session, time.monotonic()
         accounts = session.buffer.accounts() if session is not None else None
         figures = session.statistics.snapshot(now) if session is not None else None
+        live = session.live_figures if session is not None else None
         state = "active" if self._is_active else "inactive" if session is not None else "unconfigured"
         self._silence = self._watch(session, now) if session is not None and self._is_active else ""
         self._diagnostics.publish(
-            status_message(self.get_fully_qualified_name(), state, self._silence, accounts, figures)
+            status_message(self.get_fully_qualified_name(), state, self._silence, accounts, figures, live)
         )
 
     def _watch(self, session: Session, now: float) -> str:

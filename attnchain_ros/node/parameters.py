@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
 from ..errors import ConfigError
+from ..live.config import LiveConfig
 from ..stream.config import StreamConfig, check_queue
 from ..threads import MOST_THREADS
 
@@ -73,6 +74,10 @@ class NodeConfig(StreamConfig):
     watchdog_s: float = option(
         5.0, "after so long without an image the log says why; 0 = never", unit="s", low=0.0, high=3600.0
     )
+    live: bool = option(
+        True, "follow the object between windows: TF <object>_live, ~/pose_live and ~/tracks_live for every image"
+    )
+    live_lane: LiveConfig = field(default_factory=LiveConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
 
 
@@ -90,6 +95,7 @@ _AT_CONFIGURE = frozenset(
         "foreground",
         "foreground_box",
         "image_rectified",
+        "live",
         "object_frame_prefix",
         "object_id",
         "output_dir",
@@ -329,7 +335,12 @@ def parameters_markdown() -> str:
 
 
 _MARKUP = re.compile(r"[\\|<>*~`]")
-_SECTIONS = {"node": "The node", "publish": "Outputs (`publish`)", "method": "The method"}
+_SECTIONS = {
+    "node": "The node",
+    "live_lane": "The live lane (`live_lane`)",
+    "publish": "Outputs (`publish`)",
+    "method": "The method",
+}
 
 
 def _scalar(value: bool | int | float | str) -> str:

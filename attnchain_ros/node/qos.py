@@ -92,6 +92,11 @@ def burst_output() -> QoSProfile:
     return QoSProfile(depth=BURST_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 
 
+def live_output() -> QoSProfile:
+    """One message an image as it comes: what is late is worth nothing."""
+    return QoSProfile(depth=IMAGE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+
+
 def services() -> QoSProfile:
     """Requests: deep enough that a burst of calls waits to be answered instead of being lost."""
     return QoSProfile(depth=SERVICE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)

@@ -12,8 +12,10 @@ from rclpy.lifecycle import LifecycleNode
 from ..errors import Cancelled
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
+from ..stream.frame import Frame
 from ..stream.stream import Stream
 from .inputs import Inputs
+from .live import LiveFigures, LiveThread
 from .log_once import LogOnce
 from .outputs import Outputs
 from .parameters import NodeSettings
@@ -68,14 +70,20 @@ class Session:
                     self._worker.stop(0.0)
                     raise Cancelled("the program ends while the weights are being loaded") from None
         outputs: Outputs | None = None
+        self._live: LiveThread | None = None
         try:
             self.apply(settings)
             self._outputs = outputs = Outputs(node)
+            if settings.node.live:
+                self._live = LiveThread(node, self._stream, lambda: self._settings, self._complain)
             self._inputs = Inputs(
-                node, self._stream, self.statistics, self._complain, options=lambda: self._settings.node
-            )
+                node, self._stream, self.statistics, self._complain, options=lambda: self._settings.node,
+                watch=self._watch,
+            )  # fmt: skip
         except Exception:
             self._worker.stop(STOP_TIMEOUT_S)
+            if self._live is not None:
+                self._live.close(STOP_TIMEOUT_S)
             if outputs is not None:
                 outputs.destroy()
             raise
@@ -100,6 +108,11 @@ class Session:
         """The publishers."""
         return self._outputs
 
+    @property
+    def live_figures(self) -> LiveFigures | None:
+        """Of the live lane; None where it is switched off."""
+        return None if self._live is None else self._live.figures()
+
     def check(self, settings: NodeSettings) -> None:
         """Whether changed parameters could be taken over.
 
@@ -123,6 +136,8 @@ class Session:
         self.buffer.reset("activated")
         self._complain.clear()
         self._worker.set_running(True)
+        if self._live is not None:
+            self._live.set_running(True)
         self._inputs.subscribe()
 
     def deactivate(self) -> None:
@@ -130,12 +145,16 @@ class Session:
         self._inputs.unsubscribe()
         self._outputs.rivals.close()
         self._worker.set_running(False)
+        if self._live is not None:
+            self._live.set_running(False)
         self.buffer.reset("deactivated")
 
     def close(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """End the worker and remove the publishers; False if the worker did not end in time."""
         self.buffer.close()
         ended = self._worker.stop(timeout_s)
+        if self._live is not None:
+            ended = self._live.close(timeout_s) and ended
         with self._closing:
             self._closed = True
             self._inputs.unsubscribe()
@@ -162,6 +181,10 @@ class Session:
     def _on_problem(self, cause: str, text: str) -> None:
         self._complain(f"{cause}: {text}", f"image without a usable mask ({cause}): {text}")
 
+    def _watch(self, frame: Frame) -> None:
+        if self._live is not None:
+            self._live.on_image(frame)
+
     def _assemble(self, batch: Batch) -> Window:
         window = self._stream.assemble(batch)
         assembler = self._stream.assembler
@@ -174,4 +197,6 @@ class Session:
         self.latest = result
         for note in result.notes:
             self._complain(note.code, note.text)
+        if self._live is not None:
+            self._live.on_result(batch, window, result)  # first: it has to catch up
         self._outputs.publish(result, self._stream.assembler.camera, batch.frames[0].frame_id, self._settings)

@@ -19,6 +19,7 @@ from .fields import (
     tracks,
     transform,
 )
+from .live import live_cloud, live_frame, live_pose, live_transform
 from .markers import markers, shaded_triangles
 
 __all__ = [
@@ -28,6 +29,10 @@ __all__ = [
     "camera_pose",
     "cloud",
     "header",
+    "live_cloud",
+    "live_frame",
+    "live_pose",
+    "live_transform",
     "markers",
     "mesh",
     "path",

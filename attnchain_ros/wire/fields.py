@@ -131,8 +131,14 @@ def cloud(result: WindowResult, frame: int, names: Names) -> Fields:
     rows["id"] = found.ids
     rows["confidence"] = found.confidence[frame]
     rows["visibility"] = found.visible[frame]
+    return point_cloud(rows, int(result.stamps_ns[frame]), names.camera_frame)
+
+
+def point_cloud(rows: np.ndarray, stamp_ns: int, frame_id: str) -> Fields:
+    """``sensor_msgs/PointCloud2`` of points in rows of ``CLOUD_DTYPE``; NaN = absent."""
+    finite = all(bool(np.isfinite(rows[axis]).all()) for axis in "xyz")
     return {
-        "header": header(int(result.stamps_ns[frame]), names.camera_frame),
+        "header": header(stamp_ns, frame_id),
         "height": 1,
         "width": len(rows),
         "fields": [
@@ -143,7 +149,7 @@ def cloud(result: WindowResult, frame: int, names: Names) -> Fields:
         "point_step": CLOUD_DTYPE.itemsize,
         "row_step": CLOUD_DTYPE.itemsize * len(rows),
         "data": np.frombuffer(rows.tobytes(), np.uint8),
-        "is_dense": bool(np.isfinite(points).all()),
+        "is_dense": finite,
     }
 
 
@@ -202,6 +208,22 @@ def pose_covariance(result: WindowResult, frame: int) -> np.ndarray:
     angle = error_px / float(result.camera.intrinsics[0, 0])
     # Seen from the object, one object unit away from its middle, the same error is a larger angle.
     return np.diag([(angle * distance) ** 2] * 3 + [(angle * distance / result.scale) ** 2] * 3).ravel()
+
+
+def stamped_pose(pose: np.ndarray, covariance: np.ndarray, stamp_ns: int, frame_id: str) -> Fields:
+    """``geometry_msgs/PoseWithCovarianceStamped`` of a pose [4, 4] and its covariance [6, 6]."""
+    placed = _pose(pose_row(pose))
+    return {"header": header(stamp_ns, frame_id), "pose": {"pose": placed, "covariance": covariance.ravel()}}
+
+
+def stamped_transform(pose: np.ndarray, stamp_ns: int, frame_id: str, child_frame_id: str) -> Fields:
+    """``geometry_msgs/TransformStamped`` of a pose [4, 4] of the child in the frame."""
+    row = _pose(pose_row(pose))
+    return {
+        "header": header(stamp_ns, frame_id),
+        "child_frame_id": child_frame_id,
+        "transform": {"translation": row["position"], "rotation": row["orientation"]},
+    }
 
 
 def _pose(row: np.ndarray) -> Fields:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from live import moving_plane
 
 from attnchain_ros.config import RolloutConfig
 from attnchain_ros.errors import Cancelled, MaskError
@@ -144,7 +145,19 @@ class HandMadeEngine:
                 raise Cancelled("asked to stop")
             time.sleep(0.002)
         shared = self._last_ns is not None and self._last_ns == int(window.stamps_ns[0])
-        result = make_result(window.stamps_ns, index=self._index, shared_first=shared, topology_id=self._topology)
+        result = self.answer(window, shared)
         self._index += 1
         self._last_ns = int(window.stamps_ns[-1])
         return result
+
+    def answer(self, window: Window, shared_first: bool) -> WindowResult:
+        """The truth about a window."""
+        return make_result(window.stamps_ns, index=self._index, shared_first=shared_first, topology_id=self._topology)
+
+
+class PlaneEngine(HandMadeEngine):
+    """Knows the textured plane of ``live.moving_plane``, which a camera can follow."""
+
+    def answer(self, window: Window, shared_first: bool) -> WindowResult:
+        """The truth about a window of it."""
+        return moving_plane.make_result(window.stamps_ns, index=self._index, shared_first=shared_first)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
-from hand_made import HandMadeEngine  # this file's folder is sys.path[0]
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # for live.moving_plane; this file's folder is there
+
+from hand_made import HandMadeEngine, PlaneEngine
 
 from attnchain_ros.errors import WeightsError
 from attnchain_ros.node.main import main
@@ -19,7 +22,8 @@ def build(settings: NodeSettings) -> HandMadeEngine:
         raise ZeroDivisionError("a fault that nobody foresaw")
     if settings.node.weights == "slow":
         time.sleep(600)
-    return HandMadeEngine(settings, seconds=float(sys.argv[1]))
+    kind = PlaneEngine if settings.node.weights == "plane" else HandMadeEngine
+    return kind(settings, seconds=float(sys.argv[1]))
 
 
 if __name__ == "__main__":

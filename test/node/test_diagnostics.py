@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from node.hand_made import make_result
 
 from attnchain_ros.node.diagnostics import status_message
+from attnchain_ros.node.live import LiveFigures
 from attnchain_ros.node.statistics import Statistics
 from attnchain_ros.stream.buffer import FrameBuffer
 from attnchain_ros.stream.config import StreamConfig
@@ -77,3 +78,23 @@ def test_an_unconfigured_node_tells_its_state_and_memory():
     status = status_message("/n", "unconfigured", "", None, None)
     assert status.level == DiagnosticStatus.OK and status.message == "unconfigured"
     assert "frames in" not in values(status) and "memory: resident [MB]" in values(status)
+
+
+def test_the_live_lane_is_told_and_said_where_it_is_lost():
+    figures = LiveFigures(
+        state="lost: few_points", images=90, dropped=2, poses=60, errors=0, latency_p95_s=0.0125, stored=75,
+        lost={"few_points": 3}, refused={"no_pose": 1},
+    )  # fmt: skip
+    accounts, statistics = FrameBuffer(StreamConfig()).accounts(), Statistics().snapshot(1.0)
+    status = status_message("/n", "active", "", accounts, statistics, figures)
+    assert status.message.endswith("; live pose lost: few_points") and status.level == DiagnosticStatus.OK
+    found = values(status)
+    expected = {
+        "live: state": "lost: few_points", "live: latency p95 [ms]": "12.5", "live: images": "90", "live: dropped": "2",
+        "live: poses": "60", "live: errors": "0", "live: pictures kept": "75", "live: lost, few_points": "3",
+        "live: windows refused, no_pose": "1",
+    }  # fmt: skip
+    assert {key: found[key] for key in expected} == expected
+    tracking = status_message("/n", "active", "", accounts, statistics, dataclasses.replace(figures, state="tracking"))
+    assert "live" not in tracking.message
+    assert not any(key.startswith("live") for key in values(status_message("/n", "active", "", accounts, statistics)))
