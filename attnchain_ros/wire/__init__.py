@@ -4,6 +4,7 @@ They are filled here once. The node's and the bags' writers only make messages o
 ``files.bag_writing``).
 """
 
+from .camera import camera_info, frame_transform, image
 from .fields import (
     KEPT_POSE_VARIANCE,
     Fields,
@@ -25,9 +26,12 @@ __all__ = [
     "KEPT_POSE_VARIANCE",
     "Fields",
     "Names",
+    "camera_info",
     "camera_pose",
     "cloud",
+    "frame_transform",
     "header",
+    "image",
     "markers",
     "mesh",
     "path",
