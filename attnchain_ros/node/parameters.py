@@ -57,6 +57,9 @@ class NodeConfig(StreamConfig):
     anchor_mesh: str = option(
         "", "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image"
     )
+    anchor_dir: str = option(
+        "", "folder below which ~/set_anchor may read mesh files; empty = it takes only the bytes of a GLB"
+    )
     image_transport: str = option("raw", "'raw' reads image, 'compressed' reads image/compressed",
                                   choices=("raw", "compressed"))  # fmt: skip
     mask_transport: str = option("raw", "'raw' reads mask, 'compressed' reads mask/compressed (PNG)",
@@ -81,6 +84,7 @@ _AT_CONFIGURE = frozenset(
         "dtype",
         "threads",
         "anchor_mesh",
+        "anchor_dir",
         "image_transport",
         "mask_transport",
         "foreground",
