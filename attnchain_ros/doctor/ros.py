@@ -100,7 +100,10 @@ def look_at_messages(report: Mapping[str, Any]) -> Finding:
     if report["messages_error"]:
         advice = "bash scripts/setup builds them; in a workspace: colcon build, then source install/setup.bash"
         return Finding("messages", State.FAIL, f"not built: {report['messages_error']}", advice)
-    return Finding("messages", State.OK, f"built: {', '.join(report['messages'])}")
+    text = f"built: {', '.join(report['messages'])}"
+    if report.get("left_out"):
+        text += f"; not installed, so that the node leaves out: {', '.join(report['left_out'])}"
+    return Finding("messages", State.OK, text)
 
 
 def ask_process(listen_s: float, limit_s: float = START_S, module: str = _MODULE) -> dict[str, Any]:

@@ -102,20 +102,20 @@ class BagFile:
     def write(self, topic: Connection, stamp_ns: int, fields: wire.Fields) -> None:
         """Write one message, recorded at ``stamp_ns``."""
         kind = topic.msgtype
-        data = self._types.serialize_cdr(_build(self._types, kind, fields), kind)
+        data = self._types.serialize_cdr(build_message(self._types, kind, fields), kind)
         self._writer.write(topic, stamp_ns, bytes(data))
 
 
-def _build(types: Typestore, kind: str, fields: wire.Fields) -> Any:
+def build_message(types: Typestore, kind: str, fields: wire.Fields) -> Any:
     """A message of rosbags from its fields, all of which must be given."""
     members = dict(types.fielddefs[kind][1])
     values: dict[str, Any] = {}
     for name, value in fields.items():
         detail: Any = members[name][1]
         if isinstance(value, dict):
-            values[name] = _build(types, detail, value)
+            values[name] = build_message(types, detail, value)
         elif isinstance(value, list):
-            values[name] = [_build(types, detail[0][1], item) for item in value]
+            values[name] = [build_message(types, detail[0][1], item) for item in value]
         else:
             values[name] = value
     return types.types[kind](**values)

@@ -6,6 +6,7 @@ For ``attnchain doctor``, which starts it as a process of its own: a middleware 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -23,6 +24,8 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from . import qos
 
 INTERFACES = ("attnchain_ros.msg", "attnchain_ros.srv")
+OPTIONAL = {"shape_msgs": "~/object_mesh", "vision_msgs": "~/object_box"}
+"""Packages that the node does without -> the topic that comes with them."""
 _NAME = "attnchain_doctor"
 _POLL_S = 0.1
 
@@ -34,7 +37,7 @@ def look(seconds: float) -> dict[str, Any]:
         seconds: how long to wait for others, who take a moment to be discovered.
     Returns:
         rmw, domain, range (of discovery), nodes, topics (name, types, offers, publishers, subscribers), messages,
-        messages_error.
+        messages_error, left_out (topics of the node without their package).
     """
     messages, fault = built_messages()
     context = Context()
@@ -54,6 +57,9 @@ def look(seconds: float) -> dict[str, Any]:
             "topics": [_topic(node, name, types) for name, types in sorted(node.get_topic_names_and_types())],
             "messages": messages,
             "messages_error": fault,
+            "left_out": [
+                f"{topic} ({name})" for name, topic in OPTIONAL.items() if importlib.util.find_spec(name) is None
+            ],
         }
     finally:
         node.destroy_node()

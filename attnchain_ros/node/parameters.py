@@ -32,6 +32,10 @@ class PublishConfig(Checked):
     camera: bool = option(True, "publish ~/camera_pose and ~/camera_path")
     tf: bool = option(True, "publish TF from the camera frame to the object frame")
     markers: bool = option(True, "publish ~/markers (display only)")
+    object_mesh: bool = option(
+        True, "publish ~/object_mesh, the newest frame for planners, where shape_msgs is installed"
+    )
+    object_box: bool = option(True, "publish ~/object_box, its box, where vision_msgs is installed")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from .fields import (
     transform,
 )
 from .markers import markers, shaded_triangles
+from .planning import newest_vertices, object_box, object_mesh
 
 __all__ = [
     "KEPT_POSE_VARIANCE",
@@ -34,6 +35,9 @@ __all__ = [
     "image",
     "markers",
     "mesh",
+    "newest_vertices",
+    "object_box",
+    "object_mesh",
     "path",
     "pose_row",
     "scaled_pose",
