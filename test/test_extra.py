@@ -41,6 +41,13 @@ def test_a_clip_is_run_without_the_extra(
     assert (tmp_path / "out" / "contact_sheet.png").stat().st_size > 0
 
 
+def test_a_bag_for_first_steps_is_left_without_the_extra_and_without_ros(tmp_path: Path) -> None:
+    words = ["demo", "--bag", str(tmp_path / "bag"), "--frames", "2"]
+    missing = (*EXTRA, "rclpy", "sensor_msgs")
+    done = without(missing, f"from attnchain_ros.cli import main; sys.exit(main({words!r}))")
+    assert done.returncode == 0 and (tmp_path / "bag" / "metadata.yaml").is_file(), done.stderr
+
+
 def test_no_module_of_the_runtime_imports_the_extra_or_the_laboratory() -> None:
     names = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)

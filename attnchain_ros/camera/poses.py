@@ -46,8 +46,12 @@ def pose_from_quaternion(position: np.ndarray, xyzw: np.ndarray) -> np.ndarray:
     return pose
 
 
-def rotation_from_degrees(text: str) -> np.ndarray:
+def rotation_from_degrees(text: str, name: str = "anchor_rotation_deg") -> np.ndarray:
     """[3, 3] rotation of ``RolloutConfig.anchor_rotation_deg``: about the fixed x, then y, then z axis.
+
+    Args:
+        text: three angles in degrees, separated by commas.
+        name: what the text is called in errors.
 
     Raises:
         ConfigError: not three numbers.
@@ -60,5 +64,5 @@ def rotation_from_degrees(text: str) -> np.ndarray:
     except ValueError:
         angles = []
     if len(angles) != 3 or not np.isfinite(angles).all():
-        raise ConfigError(f"anchor_rotation_deg is {text!r}, wanted three angles such as '0,90,0'")
+        raise ConfigError(f"{name} is {text!r}, wanted three angles such as '0,90,0'")
     return np.asarray(Rotation.from_euler("xyz", angles, degrees=True).as_matrix())

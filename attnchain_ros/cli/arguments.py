@@ -193,8 +193,8 @@ def stream_config(args: argparse.Namespace, **options: Any) -> StreamConfig:
     )
 
 
-def synthetic_source(text: str, fps: float | None = None) -> FrameSource:
-    """A clip that the laboratory draws: see ``lab.clips.synthetic_source``.
+def synthetic_source(text: str, fps: float | None = None, **options: Any) -> FrameSource:
+    """A clip that the laboratory draws: see ``lab.clips.synthetic_source``, which takes ``options``.
 
     Raises:
         ConfigError: the laboratory is not installed, or there is no such clip.
@@ -204,7 +204,7 @@ def synthetic_source(text: str, fps: float | None = None) -> FrameSource:
         clips = importlib.import_module("attnchain_ros.lab.clips")
     except ImportError as error:
         raise ConfigError(f"{SYNTHETIC}{text} needs the extra 'lab' of this package: {error}") from error
-    source: FrameSource = clips.synthetic_source(text, fps)
+    source: FrameSource = clips.synthetic_source(text, fps, **options)
     return source
 
 

@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fake-camera": ("cli.fake_camera", "publish a clip as a camera would (needs ROS 2)"),
     "masks": ("cli.masks", "the object's mask in every image of a clip, from a click"),
     "weights": ("cli.weights", "fetch the published weights, or check a folder of weights"),
+    "doctor": ("cli.doctor", "one page about this machine: what works, what does not, and what to do"),
     "demo": ("lab.cli.demo", "the demonstration, end to end"),
     "evaluate": ("lab.cli.evaluate", "errors against the truth, on synthetic clips or published benchmarks"),
     "bench": ("lab.cli.bench", "what a window costs, stage by stage, on this machine and at the published size"),

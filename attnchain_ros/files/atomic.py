@@ -95,12 +95,13 @@ def folder_then_rename(path: Path, *, overwrite: bool) -> Iterator[Path]:
         remove_empty(made)
 
 
-def inside(output_dir: Path, user_path: str | Path) -> Path:
+def inside(output_dir: Path, user_path: str | Path, folder: str = "output folder") -> Path:
     """The absolute path of a user's file name below ``output_dir``, refusing every way out of it.
 
     Args:
         output_dir: folder that must not be left; may itself be a link.
         user_path: relative, or absolute but below ``output_dir``.
+        folder: what the folder is called in errors.
     Returns:
         the resolved path; its folder need not exist yet.
     Raises:
@@ -108,14 +109,14 @@ def inside(output_dir: Path, user_path: str | Path) -> Path:
     """
     text = str(user_path)
     if not text.strip() or "\0" in text:
-        raise InputError("the file name is empty: give one, relative to the output folder")
+        raise InputError(f"the file name is empty: give one, relative to the {folder}")
     root = Path(output_dir).resolve()
     path = Path(text)
     if ".." in path.parts:
         raise InputError(f"{text!r} has a '..' in it: give a name below {root}")
     full = (root / path).resolve()
     if full == root:
-        raise InputError(f"{text!r} is the output folder itself: give the name of a file in it")
+        raise InputError(f"{text!r} is the {folder} itself: give the name of a file in it")
     if not full.is_relative_to(root):
         raise InputError(f"{text!r} leads out of {root} (to {full}): give a name below it")
     return full

@@ -6,17 +6,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys.store import Typestore
 
 from .. import wire
-from ..errors import ConfigError
-from .atomic import folder_then_rename
-from .bag_types import bag_types
+from .bag_file import BagFile, Storage
 
 if TYPE_CHECKING:
     # Importing the rollout would import torch, which reading and writing files does without.
@@ -45,7 +40,7 @@ class ResultBagWriter:
         object_id: int = 1,
         object_frame: str = "object_1",
         namespace: str = "/attnchain",
-        storage: Literal["mcap", "sqlite3"] = "mcap",
+        storage: Storage = "mcap",
         overwrite: bool = False,
     ) -> None:
         """Say where and under which names.
@@ -59,26 +54,19 @@ class ResultBagWriter:
         Raises:
             ConfigError: another storage.
         """
-        if storage not in ("mcap", "sqlite3"):
-            raise ConfigError(f"bag storage is {storage!r}, wanted mcap or sqlite3")
-        self._path = Path(path)
-        self._storage = storage
-        self._overwrite = overwrite
+        self._bag = BagFile(path, storage=storage, overwrite=overwrite)
         self._object_id = object_id
         self._object_frame = object_frame
         self._namespace = namespace.rstrip("/")
         self._stack = ExitStack()
-        self._types = bag_types()
         self._pose_seen = False
 
     def __enter__(self) -> ResultBagWriter:
         """Open the bag in a temporary place."""
         with ExitStack() as stack:
-            place = stack.enter_context(folder_then_rename(self._path, overwrite=self._overwrite))
-            plugin = StoragePlugin.MCAP if self._storage == "mcap" else StoragePlugin.SQLITE3
-            self._writer = stack.enter_context(Writer(place, version=9, storage_plugin=plugin))
-            self._topics = {name: self._connect(f"{self._namespace}/{name}", kind) for name, kind in _TOPICS.items()}
-            self._topics["tf"] = self._connect("/tf", "tf2_msgs/msg/TFMessage")
+            bag = stack.enter_context(self._bag)
+            self._topics = {name: bag.connect(f"{self._namespace}/{name}", kind) for name, kind in _TOPICS.items()}
+            self._topics["tf"] = bag.connect("/tf", "tf2_msgs/msg/TFMessage")
             self._stack = stack.pop_all()
         return self
 
@@ -116,25 +104,5 @@ class ResultBagWriter:
         self._write("mesh", last, wire.mesh(result, names))
         self._write("tracks_window", last, wire.tracks(result, distort_points(result.tracks.points_px), names))
 
-    def _connect(self, topic: str, kind: str) -> Connection:
-        return self._writer.add_connection(topic, kind, typestore=self._types)
-
     def _write(self, topic: str, stamp_ns: int, fields: wire.Fields) -> None:
-        kind = self._topics[topic].msgtype
-        data = self._types.serialize_cdr(_build(self._types, kind, fields), kind)
-        self._writer.write(self._topics[topic], stamp_ns, bytes(data))
-
-
-def _build(types: Typestore, kind: str, fields: wire.Fields) -> Any:
-    """A message of rosbags from its fields."""
-    members = dict(types.fielddefs[kind][1])
-    values: dict[str, Any] = {}
-    for name, value in fields.items():
-        detail: Any = members[name][1]
-        if isinstance(value, dict):
-            values[name] = _build(types, detail, value)
-        elif isinstance(value, list):
-            values[name] = [_build(types, detail[0][1], item) for item in value]
-        else:
-            values[name] = value
-    return types.types[kind](**values)
+        self._bag.write(self._topics[topic], stamp_ns, fields)

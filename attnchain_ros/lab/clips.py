@@ -12,16 +12,22 @@ FRAMES = 61
 SIDE = 256
 
 
-def synthetic_source(text: str, fps: float | None = None) -> ArraySource:
-    """A clip of the test split, never trained on: 61 frames of 256 x 256 pixels with exact masks and intrinsics."""
+def synthetic_source(text: str, fps: float | None = None, frames: int = FRAMES) -> ArraySource:
+    """A clip of the test split, never trained on: 256 x 256 pixels with exact masks and intrinsics.
+
+    Args:
+        text: number of the clip.
+        fps: frames per second; None = 30.
+        frames: how many; a shorter clip is the beginning of a longer one.
+    """
     if not text.isdigit():
         raise ConfigError(f"synthetic:{text}: wanted the number of a clip, such as synthetic:3")
     clip = make_clip(
         split_seed("test", int(text)),
-        ClipConfig(frames=FRAMES, image_size=SIDE, background=(190, 198, 205)),
+        ClipConfig(frames=frames, image_size=SIDE, background=(190, 198, 205)),
     )
-    stamps = stamps_from_fps(FRAMES, DEFAULT_FPS if fps is None else fps)
+    stamps = stamps_from_fps(frames, DEFAULT_FPS if fps is None else fps)
     pictures = clip.pictures
     parts = zip(pictures.images, pictures.masks, stamps, strict=True)
-    frames = [Frame(image, mask, int(stamp)) for image, mask, stamp in parts]
-    return ArraySource(frames, f"synthetic:{text}", clip.intrinsics)
+    pushed = [Frame(image, mask, int(stamp)) for image, mask, stamp in parts]
+    return ArraySource(pushed, f"synthetic:{text}", clip.intrinsics)

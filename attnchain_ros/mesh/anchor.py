@@ -8,7 +8,12 @@ import numpy as np
 
 from ..errors import InputError, MeshError
 from ..shapes import check_shape
+from .components import connected_components, open_edges
+from .orientation import inward_faces
 from .types import Mesh
+
+LEAST_FACES = 4
+"""A tetrahedron; below that there is nothing that could bend."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,102 @@ class AnchorTransform:
         matrix[:3, :3] = self.rotation.T / self.scale
         matrix[:3, 3] = self.rotation.T @ self.center + self.offset
         return matrix
+
+
+@dataclass(frozen=True)
+class LaidAnchor:
+    """A user's mesh in the canonical frame, welded and turned outward.
+
+    Attributes:
+        mesh: canonical, without the doubled vertices of UV seams.
+        expand: [V_user] int64, row of ``mesh`` for each of the user's vertices.
+        faces: [T, 3] int32 of the user's vertices, turned as ``mesh``'s.
+        colors: [V_user, 3] uint8, or None.
+        user_from_object: [4, 4] float64.
+        longest_side: of the user's mesh, as turned, in its own unit.
+        turned: triangles of closed pieces that faced inwards.
+    """
+
+    mesh: Mesh
+    expand: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray | None
+    user_from_object: np.ndarray
+    longest_side: float
+    turned: int
+
+
+def lay_anchor(mesh: Mesh, rotation: np.ndarray | None = None, longest_side: float = 2.0) -> LaidAnchor:
+    """Everything that is done to a user's mesh before landmarks are picked: welded, centred, scaled, turned outward.
+
+    Args:
+        mesh, rotation, longest_side: as for ``normalise_anchor``.
+    Raises:
+        MeshError: the mesh has no extent, or fewer than ``LEAST_FACES`` triangles.
+        InputError: ``rotation`` is not a proper rotation.
+    """
+    canonical, transform = normalise_anchor(mesh, rotation, longest_side)
+    merged, expand = merge_duplicates(canonical)
+    if len(merged.faces) < LEAST_FACES:
+        raise MeshError(f"the anchor mesh has {len(merged.faces)} triangles, wanted at least {LEAST_FACES} for a shape")
+    inward = inward_faces(merged.vertices, merged.faces)
+
+    def outward(faces: np.ndarray) -> np.ndarray:
+        return np.where(inward[:, None], faces[:, ::-1], faces)
+
+    return LaidAnchor(
+        Mesh(merged.vertices, outward(merged.faces), merged.vertex_colors),
+        expand,
+        outward(canonical.faces),
+        canonical.vertex_colors,
+        transform.user_from_canonical,
+        longest_side / transform.scale,
+        int(np.count_nonzero(inward)),
+    )
+
+
+@dataclass(frozen=True)
+class AnchorFacts:
+    """What was understood of an anchor mesh.
+
+    Attributes:
+        vertices: those at the same place counted once; triangles: of them.
+        components: connected pieces.
+        open_edges: directed edges without a partner, 0 = watertight.
+        turned: triangles that faced inwards and were turned.
+        longest_side: of the box in the canonical frame's axes, in the file's unit.
+    """
+
+    vertices: int
+    triangles: int
+    components: int
+    open_edges: int
+    turned: int
+    longest_side: float
+
+    @property
+    def watertight(self) -> bool:
+        """Whether the surface is closed."""
+        return self.open_edges == 0
+
+    def describe(self) -> str:
+        """For people, with a remark on what may be wrong.
+
+        >>> AnchorFacts(642, 1280, 1, 0, 0, 0.25).describe()
+        '642 vertices, 1280 triangles in 1 piece, watertight, longest side 0.25'
+        """
+        pieces = f"{self.components} piece{'' if self.components == 1 else 's'}"
+        closed = "watertight" if self.watertight else f"not watertight ({self.open_edges} open edges)"
+        text = f"{self.vertices} vertices, {self.triangles} triangles in {pieces}, {closed}, "
+        text += f"longest side {self.longest_side:.6g}"
+        return text + (f"; {self.turned} triangles faced inwards and were turned" if self.turned else "")
+
+
+def anchor_facts(laid: LaidAnchor) -> AnchorFacts:
+    """What a user wants to hear of a mesh that was laid into the canonical frame."""
+    faces, count = laid.mesh.faces, len(laid.mesh.vertices)
+    pieces = int(connected_components(faces, count).max()) + 1
+    return AnchorFacts(count, len(faces), pieces, open_edges(faces), laid.turned, laid.longest_side)
 
 
 def normalise_anchor(

@@ -2,6 +2,6 @@
 
 Reading order: ``lifecycle.py`` (the node), ``session.py`` (what lives from configure to cleanup), ``inputs.py`` (from
 topics into the stream), ``worker.py`` (the thread that owns the device), ``outputs.py`` (from results to topics),
-``parameters.py`` (the table of all parameters). No ROS is imported by ``cdr``, ``engine``, ``log_once``,
-``parameters``, ``replaying``, ``saving``, ``statistics`` and ``worker``.
+``parameters.py`` (the table of all parameters). No ROS is imported by ``anchoring``, ``cdr``, ``engine``,
+``log_once``, ``parameters``, ``profiles``, ``replaying``, ``saving``, ``statistics`` and ``worker``.
 """

@@ -14,6 +14,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from .. import wire
 from . import cdr
 
+MESH = "shape_msgs/msg/Mesh"
 _ITEM = re.compile(r"(?:sequence<)?(\w+)/(\w+)")
 
 
@@ -23,6 +24,14 @@ def message_class(name: str) -> type[Any]:
     package, _, kind = name.split("/")
     found: type[Any] = getattr(importlib.import_module(f"{package}.msg"), kind)
     return found
+
+
+def find_class(name: str) -> type[Any] | None:
+    """As ``message_class``; None where its package is not installed."""
+    try:
+        return message_class(name)
+    except ImportError:
+        return None
 
 
 @cache
@@ -76,6 +85,11 @@ def check_cdr() -> str:
         difference = _difference(wanted, cdr.marker_array(*args))
         if difference:
             return f"a marker of {count} points {difference}"
+        if find_class(MESH) is not None:
+            faces = rng.integers(0, 9, (count, 3))
+            difference = _difference(build(MESH, wire.object_mesh(points, faces)), cdr.shape_mesh(points, faces))
+            if difference:
+                return f"a mesh of {count} vertices {difference}"
         # Every length of name, since padding depends on it; a path has at least one pose.
         for length in range(len(frame_id), len(frame_id) + 8):
             stamps, poses = np.arange(count + 1) * 1_234_567_891, rng.normal(size=(count + 1, 7))

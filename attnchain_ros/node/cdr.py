@@ -140,3 +140,17 @@ def path(frame_id: str, stamps_ns: np.ndarray, poses: np.ndarray) -> bytes:
     rows["pose"] = poses[1:]
     out.structures(rows, 8)
     return out.data()
+
+
+def shape_mesh(vertices: np.ndarray, faces: np.ndarray) -> bytes:
+    """A ``shape_msgs/Mesh``.
+
+    Args:
+        vertices: [V, 3] metres.
+        faces: [T, 3] integer.
+    Twin: ``building.build`` of ``wire.object_mesh``.
+    """
+    out = CdrWriter()
+    out.sequence(faces.astype(np.uint32))
+    out.sequence(vertices.astype(np.float64))
+    return out.data()

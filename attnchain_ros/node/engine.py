@@ -17,6 +17,7 @@ from ..notes import Note
 from ..options import resolve
 from ..rollout.pipeline import Rollout
 from ..rollout.window import Window, WindowResult
+from .anchoring import NewAnchor
 from .parameters import NodeSettings
 
 _SMALLER = 4
@@ -76,6 +77,10 @@ class RolloutEngine:
     def reset(self) -> None:
         """Forget the chain so far."""
         self._rollout.reset()
+
+    def take_anchor(self, new: NewAnchor) -> None:
+        """Begin the next chain with another anchor."""
+        self._rollout.take_anchor(new.anchor, new.size_m)
 
     def configure(self, config: RolloutConfig) -> None:
         """Use other options from the next window on; landmarks and skinning keep theirs until a reset."""

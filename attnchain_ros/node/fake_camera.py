@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,40 +26,7 @@ from .building import build
 from .settling import wait_for_subscribers
 
 _FLUSH_S = 5.0
-
-
-def image_message(pixels: np.ndarray, encoding: str, stamp_ns: int, frame_id: str) -> Image:
-    """An Image of [H, W] or [H, W, C] values in one of ROS's encodings."""
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(pixels).tobytes())
-    return Image(
-        header=build("std_msgs/msg/Header", wire.header(stamp_ns, frame_id)),
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        encoding=encoding,
-        is_bigendian=0,
-        step=pixels[0].nbytes,
-        data=data,
-    )
-
-
-def camera_info_message(
-    intrinsics: np.ndarray | None, height: int, width: int, stamp_ns: int, frame_id: str
-) -> CameraInfo:
-    """The CameraInfo of a pinhole camera without distortion; all zero where K [3, 3] is not known."""
-    message = CameraInfo(
-        header=build("std_msgs/msg/Header", wire.header(stamp_ns, frame_id)),
-        height=height,
-        width=width,
-        distortion_model="plumb_bob",
-    )
-    message.d = [0.0] * 5
-    if intrinsics is not None:
-        matrix = np.asarray(intrinsics, np.float64)
-        message.k = matrix.ravel()
-        message.r = np.eye(3).ravel()
-        message.p = np.concatenate([matrix, np.zeros((3, 1))], axis=1).ravel()
-    return message
+_IMAGE = "sensor_msgs/msg/Image"
 
 
 class FakeCamera:
@@ -96,15 +62,17 @@ class FakeCamera:
 
         ``intrinsics``: its [3, 3] K in pixels, or None = uncalibrated.
         """
+        at = stamp_ns, self._frame_id
         height, width = frame.image.shape[:2]
-        self._infos.publish(camera_info_message(intrinsics, height, width, stamp_ns, self._frame_id))
+        info = wire.camera_info(intrinsics, (height, width), *at)
+        self._infos.publish(build("sensor_msgs/msg/CameraInfo", info))
         if frame.mask is not None:
             mask = frame.mask.astype(np.uint8) * np.uint8(255)
-            self._masks.publish(image_message(mask, "mono8", stamp_ns, self._frame_id))
+            self._masks.publish(build(_IMAGE, wire.image(mask, "mono8", *at)))
         if frame.depth_m is not None:
             depth = frame.depth_m.astype(np.float32)
-            self._depths.publish(image_message(depth, "32FC1", stamp_ns, self._frame_id))
-        self._images.publish(image_message(frame.image, "rgb8", stamp_ns, self._frame_id))
+            self._depths.publish(build(_IMAGE, wire.image(depth, "32FC1", *at)))
+        self._images.publish(build(_IMAGE, wire.image(frame.image, "rgb8", *at)))
 
     def flush(self) -> bool:
         """Wait until reliable subscribers have everything; False if they did not in time."""

@@ -23,11 +23,12 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from attnchain_ros.srv import GetMesh, SaveMesh
+from attnchain_ros.srv import GetMesh, SaveMesh, SetAnchor
 
 from .. import wire
 from ..errors import AttnChainError
 from . import qos
+from .anchoring import AnchorWish
 from .building import build
 from .declaration import ParameterServer
 from .diagnostics import Diagnostics, status_message
@@ -43,6 +44,7 @@ _END_TIMEOUT_S = 2.0
 _SAVING_TIMEOUT_S = 1.0
 _NOT_CONFIGURED = "the node is not configured: configure and activate it first"
 _BUSY = "busy: another file is being written, ask again"
+_ANCHOR_BUSY = "busy: another anchor is being prepared, ask again"
 _NO_MESH = "there is no mesh yet: wait for the first window"
 
 
@@ -77,6 +79,7 @@ class AttnChainNode(LifecycleNode):
         self.create_service(SetBool, "~/enable", self._on_enable, **calls)
         self.create_service(SaveMesh, "~/save_mesh", self._on_save_mesh, **calls)
         self.create_service(GetMesh, "~/get_mesh", self._on_get_mesh, **calls)
+        self.create_service(SetAnchor, "~/set_anchor", self._on_set_anchor, **calls)
         # Steady time: with use_sim_time a paused clock must not silence the diagnostics.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.5, self._look_after, callback_group=timers, clock=steady)
@@ -297,6 +300,31 @@ class AttnChainNode(LifecycleNode):
         )
         response.success = True
         response.message = f"window {result.index}: {result.frames} frames of {result.vertices.shape[1]} vertices"
+        return response
+
+    def _on_set_anchor(self, request: SetAnchor.Request, response: SetAnchor.Response) -> SetAnchor.Response:
+        session = self._session
+        response.success = False
+        if session is None:
+            response.message = _NOT_CONFIGURED
+            return response
+        wish = AnchorWish(
+            request.path, bytes(request.glb), request.generated, request.rotation_deg.strip(), request.size_m
+        )
+        try:
+            found = session.set_anchor(wish)
+        except (AttnChainError, OSError) as error:
+            response.message = f"the anchor stays as it is: {error}"
+            return response
+        if found is None:
+            response.message = _ANCHOR_BUSY
+            return response
+        response.success, response.message = True, found.describe()
+        if found.facts is not None:
+            response.vertices, response.triangles = found.facts.vertices, found.facts.triangles
+            response.components, response.turned = found.facts.components, found.facts.turned
+            response.watertight, response.longest_side = found.facts.watertight, found.facts.longest_side
+        self.get_logger().info(f"set_anchor: {response.message}")
         return response
 
     # ------------------------------------------------------------------------------------------ timers, clock

@@ -25,6 +25,7 @@ from ..rollout.window import WindowResult
 from ..stream.camera import CameraModel
 from . import building, cdr, qos
 from .parameters import NodeSettings
+from .planning import Planning
 from .rivals import RivalWatch
 from .transforms import transform_broadcaster
 
@@ -64,6 +65,7 @@ class Outputs:
         self._camera_pose = self._publisher(PoseWithCovarianceStamped, "~/camera_pose", burst())
         self._camera_path = self._publisher(Path, "~/camera_path", latched())
         self._markers = self._publisher(MarkerArray, "~/markers", latched())
+        self._planning = Planning(self._publisher, lambda text: self._node.get_logger().info(text))
         self._tf = transform_broadcaster(self._node)
 
     def _warn(self, text: str) -> None:
@@ -150,6 +152,7 @@ class Outputs:
         if wanted.camera and self._path:
             path = tuple(self._path)
             self._offer(self._camera_path, lambda: self._path_message(path, names.object_frame))
+        self._planning.offer(result, names, wanted, self._offer, fast=self._fast)
         if wanted.markers and self._marker_is_due(int(result.stamps_ns[-1]), settings.node.markers_rate_hz):
             self._offer(self._markers, lambda: self._markers_message(result, names))
 

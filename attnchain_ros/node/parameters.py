@@ -33,6 +33,10 @@ class PublishConfig(Checked):
     camera: bool = option(True, "publish ~/camera_pose and ~/camera_path")
     tf: bool = option(True, "publish TF from the camera frame to the object frame")
     markers: bool = option(True, "publish ~/markers (display only)")
+    object_mesh: bool = option(
+        True, "publish ~/object_mesh, the newest frame for planners, where shape_msgs is installed"
+    )
+    object_box: bool = option(True, "publish ~/object_box, its box, where vision_msgs is installed")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class NodeConfig(StreamConfig):
     )
     anchor_mesh: str = option(
         "", "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image"
+    )
+    anchor_dir: str = option(
+        "", "folder below which ~/set_anchor may read mesh files; empty = it takes only the bytes of a GLB"
     )
     image_transport: str = option("raw", "'raw' reads image, 'compressed' reads image/compressed",
                                   choices=("raw", "compressed"))  # fmt: skip
@@ -90,6 +97,7 @@ _AT_CONFIGURE = frozenset(
         "dtype",
         "threads",
         "anchor_mesh",
+        "anchor_dir",
         "image_transport",
         "mask_transport",
         "foreground",

@@ -14,6 +14,7 @@ from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
 from ..stream.frame import Frame
 from ..stream.stream import Stream
+from .anchoring import Anchoring, AnchorWish, NewAnchor, Understood
 from .inputs import Inputs
 from .live import LiveFigures, LiveThread
 from .log_once import LogOnce
@@ -51,6 +52,8 @@ class Session:
         self.latest: WindowResult | None = None
         self._closing = threading.Lock()  # the timer that looks after things runs beside transitions
         self._closed = False
+        self._overlap_awaited = False
+        self._anchoring = Anchoring(self._take_anchor, self._on_anchor_failure)
         self._settings = settings
         self._stream = Stream(settings.node, settings.rollout.frames, self._on_ready, self._on_problem)
         self.buffer = self._stream.buffer
@@ -131,6 +134,14 @@ class Session:
         self._settings = effective
         self._worker.configure(effective)
 
+    def set_anchor(self, wish: AnchorWish) -> Understood | None:
+        """Read another anchor and begin to prepare it; None: another one is being prepared.
+
+        Raises:
+            InputError: it cannot be used; the old one stays.
+        """
+        return self._anchoring.take(wish, self._settings.node.anchor_dir, self._settings.rollout)
+
     def activate(self) -> None:
         """Start to listen and to compute."""
         self.buffer.reset("activated")
@@ -175,6 +186,20 @@ class Session:
                 self._outputs.serve_late()
                 self._outputs.rivals.look(self._settings.object_frame, now_s)
 
+    def _take_anchor(self, new: NewAnchor) -> None:
+        """A prepared anchor, in the thread that prepared it."""
+        with self._closing:
+            if self._closed:
+                return
+            # In this order: whatever starts a chain after the reset finds the new one.
+            self._worker.take_anchor(new)
+            self._overlap_awaited = True
+            self.buffer.reset("anchor")
+
+    def _on_anchor_failure(self, text: str) -> None:
+        self.statistics.error(text)
+        self._node.get_logger().error(text)
+
     def _on_ready(self) -> None:
         self._worker.wake()
 
@@ -199,4 +224,8 @@ class Session:
             self._complain(note.code, note.text)
         if self._live is not None:
             self._live.on_result(batch, window, result)  # first: it has to catch up
+        if self._overlap_awaited and result.index == 0:
+            self._overlap_awaited = False
+            overlap = result.silhouette_iou
+            self._node.get_logger().info(f"the new anchor overlaps the first mask by {overlap:.2f} (1: all of both)")
         self._outputs.publish(result, self._stream.assembler.camera, batch.frames[0].frame_id, self._settings)

@@ -21,6 +21,7 @@ from ..errors import AttnChainError, Cancelled
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
 from ..stream.stream import Stream
+from .anchoring import NewAnchor
 from .parameters import NodeSettings
 from .statistics import Statistics
 
@@ -47,6 +48,9 @@ class Engine(Protocol):
 
     def resolve(self, settings: NodeSettings) -> NodeSettings:
         """Settings with the checkpoint's own options in place of those that nobody set; any thread."""
+
+    def take_anchor(self, new: NewAnchor) -> None:
+        """Begin the next chain with another anchor."""
 
     def save_memory(self) -> None:
         """The device ran out of memory: give cached memory back and work in smaller pieces."""
@@ -99,6 +103,7 @@ class Worker:
         self._lock = threading.Lock()
         self._awake = False
         self._new_settings: NodeSettings | None = None
+        self._new_anchor: NewAnchor | None = None
         self._ready: Future[Engine] = Future()
         # A daemon, because a step of torch cannot be interrupted: a program that has to end does not wait for it.
         self._thread = threading.Thread(target=self._main, name="attnchain-worker", daemon=True)
@@ -129,6 +134,11 @@ class Worker:
         with self._lock:
             self._new_settings = settings
         self.wake()
+
+    def take_anchor(self, new: NewAnchor) -> None:
+        """Use another anchor from the next chain on; the chain under way is for the caller to end."""
+        with self._lock:
+            self._new_anchor = new
 
     def stop(self, timeout_s: float) -> bool:
         """Cancel what is under way and end the thread; False if it did not end in time."""
@@ -193,6 +203,10 @@ class Worker:
         try:
             if batch.reset is not None:
                 _LOG.info("the chain starts anew (%s)", batch.reset)
+                with self._lock:
+                    anchor, self._new_anchor = self._new_anchor, None
+                if anchor is not None:
+                    engine.take_anchor(anchor)
                 engine.reset()
             window = self._assemble(batch)
             result = self._run(engine, window, void)

@@ -77,6 +77,7 @@ class Rollout:
         if anchor is not None:
             make = canonical_anchor if anchor_is_canonical else given_anchor
             self._given = make(anchor, self.config)
+        self._size_m = 0.0
         self._keep_latents = keep_latents
         self._state: RolloutState | None = None
         self._topology = 0
@@ -86,6 +87,16 @@ class Rollout:
         if self._state is not None:
             self._topology += 1
         self._state = None
+
+    def take_anchor(self, anchor: Anchor | None, size_m: float = 0.0) -> None:
+        """Go on with another anchor; the next window starts anew with it.
+
+        Args:
+            anchor: as ``anchor.finish_anchor`` makes it; None = generated from the next first image.
+            size_m: longest side of the object in metres while this anchor lasts; 0 = ``camera.object_size_m``.
+        """
+        self._given, self._size_m = anchor, size_m
+        self.reset()
 
     def configure(self, config: RolloutConfig) -> None:
         """Take other options from the next window on; landmarks and skinning keep theirs until a reset."""
@@ -225,7 +236,7 @@ class Rollout:
         if latent is None:
             latent = encode_mesh(self.backbone, mesh.vertices, mesh.faces, self.config, 0)
         watch.lap("anchor")
-        return RolloutState(anchor=anchor, latent=latent, vertices=mesh.vertices)
+        return RolloutState(anchor=anchor, latent=latent, vertices=mesh.vertices, size_m=self._size_m)
 
     def _chain_motion(self, trace: Trace, watch: Watch) -> ChainMotion:
         """The second read, from a keyframe, where it is due; then both on rigid parts."""
@@ -299,9 +310,10 @@ def fix_scale(
 ) -> None:
     """Metres per object unit: from the object's size, else once from depth; unitless without either."""
     depth = trace.window.depth_m
-    if config.object_size_m > 0:
+    size_m = state.size_m or config.object_size_m
+    if size_m > 0:
         side = float(np.ptp(state.anchor.mesh.vertices, axis=0).max())
-        state.scale, state.metric = config.object_size_m / side, True
+        state.scale, state.metric = size_m / side, True
     elif not state.metric and depth is not None and camera.valid[ANCHOR_FRAME]:
         small = trace.crop.at_size(RASTER_SIZE)
         mask = sample_crop(trace.window.masks[ANCHOR_FRAME], small)
@@ -319,6 +331,9 @@ def _assumptions(trace: Trace) -> tuple[Note, ...]:
     if trace.window.intrinsics is None and trace.state.index == 0:
         text = f"no camera intrinsics: assuming a focal length of {trace.intrinsics[0, 0]:.1f} px"
         notes += (Note("focal_assumed", text),)
+    if trace.state.anchor.turned and trace.state.index == 0:
+        text = f"{trace.state.anchor.turned} triangles of the anchor mesh faced inwards and were turned"
+        notes += (Note("anchor_turned", text),)
     return notes
 
 

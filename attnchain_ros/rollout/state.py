@@ -26,6 +26,7 @@ class Anchor:
         landmark_component: [K] int64 connected component of each landmark.
         weights: skinning weights of ``mesh``'s vertices.
         user_from_object: [4, 4] float64.
+        turned: triangles of the user's mesh that faced inwards and were turned.
     """
 
     mesh: Mesh
@@ -36,6 +37,7 @@ class Anchor:
     landmark_component: np.ndarray
     weights: SkinningWeights
     user_from_object: np.ndarray
+    turned: int = 0
 
 
 @dataclass
@@ -109,6 +111,8 @@ class RolloutState:
         vertex_history: [h, V, 3] poses of the frames just before the next window.
         pose: [4, 4] last valid camera_from_object, None if there never was one.
         tracks: None before the first window.
+        scale, metric: metres per object unit and True, or 1 and False.
+        size_m: the object's longest side in metres where it came with the anchor, else 0.
         memory: what parts and pixels keep; None before the first window, and with the preset "paper".
     """
 
@@ -125,6 +129,7 @@ class RolloutState:
     tracks: TrackState | None = None
     scale: float = 1.0
     metric: bool = False
+    size_m: float = 0.0
     memory: Memory | None = None
 
     def copy(self) -> RolloutState:

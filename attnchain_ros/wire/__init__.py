@@ -4,6 +4,7 @@ They are filled here once. The node's and the bags' writers only make messages o
 ``files.bag_writing``).
 """
 
+from .camera import camera_info, frame_transform, image
 from .fields import (
     KEPT_POSE_VARIANCE,
     Fields,
@@ -21,20 +22,27 @@ from .fields import (
 )
 from .live import live_cloud, live_frame, live_pose, live_transform
 from .markers import markers, shaded_triangles
+from .planning import newest_vertices, object_box, object_mesh
 
 __all__ = [
     "KEPT_POSE_VARIANCE",
     "Fields",
     "Names",
+    "camera_info",
     "camera_pose",
     "cloud",
+    "frame_transform",
     "header",
+    "image",
     "live_cloud",
     "live_frame",
     "live_pose",
     "live_transform",
     "markers",
     "mesh",
+    "newest_vertices",
+    "object_box",
+    "object_mesh",
     "path",
     "pose_row",
     "scaled_pose",

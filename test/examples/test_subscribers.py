@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
 from examples_folder import EXAMPLES, load_example
+from geometry_msgs.msg import Pose
 from node.hand_made import FACES, make_result
 from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 
 from attnchain_ros import wire
 from attnchain_ros.msg import AnimatedMesh, Tracks
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.ros
 
 STAMPS = np.array([1_000_000_000, 1_500_000_000])
 NAMES = wire.Names("camera", "object_1", 1)
-NEEDED = {"show_images": "cv_bridge", "read_tracks": "sensor_msgs_py"}
+NEEDED = {"show_images": "cv_bridge", "read_tracks": "sensor_msgs_py", "moveit_object": "moveit_msgs"}
 
 
 def test_meshes_become_trimeshes() -> None:
@@ -63,3 +66,30 @@ def test_clouds_are_described() -> None:
     nearest = result.tracks.ids[seen][distance[seen].argmin()]
     text = load_example("read_tracks").describe(message)
     assert text == f"1.000000000: {seen.sum()} of {len(seen)} points are seen, the nearest is point {nearest}"
+
+
+class _Message:
+    """A message of a package that is not installed here: what its fields are given, and what the example appends to."""
+
+    ADD = b"\x00"
+
+    def __init__(self, **fields: object) -> None:
+        self.header, self.pose = Header(), Pose()
+        self.meshes: list[object] = []
+        self.mesh_poses: list[Pose] = []
+        self.__dict__.update(fields)
+
+
+def test_a_mesh_becomes_a_collision_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package, name in (("moveit_msgs", "CollisionObject"), ("shape_msgs", "Mesh")):
+        if importlib.util.find_spec(package) is None:
+            stand_in = ModuleType(f"{package}.msg")
+            setattr(stand_in, name, _Message)
+            monkeypatch.setitem(sys.modules, package, ModuleType(package))
+            monkeypatch.setitem(sys.modules, f"{package}.msg", stand_in)
+    example = load_example("moveit_object")
+    mesh = example.Mesh()
+    found = example.collision_object(mesh, "object_1", "thing")
+    assert found.id == "thing" and found.operation == b"\x00" and list(found.meshes) == [mesh]
+    assert found.header.frame_id == "object_1" and found.header.stamp.sec == 0
+    assert found.pose.orientation.w == 1.0 and [pose.orientation.w for pose in found.mesh_poses] == [1.0]

@@ -8,12 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from live import moving_plane
 
 from attnchain_ros.config import RolloutConfig
 from attnchain_ros.errors import Cancelled, MaskError
+from attnchain_ros.node.anchoring import NewAnchor
 from attnchain_ros.node.parameters import NodeSettings
 from attnchain_ros.rollout.window import CameraTrack, PointTracks, Window, WindowResult
 
@@ -104,6 +106,7 @@ class HandMadeEngine:
         self.windows: list[Window] = []
         self.configs: list[RolloutConfig] = []
         self.resets = 0
+        self.anchors: list[NewAnchor] = []
         self.saved_memory = 0
         self.in_window = threading.Event()
         self._index = self._topology = 0
@@ -122,6 +125,10 @@ class HandMadeEngine:
         self.resets += 1
         self._index, self._last_ns = 0, None
         self._topology += 1
+
+    def take_anchor(self, new: NewAnchor) -> None:
+        """Keep it; from now on the results have its mesh."""
+        self.anchors.append(new)
 
     def save_memory(self) -> None:
         """Count."""
@@ -151,8 +158,19 @@ class HandMadeEngine:
         return result
 
     def answer(self, window: Window, shared_first: bool) -> WindowResult:
-        """The truth about a window."""
-        return make_result(window.stamps_ns, index=self._index, shared_first=shared_first, topology_id=self._topology)
+        """The truth about a window, or the anchor that was set at rest."""
+        result = make_result(window.stamps_ns, index=self._index, shared_first=shared_first, topology_id=self._topology)
+        new = self.anchors[-1] if self.anchors else None
+        if new is None or new.anchor is None:
+            return result
+        rest = new.anchor.mesh.vertices[new.anchor.expand]
+        return replace(
+            result,
+            vertices=np.broadcast_to(rest, (len(window.stamps_ns), *rest.shape)),
+            faces=new.anchor.faces,
+            vertex_colors=np.full((len(rest), 3), 90, np.uint8),
+            scale=new.size_m or 1.0,
+        )
 
 
 class PlaneEngine(HandMadeEngine):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from node.hand_made import ALWAYS_NO_MEMORY, BAD_LUCK, NO_MEMORY, HandMadeEngine
 
+from attnchain_ros.node.anchoring import NewAnchor
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
 from attnchain_ros.node.worker import Worker, is_out_of_memory
@@ -180,6 +181,24 @@ def test_settings_are_taken_over_between_windows(bench):
     found.send(2)
     wait_until(lambda: len(found.results) == 2)
     assert found.results[1].frames == 3 and found.engine.configs[0].sampling.steps == 2
+
+
+def test_another_anchor_waits_for_the_next_chain(bench):
+    found = bench()
+    found.send(4)
+    wait_until(lambda: len(found.results) == 1)
+    found.worker.take_anchor(NewAnchor(None, 0.5))
+    found.send(3)
+    wait_until(lambda: len(found.results) == 2)
+    assert found.engine.anchors == [] and found.results[1].index == 1, "the chain under way keeps its own"
+    found.buffer.reset("anchor")
+    found.send(4)
+    wait_until(lambda: len(found.results) == 3)
+    assert found.engine.anchors == [NewAnchor(None, 0.5)] and found.results[2].index == 0
+    found.buffer.reset("service")
+    found.send(4)
+    wait_until(lambda: len(found.results) == 4)
+    assert len(found.engine.anchors) == 1, "taken once"
 
 
 def test_a_fault_in_publishing_is_reported_and_does_not_break_the_chain(bench):

@@ -12,9 +12,11 @@ from attnchain_ros.backbone import Backbone, load_backbone
 from attnchain_ros.camera.tracks3d import project, to_camera
 from attnchain_ros.errors import Cancelled, ConfigError, MaskError
 from attnchain_ros.lab.synthetic import Clip, ClipConfig, make_clip, split_seed
+from attnchain_ros.mesh.anchor import lay_anchor
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.options import resolve
 from attnchain_ros.rollout import Rollout, Window, WindowResult
+from attnchain_ros.rollout.anchor import finish_anchor, given_anchor
 
 QUICK = {"animation.landmarks": 80, "encode_points": 512, "tracks.max_queries": 60}
 
@@ -232,3 +234,42 @@ def test_options_that_do_not_fit_are_refused_before_the_first_window(
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
         Rollout(backbone, resolve(backbone, options))
+
+
+def test_another_anchor_begins_a_chain_as_if_it_had_been_given_at_first(backbone: Backbone, clip: Clip) -> None:
+    rollout = make_rollout(backbone, clip)
+    first = rollout.run(cut(clip, 0, 16))
+    inside_out = Mesh(clip.vertices[15] * np.float32(0.1), np.ascontiguousarray(clip.faces[:, ::-1]))
+    rollout.take_anchor(
+        finish_anchor(lay_anchor(inside_out, None, rollout.config.anchor_longest_side), rollout.config), 0.3
+    )
+    second, third = rollout.run(cut(clip, 15, 31)), rollout.run(cut(clip, 30, 36))
+    assert (second.index, second.shared_first, second.topology_id) == (0, False, first.topology_id + 1)
+    assert (third.index, third.topology_id) == (1, second.topology_id)
+    for result in (second, third):
+        assert result.metric and float(np.ptp(second.vertices[0], axis=0).max()) * result.scale == pytest.approx(0.3)
+    assert np.array_equal(second.faces, clip.faces), "turned outward"
+    told = f"{len(clip.faces)} triangles of the anchor mesh faced inwards and were turned"
+    assert [note.text for note in second.notes if note.code == "anchor_turned"] == [told]
+    assert not [note for note in third.notes if note.code == "anchor_turned"], "told once a chain"
+
+    fresh = Rollout(backbone, rollout.config, Mesh(inside_out.vertices, clip.faces))
+    again = fresh.run(cut(clip, 15, 31))
+    assert np.array_equal(again.vertices, second.vertices) and not again.metric
+
+    rollout.take_anchor(None)
+    made = rollout.run(cut(clip, 0, 16))
+    assert made.index == 0 and made.topology_id == second.topology_id + 1 and not made.metric
+    assert len(made.vertices[0]) != len(clip.vertices[0]), "generated from the image"
+
+
+def test_an_anchor_is_prepared_in_two_steps_or_in_one(backbone: Backbone, clip: Clip) -> None:
+    config = resolve(backbone, QUICK)
+    user = Mesh(clip.vertices[0], clip.faces)
+    one, two = (
+        given_anchor(user, config),
+        finish_anchor(lay_anchor(user, np.eye(3), config.anchor_longest_side), config),
+    )
+    assert np.array_equal(one.mesh.vertices, two.mesh.vertices) and one.turned == two.turned == 0
+    assert np.array_equal(one.landmark_vertices, two.landmark_vertices)
+    assert np.array_equal(one.weights.weight, two.weights.weight)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ... import __version__
 from ...errors import AttnChainError, ConfigError
 from ...node.profiles import profile_environment
+from ..synthetic import CAMERAS
 from .processes import Child, free_domain, isolated_environment
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("demo_output"), help="folder for the results (default demo_output)"
     )
+    parser.add_argument(
+        "--bag", type=Path, default=None, metavar="DIR",
+        help="do not run anything: leave the clip as a small MCAP bag (image, mask, camera_info, depth, TF)",
+    )  # fmt: skip
+    parser.add_argument("--camera", choices=CAMERAS, default="static", help="with --bag: how the camera moves")
     parser.add_argument("--frames", type=int, default=61, help="frames of the clip (default 61: four windows of 16)")
     parser.add_argument("--seed-index", type=int, default=0, help="which held-out clip (default 0)")
     parser.add_argument(
@@ -117,6 +123,10 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise ConfigError(f"--param {text!r}: wanted NAME:=VALUE, such as sampling.steps:=8")
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f"--out {args.out} is a file, wanted a folder")
+    if args.bag is not None and args.bag.exists():
+        raise ConfigError(f"--bag {args.bag} exists already: choose another name or remove it first")
+    if args.bag is None and args.camera != "static":
+        raise ConfigError(f"--camera {args.camera} is for --bag")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -156,6 +166,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _show(args: argparse.Namespace) -> int:
     lines = _Lines()
+    if args.bag is not None:
+        return _leave_bag(args, lines)
     try:
         import rclpy  # noqa: F401
     except ImportError as error:
@@ -182,6 +194,23 @@ def _show(args: argparse.Namespace) -> int:
     for fault in faults:
         sys.stderr.write(f"demo: {fault}\n")
     return 1 if faults else 0
+
+
+def _leave_bag(args: argparse.Namespace, lines: _Lines) -> int:
+    """The clip as a bag, without ROS."""
+    from .bag import ANCHOR, write_demo_bag
+    from .clip import demo_clip
+
+    folder: Path = args.bag
+    write_demo_bag(folder, demo_clip(args.seed_index, args.frames, args.camera), args.rate)
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    lines.say(
+        f"{folder}: {args.frames} frames of synthetic:{args.seed_index}, {size:.1f} MB; the mesh is {ANCHOR} in it"
+    )
+    text = ["Try:", f"  attnchain replay {folder} --anchor {folder / ANCHOR} --out out/"]
+    text += [f"  ros2 bag play {folder}      (topics /image /mask /camera_info /depth /tf)"]
+    sys.stdout.write("\n".join(text) + "\n")
+    return 0
 
 
 def _check(recording: Recording, frames: int) -> list[str]:
