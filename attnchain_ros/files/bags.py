@@ -141,7 +141,7 @@ class BagSource(FrameSource):
                 yield Frame(np.asarray(decoded.rgb), decoded.mask, stamp, frame_id=message.header.frame_id)
 
     def _picture(self, message: Any, number: int) -> DecodedImage:
-        with _naming(f"{self.topics.image}, image {number}"):
+        with _naming(f"bag {self.path}, {self.topics.image}, image {number}"):
             decoded = decode_message(message)
         if decoded.rgb is None:
             raise FileFormatError(
@@ -307,7 +307,7 @@ def _promise(path: Path) -> str:
         topics = [entry["topic_metadata"] for entry in information["topics_with_message_count"]]
         listed = ", ".join(sorted(f"{topic['name']} ({topic['type']})" for topic in topics))
         storage, compression = information["storage_identifier"], information.get("compression_format", "")
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return f"its metadata.yaml cannot be read either. {repair}"
     if storage not in _STORAGES:
         repair = f"It is stored as {storage!r}, wanted {' or '.join(_STORAGES)}: 'ros2 bag convert' writes one"

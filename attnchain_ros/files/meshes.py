@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ..camera.poses import apply_pose
 from ..errors import FileFormatError, MeshError
 from ..mesh.types import Mesh
 from .animation import made_here, read_animated_glb, write_animated_glb
+from .arrays import read_arrays
 from .atomic import write_then_rename
 from .glb import load_glb
 from .shading import srgb_from_linear
@@ -124,22 +124,8 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
 
 
 def _read_npz(path: Path) -> Mesh:
-    try:
-        # Objects inside an npz are pickles, which run code when they are loaded.
-        with np.load(path, allow_pickle=False) as archive:
-            names = set(archive.files)
-            missing = {"vertices", "faces"} - names
-            if missing:
-                raise FileFormatError(
-                    f"mesh {path} has no array {' and no '.join(sorted(missing))}, only {sorted(names)}"
-                )
-            vertices, faces = archive["vertices"], archive["faces"]
-            colours = archive["vertex_colors"] if "vertex_colors" in names else None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"mesh {path} cannot be read: {error}") from error
-    return _make(path, vertices, faces, colours)
+    found = read_arrays(path, ("vertices", "faces"), ("vertex_colors",))
+    return _make(path, found["vertices"], found["faces"], found.get("vertex_colors"))
 
 
 def _make(path: Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None) -> Mesh:
@@ -232,7 +218,7 @@ def _check_gltf(path: Path) -> None:
         document = load_glb(path)[0] if path.suffix.lower() == ".glb" else json.loads(path.read_text("utf-8"))
         needed = [name for name in document.get("extensionsRequired", []) if not name.startswith(_UNDERSTOOD)]
         skins = len(document.get("skins", []))
-    except (FileFormatError, ValueError, AttributeError, TypeError):
+    except (FileFormatError, ValueError, AttributeError, TypeError, RecursionError):
         return  # the reader says what is wrong with it
     if needed:
         raise FileFormatError(

@@ -1,8 +1,7 @@
-"""What the readers share: safe npz files, folders of pictures and of masks."""
+"""What the readers share: folders of pictures and of masks."""
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -26,25 +25,6 @@ def list_files(root: Path, pattern: str, wanted: str) -> list[Path]:
     if not found:
         raise FileFormatError(f"{root} holds no {pattern}, wanted {wanted}")
     return found
-
-
-def read_npz(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """Arrays of an npz file by name; the optional ones only if they are there.
-
-    Raises:
-        FileFormatError: cannot be read, an array is missing, or one holds Python objects (which are never loaded,
-            because loading them can run any code).
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in needed if name not in archive.files]
-            if missing:
-                raise FileFormatError(f"{path} has no {', '.join(missing)}, only {', '.join(sorted(archive.files))}")
-            return {name: archive[name] for name in (*needed, *optional) if name in archive.files}
-    except FileFormatError:
-        raise
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise FileFormatError(f"{path} cannot be read: {error}") from error
 
 
 def read_pictures(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
