@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 _STORAGES = ("mcap", "sqlite3")
 _HELD = 3
 """So many messages are held back to put neighbours in the wrong order right."""
+_DEEPEST = 100
+"""Brackets in brackets in metadata.yaml; recorders write two or three."""
 _AHEAD_NS = 20_000_000
 """Stamps may go back by so much without being another pass of a loop."""
 
@@ -278,6 +281,7 @@ class _Side:
 @contextmanager
 def _open(path: Path) -> Iterator[AnyReader]:
     """An open reader; what rosbags raises becomes FileFormatError with the bag's name."""
+    _check_nesting(path)
     try:
         with AnyReader(_files(path), default_typestore=bag_types()) as reader:
             yield reader
@@ -295,6 +299,25 @@ def _files(path: Path) -> list[Path]:
     if path.is_file() or (path / "metadata.yaml").is_file():
         return [path]
     return sorted(item for item in path.iterdir() if item.suffix in BAG_ENDINGS)
+
+
+def _check_nesting(path: Path) -> None:
+    """Refuse a metadata.yaml of brackets in brackets, for which YAML's readers take minutes before they give up.
+
+    Raises:
+        FileFormatError: it is nested deeper than any recorder writes.
+    """
+    described = path / "metadata.yaml"
+    if not described.is_file():
+        return
+    depth = 0
+    for bracket in re.finditer(rb"[\[\]{}]", described.read_bytes()):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > _DEEPEST:
+            raise FileFormatError(
+                f"bag {path} cannot be read: its metadata.yaml is damaged (brackets {depth} deep). Copy it again, or "
+                "try 'ros2 bag reindex'"
+            )
 
 
 def _promise(path: Path) -> str:

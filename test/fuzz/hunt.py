@@ -1,7 +1,7 @@
 """Throw garbage at every reader: each gives something usable or an error of ours that names the file, soon.
 
-    PYTHONPATH=. python -m test.fuzz.hunt --minutes 30          # what is found is printed with its number
-    PYTHONPATH=. python -m test.fuzz.hunt --case bags 1234      # one case again, with its traceback
+    PYTHONPATH=.:test python -m fuzz.hunt --minutes 30          # what is found is printed with its number
+    PYTHONPATH=.:test python -m fuzz.hunt --case bags 1234      # one case again, with its traceback
 
 A case is a kind of input and a number, from which everything else follows. Readers run in a process of their own, whose
 memory is bounded; one that hangs, or ends it, is a fault like any exception that is not ours.
@@ -10,6 +10,7 @@ memory is bounded; one that hangs, or ends it, is a fault like any exception tha
 from __future__ import annotations
 
 import argparse
+import importlib
 import multiprocessing
 import os
 import random
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -48,8 +49,6 @@ class Case:
 
     def __init__(self, kind: str, number: int, good: Path, place: Path) -> None:
         """Copy the good files of a kind and spoil one of them."""
-        from .reading import inputs
-
         self.kind, self.number = kind, number
         chosen = random.Random(f"{kind} {number}")
         self.masks: Path | None = None
@@ -57,7 +56,7 @@ class Case:
             self.path, self.story = place / str(number), "texts"
             return
         shutil.copytree(good / kind, place)
-        self.path = chosen.choice(inputs(kind, place))
+        self.path = chosen.choice(seeds.inputs(kind, place))
         victims = [self.path]
         if self.path.is_dir():
             victims = sorted(path for path in self.path.rglob("*") if path.is_file())
@@ -76,37 +75,44 @@ class Case:
             self.masks, self.path = self.path, good / "videos" / "plain.mp4"
             self.story += ", as masks"
 
-    def read(self) -> str | None:
-        """Read it; what went wrong, or None."""
-        from attnchain_ros.errors import AttnChainError
 
-        from .reading import arguments, clip, reader_of
-
-        named = str(self.masks or self.path)
-        try:
-            if self.kind == "arguments":
-                arguments(self.path)
-            elif self.masks is not None:
-                clip(self.path, self.masks)
-            else:
-                reader_of(self.kind, self.path)(self.path)
-        except AttnChainError as error:
-            parts = (named, str(self.path), self.path.name, *(path.name for path in self.path.rglob("*")))
-            if not any(part in str(error) for part in parts if part):
-                return f"the error names no file: {type(error).__name__}: {error}"
-        # Whatever else may come out of a reader is what is hunted.
-        except BaseException:
-            return traceback.format_exc()
-        return None
+Read = Callable[[Case], str | None]
+"""What reads a case: what went wrong, or None."""
 
 
-def _work(connection: Connection, good: Path) -> None:
+def judged(case: Case, read: Callable[[], None]) -> str | None:
+    """What is wrong with how a reading ended: an error that names no file, or one that is not ours."""
+    from attnchain_ros.errors import AttnChainError
+
+    try:
+        read()
+    except AttnChainError as error:
+        named = {case.path, *case.path.rglob("*")} | ({case.masks} if case.masks else set())
+        if not any(path.name in str(error) for path in named):
+            return f"the error names no file: {type(error).__name__}: {error}"
+    # Whatever else may come out of a reader is what is hunted.
+    except BaseException:
+        return traceback.format_exc()
+    return None
+
+
+def read_case(case: Case) -> str | None:
+    """Read it with the package's reader of its kind."""
+    from .reading import arguments, clip, reader_of
+
+    if case.kind == "arguments":
+        return judged(case, lambda: arguments(case.path))
+    if case.masks is not None:
+        return judged(case, lambda: clip(case.path, case.masks))
+    return judged(case, lambda: reader_of(case.kind, case.path)(case.path))
+
+
+def _work(connection: Connection, good: Path, read: Read) -> None:
     """Read one case after another, until nobody asks."""
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)  # libpng, FFmpeg and OpenCV have much to say
-    from . import reading
-
-    assert reading
+    if read is read_case:
+        importlib.import_module(f"{__package__}.reading")  # before the memory is counted
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -119,14 +125,14 @@ def _work(connection: Connection, good: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             case = Case(kind, number, good, Path(scratch) / "in")
             connection.send(("story", case.story))
-            connection.send(("result", case.read()))
+            connection.send(("result", read(case)))
 
 
 class Reader:
     """A process that reads cases; a new one where one is lost."""
 
-    def __init__(self, good: Path) -> None:
-        self._good = good
+    def __init__(self, good: Path, read: Read = read_case, limit_s: float = LIMIT_S) -> None:
+        self._good, self._read, self._limit_s = good, read, limit_s
         self._process: multiprocessing.process.BaseProcess | None = None
 
     def read(self, kind: str, number: int) -> Fault | None:
@@ -137,9 +143,9 @@ class Reader:
         try:
             self._connection.send((kind, number))
             while True:
-                if not self._connection.poll(LIMIT_S):
+                if not self._connection.poll(self._limit_s):
                     self.close()
-                    return Fault(kind, number, story, f"no answer within {LIMIT_S:g} s")
+                    return Fault(kind, number, story, f"no answer within {self._limit_s:g} s")
                 what, text = self._connection.recv()
                 if what == "result":
                     return None if text is None else Fault(kind, number, story, text)
@@ -161,7 +167,7 @@ class Reader:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
-        self._process = context.Process(target=_work, args=(other, self._good), daemon=True)
+        self._process = context.Process(target=_work, args=(other, self._good, self._read), daemon=True)
         self._process.start()
         other.close()
         self._connection.recv()
@@ -201,7 +207,7 @@ def main() -> int:
         good = make_seeds(Path(scratch) / "good")
         if words.case:
             case = Case(words.case[0], int(words.case[1]), good, Path(scratch) / "in")
-            sys.stdout.write(f"{case.path}: {case.story}\n{case.read() or 'fine'}\n")
+            sys.stdout.write(f"{case.path}: {case.story}\n{read_case(case) or 'fine'}\n")
             return 0
         count, faults = 0, 0
         for fault in hunt(good, 60 * words.minutes, words.first, tuple(words.kind or KINDS)):

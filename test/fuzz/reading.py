@@ -13,14 +13,13 @@ from attnchain_ros.cli.arguments import parse_box, parse_intrinsics, parse_setti
 from attnchain_ros.errors import AttnChainError
 from attnchain_ros.files.animation import read_animated_glb
 from attnchain_ros.files.arrays import read_arrays
-from attnchain_ros.files.images import IMAGE_ENDINGS, ClipOptions, open_frames, read_image, read_mask
-from attnchain_ros.files.meshes import READ_ENDINGS, read_mesh
-from attnchain_ros.files.videos import VIDEO_ENDINGS
+from attnchain_ros.files.images import ClipOptions, open_frames, read_image, read_mask
+from attnchain_ros.files.meshes import read_mesh
 from attnchain_ros.lab.training.recipe import load_recipe
 from attnchain_ros.published.manifest import read_manifest
 from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.decode import IMAGE_ENCODINGS, ImageFields, decode_image
-from attnchain_ros.stream.windows import ClipWindows
+from attnchain_ros.stream.windows import ClipWindows, clip_frames
 
 from .spoiling import NUMBERS, WORDS
 
@@ -45,8 +44,16 @@ def clip(path: Path, masks: Path | None = None) -> None:
     """As ``run`` reads it: every frame of every window."""
     source = open_frames(path, ClipOptions(masks=masks))
     assert source.count is None or source.count >= 0
+    if not source.masked:
+        frames = 0
+        for frame, intrinsics in clip_frames(source, StreamConfig()):
+            assert frame.image.dtype == np.uint8 and frame.image.ndim == 3 and frame.mask is None
+            assert intrinsics is None or np.isfinite(intrinsics).all()
+            frames += 1
+        assert frames or source.notes, "nothing, and not a word"
+        return
     last = None
-    windows = ClipWindows(source, StreamConfig(foreground="grabcut"), 4)
+    windows = ClipWindows(source, StreamConfig(), 4)
     for part in windows:
         window = part.window
         assert window.images.dtype == np.uint8 and window.images.shape[:3] == window.masks.shape
@@ -114,15 +121,3 @@ def reader_of(kind: str, path: Path) -> Callable[[Path], None]:
     return {"images": image, "folder": clip, "videos": clip, "bags": clip, "meshes": mesh, "weights": weights}.get(
         kind, listed
     )
-
-
-def inputs(kind: str, place: Path) -> list[Path]:
-    """What of a place a user would name."""
-    if kind == "folder":
-        return [place / "clip"]
-    if kind == "weights":
-        return [place / "weights"]
-    if kind == "bags":
-        return sorted(place.iterdir())
-    endings = {"images": IMAGE_ENDINGS, "videos": VIDEO_ENDINGS, "meshes": READ_ENDINGS}.get(kind, (".json", ".npz"))
-    return sorted(path for path in place.iterdir() if path.suffix in endings)

@@ -14,6 +14,9 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from attnchain_ros.files.animation import write_animated_glb
 from attnchain_ros.files.bag_types import bag_types
+from attnchain_ros.files.images import IMAGE_ENDINGS
+from attnchain_ros.files.meshes import READ_ENDINGS
+from attnchain_ros.files.videos import VIDEO_ENDINGS
 
 H, W, FRAMES = 24, 32, 4
 
@@ -184,3 +187,15 @@ MAKERS = {
     "images": images, "folder": folder, "videos": videos, "bags": bags, "meshes": meshes, "weights": weights,
     "lists": lists,
 }  # fmt: skip
+
+
+def inputs(kind: str, place: Path) -> list[Path]:
+    """What of a place a user would name."""
+    if kind == "folder":
+        return [place / "clip"]
+    if kind == "weights":
+        return [place / "weights"]
+    if kind == "bags":
+        return sorted(place.iterdir())
+    endings = {"images": IMAGE_ENDINGS, "videos": VIDEO_ENDINGS, "meshes": READ_ENDINGS}.get(kind, (".json", ".npz"))
+    return sorted(path for path in place.iterdir() if path.suffix in endings)
