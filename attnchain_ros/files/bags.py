@@ -18,7 +18,7 @@ from rosbags.interfaces import Connection
 from ..errors import AttnChainError, FileFormatError, InputError, MaskError
 from ..notes import Notes
 from ..stream.camera import camera_numbers
-from ..stream.decode import DecodedImage, decode_depth, decode_mask, decode_message
+from ..stream.decode import JPEG_MASKS, DecodedImage, decode_depth, decode_mask, decode_message, is_jpeg
 from ..stream.frame import Calibration, DepthImage, Event, Frame, MaskImage, NoMoreMasks, Refused
 from ..stream.objects import one_object
 from ..stream.source import FrameSource
@@ -153,6 +153,8 @@ class BagSource(FrameSource):
         return decoded
 
     def _mask(self, message: Any, stamp: int) -> MaskImage:
+        if hasattr(message, "format") and is_jpeg(message.data):
+            self.notes.tell("mask_jpeg", JPEG_MASKS)
         return MaskImage(self._object(decode_mask(message, self._mask_instance)), stamp)
 
     def _object(self, raw: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ConfigError, FileFormatError, MaskError, ShapeError
 from ..notes import Notes
-from ..stream.decode import from_opencv, threshold_mask
+from ..stream.decode import JPEG_MASKS, from_opencv, is_jpeg, threshold_mask
 from ..stream.frame import Event, Frame, NoMoreMasks
 from ..stream.objects import one_object
 from ..stream.source import FrameSource
@@ -74,7 +74,7 @@ def open_frames(path: Path, options: ClipOptions = ClipOptions()) -> FrameSource
         folder, names = (path.parent, path.name) if numbered else (path, None)
         return ImageFolder(folder, rate, masks, options.instance, names)
     if path.suffix.lower() in IMAGE_ENDINGS:
-        several = re.sub(r"\d+(?=\D*$)", lambda found: f"%0{len(found[0])}d", path.stem)
+        several = re.sub(r"\d+(?=\D*$)", lambda found: f"%0{len(found[0])}d" if len(found[0]) > 1 else "%d", path.stem)
         raise FileFormatError(
             f"{path} is one image: give its folder, or several by their numbers, such as {several}{path.suffix}"
         )
@@ -124,9 +124,33 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         FileFormatError: cannot be read as an image.
     """
-    # Only the colour reader honours the orientation that phones write into files; a JPEG has no alpha.
+    picture = _picture(path, str(path))
+    if picture.ndim == 2 and picture.dtype == np.uint16:
+        picture = (np.asarray(picture, np.uint16) >> 8).astype(np.uint8)
+    decoded = from_opencv(picture)
+    if decoded.rgb is None:
+        raise FileFormatError(f"{path} has {picture.dtype} values: save it with 8 or 16 bits a channel")
+    return decoded.rgb, decoded.mask
+
+
+def jpeg_file(path: Path) -> bool:
+    """Whether a file is a JPEG, whatever its name says; not if it cannot be read."""
     try:
-        if path.suffix.lower() in (".jpg", ".jpeg"):
+        with path.open("rb") as file:
+            return is_jpeg(file.read(3))
+    except OSError:
+        return False
+
+
+def _picture(path: Path, what: str) -> np.ndarray:
+    """An image file as OpenCV gives it, turned as its EXIF asks for.
+
+    Raises:
+        FileFormatError: cannot be read as an image; ``what``: its name there.
+    """
+    try:
+        # A JPEG has no alpha, but kinds of colour that only the colour reader knows; that one turns by itself.
+        if jpeg_file(path):
             picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         else:
             picture, kinds, blocks = cv2.imreadWithMetadata(str(path), flags=cv2.IMREAD_UNCHANGED)
@@ -134,15 +158,10 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 picture = upright(picture, _orientation(dict(zip(np.ravel(kinds).tolist(), blocks, strict=True))))
     # OpenCV raises where a header promises more pixels than it would ever read.
     except (cv2.error, MemoryError) as error:
-        raise FileFormatError(f"{path} cannot be read as an image: {error}") from error
+        raise FileFormatError(f"{what} cannot be read as an image: {error}") from error
     if picture is None:
-        raise FileFormatError(f"{path} cannot be read as an image: it is damaged or not what its name says")
-    if picture.ndim == 2 and picture.dtype == np.uint16:
-        picture = (np.asarray(picture, np.uint16) >> 8).astype(np.uint8)
-    decoded = from_opencv(picture)
-    if decoded.rgb is None:
-        raise FileFormatError(f"{path} has {picture.dtype} values: save it with 8 or 16 bits a channel")
-    return decoded.rgb, decoded.mask
+        raise FileFormatError(f"{what} cannot be read as an image: it is damaged or not what its name says")
+    return np.asarray(picture)
 
 
 def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
@@ -186,16 +205,11 @@ def read_mask(path: Path, instance: int = 0) -> np.ndarray:
         FileFormatError: cannot be read as an image, or a JPEG where an id is asked for.
         MaskError: it holds several objects and no id is given.
     """
-    try:
-        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except (cv2.error, MemoryError) as error:
-        raise FileFormatError(f"mask {path} cannot be read as an image: {error}") from error
-    if picture is None:
-        raise FileFormatError(f"mask {path} cannot be read as an image")
+    picture = _picture(path, f"mask {path}")
     if picture.ndim == 3:
         has_alpha = picture.shape[2] == 4 and bool((picture[..., 3] != picture[0, 0, 3]).any())
         picture = picture[..., 3] if has_alpha else picture[..., :3].max(axis=2)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if jpeg_file(path):
         if instance:
             raise FileFormatError(f"mask {path} is a JPEG, which blurs ids: save masks as PNG")
         return threshold_mask(picture) > 0
@@ -239,6 +253,8 @@ class ImageFolder(FrameSource):
         self._instance = instance
         self._stamps = stamps_from_fps(len(self.files), fps)
         self._masks = self._mask_files(folder, masks)
+        if any(map(jpeg_file, self._masks or ())):
+            self.notes.tell("mask_jpeg", JPEG_MASKS)
         self.masked = self._masks is not None or read_image(self.files[0])[1] is not None
 
     @property

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileFormatError, MaskError
-from ..stream.decode import threshold_mask
+from ..stream.decode import JPEG_MASKS, threshold_mask
 from ..stream.frame import Event, Frame, MaskImage, NoMoreMasks
 from ..stream.source import FrameSource, WrappedSource
-from .images import IMAGE_ENDINGS, natural_key, read_mask
+from .images import IMAGE_ENDINGS, jpeg_file, natural_key, read_mask
 from .videos import VideoFile
 
 
@@ -40,6 +40,8 @@ class MaskedSource(WrappedSource):
             if not self._files:
                 raise MaskError(f"the mask folder {masks} holds no images: wanted {', '.join(IMAGE_ENDINGS)}")
             self._check(len(self._files), source.count)
+            if any(map(jpeg_file, self._files)):
+                self.notes.tell("mask_jpeg", JPEG_MASKS)
         elif masks.is_file():
             if instance:
                 raise FileFormatError(f"{masks} is a video, which blurs ids: give the masks as a folder of PNG files")

@@ -29,6 +29,7 @@ IMAGE_ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", *_YUV422, "nv12", 
 """Encodings that give a colour image."""
 MASK_ENCODINGS = ("mono8", "8UC1", "16UC1", "mono16")
 """Encodings that give a mask or instance ids."""
+JPEG_MASKS = "masks come as JPEG, which blurs their edges: they are cut at half of the largest value; PNG is better"
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
 """Encodings that give a depth image."""
 
