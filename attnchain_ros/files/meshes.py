@@ -12,7 +12,7 @@ import numpy as np
 
 from ..camera.poses import apply_pose
 from ..errors import FileFormatError, MeshError
-from ..mesh.types import Mesh
+from ..mesh.types import Mesh, check_mesh_arrays
 from .animation import made_here, read_animated_glb, write_animated_glb
 from .arrays import read_arrays
 from .atomic import write_then_rename
@@ -129,25 +129,31 @@ def _read_npz(path: Path) -> Mesh:
 
 
 def _make(path: Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None) -> Mesh:
-    offset = _far_off(vertices, faces)
     try:
-        return Mesh(
-            np.ascontiguousarray(vertices if offset is None else vertices - offset, np.float32),
-            np.ascontiguousarray(faces, np.int32),
-            None if colours is None else np.ascontiguousarray(colours[:, :3], np.uint8),
-            offset,
-        )
+        real = np.issubdtype(vertices.dtype, np.integer) or np.issubdtype(vertices.dtype, np.floating)
+        exact = vertices.astype(np.float64) if real else vertices
+        # Before any number is cut to the mesh's own type.
+        check_mesh_arrays(exact, faces)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+            offset = _far_off(exact, faces)
+            placed = np.ascontiguousarray(exact if offset is None else exact - offset, np.float32)
+        return Mesh(placed, np.ascontiguousarray(faces, np.int32), None if colours is None else _bytes(colours), offset)
     except ValueError as error:
         raise MeshError(f"mesh {path} cannot be used: {error}") from error
 
 
+def _bytes(colours: np.ndarray) -> np.ndarray:
+    """Colours [V, 3 or 4] of whole numbers up to 255 as [V, 3] uint8; others as they are, for the mesh to refuse."""
+    whole = np.issubdtype(colours.dtype, np.integer) and colours.ndim == 2
+    if not whole or colours.size == 0 or colours.min() < 0 or colours.max() > 255:
+        return colours
+    return np.ascontiguousarray(colours[:, :3], np.uint8)
+
+
 def _far_off(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
     """[3] float64 middle of a mesh that lies so far from the origin that float32 would blur its shape, else None."""
-    try:
-        shape = np.asarray(vertices, np.float64)[np.unique(faces)]
-        low, high = shape.min(axis=0), shape.max(axis=0)
-    except (IndexError, ValueError, TypeError):
-        return None  # checked where the mesh is made
+    shape = vertices[np.unique(faces)]
+    low, high = shape.min(axis=0), shape.max(axis=0)
     side = float((high - low).max())
     middle: np.ndarray = np.round(0.5 * (low + high))
     return middle if side > 0 and float(np.abs(middle).max()) > _FAR * side else None

@@ -15,6 +15,9 @@ from attnchain_ros.files.animation import read_animated_glb
 from attnchain_ros.files.arrays import read_arrays
 from attnchain_ros.files.images import ClipOptions, open_frames, read_image, read_mask
 from attnchain_ros.files.meshes import read_mesh
+from attnchain_ros.lab.evaluation.datasets import actionbench, badja, tapvid, worldtrack
+from attnchain_ros.lab.evaluation.runs import RunFile
+from attnchain_ros.lab.training.curves import read_log
 from attnchain_ros.lab.training.recipe import load_recipe
 from attnchain_ros.published.manifest import read_manifest
 from attnchain_ros.stream.config import StreamConfig
@@ -95,6 +98,19 @@ def listed(path: Path) -> None:
         load_recipe(path)
 
 
+def dataset(path: Path) -> None:
+    """As ``evaluate`` reads a benchmark, goes on with a run, and draws a training."""
+    if path.name == "runs":
+        RunFile(path, {"weights": "a"}, resume=True)
+        read_log(path)
+        return
+    module = {"actionbench": actionbench, "tapvid": tapvid, "badja": badja, "worldtrack": worldtrack}[path.name]
+    for one in module.list_clips(path) if module is actionbench else module.list_videos(path):
+        read = module.read_clip if module is actionbench else module.read_video
+        found = read(one)
+        assert found.images.dtype == np.uint8 and found.images.ndim == 4 and len(found.images)
+
+
 def arguments(path: Path) -> None:
     """Texts from the command line, and the fields of a message, made from the file's name."""
     chosen = random.Random(path.name)
@@ -118,6 +134,12 @@ def arguments(path: Path) -> None:
 
 def reader_of(kind: str, path: Path) -> Callable[[Path], None]:
     """What reads the input at ``path`` of a kind of ``seeds``."""
-    return {"images": image, "folder": clip, "videos": clip, "bags": clip, "meshes": mesh, "weights": weights}.get(
-        kind, listed
-    )
+    return {
+        "images": image,
+        "folder": clip,
+        "videos": clip,
+        "bags": clip,
+        "meshes": mesh,
+        "weights": weights,
+        "datasets": dataset,
+    }.get(kind, listed)

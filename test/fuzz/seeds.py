@@ -183,9 +183,22 @@ def lists(place: Path) -> None:
     np.savez(place / "arrays.npz", video=video, points=points, occluded=occluded)
 
 
+def datasets(place: Path) -> None:
+    """The four published benchmarks' layouts, and what an interrupted evaluation and a training leave behind."""
+    from lab.evaluation import layouts
+
+    for name in ("actionbench", "tapvid", "badja", "worldtrack"):
+        getattr(layouts, name)(place / name)
+    (place / "runs").mkdir()
+    rows = [["e", "synthetic", "a", "walk", "", "", "mesh", "apd", -1, 0.5, ""]]
+    lines = [{"weights": "a"}, {"piece": "a", "rows": rows}]
+    (place / "runs" / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (place / "runs" / "log.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "held_out/iou": 0.5}\n')
+
+
 MAKERS = {
     "images": images, "folder": folder, "videos": videos, "bags": bags, "meshes": meshes, "weights": weights,
-    "lists": lists,
+    "lists": lists, "datasets": datasets,
 }  # fmt: skip
 
 
@@ -195,6 +208,8 @@ def inputs(kind: str, place: Path) -> list[Path]:
         return [place / "clip"]
     if kind == "weights":
         return [place / "weights"]
+    if kind == "datasets":
+        return [place / name for name in ("actionbench", "tapvid", "badja", "worldtrack", "runs")]
     if kind == "bags":
         return sorted(place.iterdir())
     endings = {"images": IMAGE_ENDINGS, "videos": VIDEO_ENDINGS, "meshes": READ_ENDINGS}.get(kind, (".json", ".npz"))

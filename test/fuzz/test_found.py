@@ -20,6 +20,9 @@ from attnchain_ros.files.animation import read_animated_glb
 from attnchain_ros.files.bags import open_bag
 from attnchain_ros.files.images import open_frames, read_image, read_mask
 from attnchain_ros.files.meshes import read_mesh
+from attnchain_ros.lab.evaluation.datasets import badja
+from attnchain_ros.lab.evaluation.runs import RunFile
+from attnchain_ros.lab.training.curves import read_log
 from attnchain_ros.lab.training.recipe import load_recipe
 from attnchain_ros.published.manifest import PublishedFile, read_manifest
 from attnchain_ros.published.states import State, state_of
@@ -67,6 +70,26 @@ FILES: dict[str, tuple[str, bytes, Callable[[Path], Any], str]] = {
 }
 
 
+def resumed(path: Path) -> None:
+    RunFile(path.parent, {"weights": "a"}, resume=True)
+
+
+FILES |= {
+    "progress in no encoding": ("progress.jsonl", b'{"weights": "\xff"}\n', resumed, "is damaged"),
+    "deep progress": ("progress.jsonl", DEEP + b"\n", resumed, "is damaged"),
+    "progress of a number": ("progress.jsonl", b"5\n", resumed, "leave out --resume to start anew"),
+    "a log without steps": ("log.jsonl", b'{"loss": 1}\n', lambda path: read_log(path.parent), "is damaged"),
+    "a log of numbers": ("log.jsonl", b"5\n", lambda path: read_log(path.parent), "is damaged"),
+    "deep annotations": ("a.json", DEEP, badja.read_video, "recursion"),
+    "annotations of numbers": (
+        "a.json",
+        b'[{"image_path": 5, "segmentation_path": 5, "joints": 5, "visibility": 5}]',
+        badja.read_video,
+        "is not what its layout says: TypeError",
+    ),
+}
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file(name: str, tmp_path: Path) -> None:
     file, data, read, said = FILES[name]
@@ -104,6 +127,28 @@ def test_a_config_of_weights_that_is_nested_too_deep(tiny_folder: Path, tmp_path
         load_backbone(folder, "cpu")
     file = PublishedFile("x/y", "1" * 40, "TripoSG/vae", "config.json", len(DEEP), "0" * 64)
     assert state_of(folder, file).state is State.DAMAGED
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"vertices": np.zeros((4, 0))}, "vertices has shape [4, 0], wanted [V, 3]"),
+        ({"vertices": np.full((4, 3), 1e300)}, "4 of 4 vertices are not finite"),
+        ({"vertices": np.full((4, 3), "x")}, "wanted floating and integer"),
+        ({"faces": np.array([[0, 1, 2**32 + 2]])}, "faces name vertices 0 to 4294967298, there are 0 to 3"),
+        ({"faces": np.array([[0, 1, 2.5]])}, "faces float64, wanted floating and integer"),
+        ({"vertex_colors": np.zeros(4, np.uint8)}, "vertex_colors has shape [4], wanted [V=4, 3]"),
+        ({"vertex_colors": np.full((4, 3), 0.5)}, "vertex_colors are float64, wanted uint8"),
+        ({"vertex_colors": np.full((4, 3), 256)}, "vertex_colors are int64, wanted uint8"),
+    ],
+)
+def test_arrays_that_are_no_mesh(tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:
+    """None is cut to a number of another type first: index 2^32 + 2 is not 2, and 0.5 of a colour is not 0."""
+    good = {"vertices": np.eye(4, 3), "faces": np.array([[0, 1, 2], [1, 2, 3]])}
+    np.savez(tmp_path / "a.npz", **(good | arrays))
+    with pytest.raises(AttnChainError) as caught:
+        read_mesh(tmp_path / "a.npz")
+    assert f"mesh {tmp_path / 'a.npz'} cannot be used: " in str(caught.value) and said in str(caught.value)
 
 
 def _copied(folder: Path, place: Path) -> Path:

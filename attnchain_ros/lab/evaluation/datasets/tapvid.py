@@ -23,7 +23,7 @@ import numpy as np
 
 from ....errors import FileFormatError
 from ....files.arrays import read_arrays
-from .arrays import check_masks, list_files, mask_folder
+from .arrays import check_masks, laid_out, list_files, mask_folder
 
 _LAYOUT = "a folder of one npz file (video, points, occluded) for each video"
 
@@ -62,6 +62,7 @@ def list_videos(root: Path) -> list[Path]:
     return list_files(root, "*.npz", _LAYOUT)
 
 
+@laid_out
 def read_video(path: Path) -> TapVidVideo:
     """One video with its tracks.
 

@@ -19,7 +19,7 @@ from ....errors import FileFormatError
 from ....files.arrays import read_arrays
 from ....stream.decode import decode_compressed
 from ..worldtrack import FRAMES, world_points
-from .arrays import check_masks, list_files, mask_folder
+from .arrays import check_masks, laid_out, list_files, mask_folder
 
 _LAYOUT = "a folder of npz files in TAPVid-3D's layout with extrinsics_w2c"
 _NEEDED = ("images_jpeg_bytes", "tracks_XYZ", "visibility", "fx_fy_cx_cy", "extrinsics_w2c")
@@ -56,6 +56,7 @@ def list_videos(root: Path) -> list[Path]:
     return list_files(root, "*.npz", _LAYOUT)
 
 
+@laid_out
 def read_video(path: Path) -> WorldTrackVideo:
     """One video with its tracks.
 
