@@ -114,7 +114,7 @@ class VideoFile(FrameSource):
         texts = []
         name, promised = self._path.name, self._promised
         if damaged:
-            texts.append(("video_damaged", f"{name}: {damaged} pieces are damaged and could not be decoded"))
+            texts.append(("video_damaged", f"{name} is damaged: {damaged} of its packets could not be decoded"))
         if promised is not None and number < promised:
             text = f"{name}: {number} of the {promised} frames that the file promises could be decoded"
             texts.append(("video_short", text))

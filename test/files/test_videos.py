@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from attnchain_ros.errors import FileFormatError, MaskError
+from attnchain_ros.files import videos
 from attnchain_ros.files.images import ClipOptions, open_frames
 from attnchain_ros.files.videos import VideoFile
 from attnchain_ros.stream.config import StreamConfig
@@ -172,6 +173,43 @@ def test_what_a_damaged_video_lacks_is_said(tmp_path: Path) -> None:
     assert 10 < found < count
     wanted = f"cut.avi: {found} of the {count} frames that the file promises could be decoded"
     assert wanted in [note.text for note in source.notes]
+
+
+def test_a_damaged_frame_is_left_out_and_said(tmp_path: Path) -> None:
+    """A checksum that is wrong, in a codec whose frames stand alone."""
+    path = film(tmp_path / "a.mov", pictures([square(n) for n in range(5)]), ("png", "rgba", {}), rate(5))
+    data = bytearray(path.read_bytes())
+    starts = [place for place in range(len(data)) if data[place : place + 4] == b"\x89PNG"]
+    assert len(starts) == 5
+    data[starts[2] + 12] ^= 255
+    path.write_bytes(data)
+    source = open_frames(path)
+    found = frames_of(source)
+    assert [frame.stamp_ns // 40_000_000 for frame in found] == [0, 1, 3, 4]
+    assert "a.mov is damaged: 1 of its packets could not be decoded" in [note.text for note in source.notes]
+
+
+def test_pictures_of_vp8_that_are_never_shown_do_not_count(tmp_path: Path) -> None:
+    """Encoders that look ahead store pictures that others refer to; WebM does not say how many frames it holds."""
+    way = ("libvpx", "yuv420p", {"auto-alt-ref": "0"})
+    path = film(tmp_path / "a.webm", pictures([square(n) for n in range(5)]), way, rate(5))
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    assert len(packets) == open_frames(path).count == 5
+    data = bytearray(path.read_bytes())
+    data[data.index(packets[2])] &= ~0x10 & 0xFF  # the third one is now hidden
+    path.write_bytes(data)
+    source = open_frames(path)
+    assert source.count == len(frames_of(source)) == 4
+
+
+def test_alpha_that_this_ffmpeg_cannot_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    way = ("libvpx-vp9", "yuva420p", {"lossless": "1"})
+    path = film(tmp_path / "a.webm", pictures([square(0)] * 2), way, rate(2))
+    monkeypatch.setitem(videos._ALPHA_DECODERS, "vp9", "no-such-decoder")
+    source = open_frames(path)
+    assert not source.masked and len(frames_of(source)) == 2
+    assert [note.code for note in source.notes] == ["alpha_unread"] and "no-such-decoder" in source.notes[0].text
 
 
 def test_a_file_without_pictures_and_one_that_calls_others_are_refused(tmp_path: Path) -> None:

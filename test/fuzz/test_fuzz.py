@@ -13,7 +13,7 @@ from attnchain_ros.files.meshes import read_mesh
 
 pytestmark = pytest.mark.slow
 SECONDS = 40.0
-LEAST = 20
+LEAST = 15
 """Cases of each kind, however slow the machine is."""
 
 
