@@ -67,7 +67,7 @@ def read_mesh(path: Path) -> Mesh:
     try:
         extra: dict[str, Any] = {"maintain_order": True} if ending == ".obj" else {}
         scene = trimesh.load_scene(str(path), process=False, **extra)
-        parts = _placed_parts(scene, linear=ending in (".glb", ".gltf"))
+        parts = _placed_parts(path, scene, linear=ending in (".glb", ".gltf"))
     # Readers of damaged files fail in as many ways as there are formats; the reason goes into our message.
     except Exception as error:
         raise FileFormatError(f"mesh {path} cannot be read: {type(error).__name__}: {error}") from error
@@ -159,7 +159,9 @@ def _far_off(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
     return middle if side > 0 and float(np.abs(middle).max()) > _FAR * side else None
 
 
-def _placed_parts(scene: trimesh.Scene, linear: bool) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+def _placed_parts(
+    path: Path, scene: trimesh.Scene, linear: bool
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     """Vertices, faces and colours of every triangle mesh of a scene, where its node puts it.
 
     ``linear``: vertex colours are linear light, as glTF defines them.
@@ -177,11 +179,11 @@ def _placed_parts(scene: trimesh.Scene, linear: bool) -> list[tuple[np.ndarray, 
         vertices = apply_pose(placed, np.asarray(part.vertices))
         mirrored = np.linalg.det(placed[:3, :3]) < 0
         faces = np.asarray(part.faces)
-        parts.append((vertices, faces[:, ::-1] if mirrored else faces, _colours(part, linear)))
+        parts.append((vertices, faces[:, ::-1] if mirrored else faces, _colours(path, part, linear)))
     return parts
 
 
-def _colours(part: trimesh.Trimesh, linear: bool) -> np.ndarray | None:
+def _colours(path: Path, part: trimesh.Trimesh, linear: bool) -> np.ndarray | None:
     """[V, 3] uint8 of a mesh read by trimesh, None where it has none of its own."""
     import trimesh
 
@@ -196,7 +198,7 @@ def _colours(part: trimesh.Trimesh, linear: bool) -> np.ndarray | None:
             colours = np.asarray(visual.to_color().vertex_colors)
         # A texture may be missing or of a kind that cannot be sampled; the mesh is good without it.
         except (AttributeError, ValueError, TypeError, IndexError) as error:
-            _LOG.warning("a mesh has no colours: its texture or material could not be sampled (%s)", error)
+            _LOG.warning("mesh %s has no colours: its texture or material could not be sampled (%s)", path, error)
             return None
         return colours[:, :3].astype(np.uint8) if colours.shape[0] == len(part.vertices) else None
     if visual.kind != "vertex":
