@@ -347,6 +347,9 @@ def replace(config: Any, changes: dict[str, Any]) -> Any:
         head, _, rest = name.partition(".")
         if head not in names or (rest and not dataclasses.is_dataclass(getattr(config, head))):
             raise ConfigError(f"unknown option {name!r}; {type(config).__name__} has {', '.join(sorted(names))}")
+        stage = getattr(config, head)
+        if not rest and dataclasses.is_dataclass(stage) and not isinstance(value, type(stage)):
+            raise ConfigError(f"{head} is {value!r}, wanted options of {type(stage).__name__}, such as {head}.NAME")
         if rest:
             nested.setdefault(head, {})[rest] = value
         else:

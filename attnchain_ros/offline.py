@@ -14,8 +14,9 @@ from .backbone import Backbone, load_backbone
 from .camera.poses import apply_pose
 from .errors import InputError
 from .files.animation import write_animated_glb
-from .files.images import DEFAULT_FPS, ClipOptions, open_frames, stamps_from_fps
+from .files.images import ClipOptions, open_frames, stamps_from_fps
 from .files.meshes import read_mesh
+from .files.videos import DEFAULT_FPS
 from .mesh.types import Mesh
 from .notes import Note
 from .options import resolve

@@ -15,6 +15,8 @@ from .dinov2 import DinoV2
 from .weights import CPU_FLOAT32, Target, load_dino, read_json
 
 PROCESSOR_FILE = "preprocessor_config.json"
+_MOST_EDGE = 1 << 14
+"""Pixels; far above every published network's."""
 
 
 class ImageEncoder:
@@ -73,10 +75,13 @@ class ImageEncoder:
 def edge(processor: dict[str, Any], name: str, where: Path) -> int:
     """A square size in a processor config, given as a number, height and width, or the shortest edge."""
     value = processor.get(name)
-    sizes = {value} if isinstance(value, int) else set(value.values()) if isinstance(value, dict) else set()
-    if len(sizes) != 1:
+    sizes: list[Any] = list(value.values()) if isinstance(value, dict) else [value]
+    if not sizes or any(type(size) is not int or size != sizes[0] for size in sizes):
         raise WeightsError(f"{where}: {name} is {value!r}, wanted one square size")
-    return int(sizes.pop())
+    size = int(sizes[0])
+    if not 1 <= size <= _MOST_EDGE:
+        raise WeightsError(f"{where}: {name} is {size}, wanted 1 to {_MOST_EDGE} pixels")
+    return size
 
 
 def load_image_encoder(folder: Path, processor_folder: Path, target: Target = CPU_FLOAT32) -> ImageEncoder:
@@ -100,4 +105,10 @@ def read_processor(path: Path) -> dict[str, Any]:
     for name in ("image_mean", "image_std"):
         if name not in processor:
             raise WeightsError(f"{path} has no entry {name!r}")
+        values = processor[name]
+        numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+        if not numbers or len(values) != 3 or not all(abs(value) < float("inf") for value in values):
+            raise WeightsError(f"{path}: {name} is {values!r}, wanted three numbers")
+    if 0 in processor["image_std"]:
+        raise WeightsError(f"{path}: image_std is {processor['image_std']!r}, wanted numbers above 0")
     return processor

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
+import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -31,7 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 """Verb to module (of this package) and help line. The module is imported only when its verb is called."""
 
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, BAD_INPUT, FAULT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,13 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; None = ``sys.argv``.
     Returns:
-        0 = done; 1 = failed; 2 = something given cannot be used; 130 = stopped by Ctrl-C.
+        0 = done; 1 = failed; 2 = something given cannot be used; 70 = a fault of this package, with a report of it;
+        130 = stopped by Ctrl-C; 141 = nobody reads what is written (``| head``).
     """
     words = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in words if not word.startswith("-")), None)
     debug = "--debug" in words
-    prepare(asked_threads(words))  # before a verb loads torch
     try:
+        prepare(asked_threads(words))  # before a verb loads torch
         module = _load(verb) if verb in VERBS else None
         parser = _parser(verb, module)
         args = parser.parse_args(words)
@@ -65,11 +70,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _fail(str(error), BAD_INPUT if isinstance(error, InputError) else FAILED)
+    except BrokenPipeError:
+        _write_nowhere()
+        return BROKEN_PIPE
     except OSError as error:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", FAILED)
+    except MemoryError as error:
+        if debug:
+            raise
+        return _fail(f"{_command(words)} needs more memory than there is: {error}", FAILED)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(
+            f"{_command(words)} ended with {type(error).__name__}: {error}. "
+            f"This is a fault of attnchain_ros, please report it {_report(words)}",
+            FAULT,
+        )
+
+
+def _command(words: Sequence[str]) -> str:
+    """What was called, which names the input."""
+    return f"'{shlex.join(['attnchain', *words])}'"
+
+
+def _report(words: Sequence[str]) -> str:
+    """Write the traceback of what is being handled to a file, and say where it is."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="attnchain_fault_", suffix=".txt", delete=False) as file:
+            file.write(
+                f"attnchain_ros {__version__}, Python {sys.version}\n{_command(words)}\n{traceback.format_exc()}"
+            )
+    except OSError:
+        return "with what --debug shows"
+    return f"with {file.name}"
+
+
+def _write_nowhere() -> None:
+    """Let what is still to be written to a closed pipe vanish: Python would complain about it at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # standard output is no file
+        return
 
 
 def _fail(reason: str, code: int) -> int:

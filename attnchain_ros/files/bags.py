@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from rosbags.interfaces import Connection
 from ..errors import AttnChainError, FileFormatError, InputError, MaskError
 from ..notes import Notes
 from ..stream.camera import camera_numbers
-from ..stream.decode import DecodedImage, decode_depth, decode_mask, decode_message
+from ..stream.decode import JPEG_MASKS, DecodedImage, decode_depth, decode_mask, decode_message, is_jpeg
 from ..stream.frame import Calibration, DepthImage, Event, Frame, MaskImage, NoMoreMasks, Refused
 from ..stream.objects import one_object
 from ..stream.source import FrameSource
@@ -30,6 +31,8 @@ INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 _STORAGES = ("mcap", "sqlite3")
 _HELD = 3
 """So many messages are held back to put neighbours in the wrong order right."""
+_DEEPEST = 100
+"""Brackets in brackets in metadata.yaml; recorders write two or three."""
 _AHEAD_NS = 20_000_000
 """Stamps may go back by so much without being another pass of a loop."""
 
@@ -141,7 +144,7 @@ class BagSource(FrameSource):
                 yield Frame(np.asarray(decoded.rgb), decoded.mask, stamp, frame_id=message.header.frame_id)
 
     def _picture(self, message: Any, number: int) -> DecodedImage:
-        with _naming(f"{self.topics.image}, image {number}"):
+        with _naming(f"bag {self.path}, {self.topics.image}, image {number}"):
             decoded = decode_message(message)
         if decoded.rgb is None:
             raise FileFormatError(
@@ -150,6 +153,8 @@ class BagSource(FrameSource):
         return decoded
 
     def _mask(self, message: Any, stamp: int) -> MaskImage:
+        if hasattr(message, "format") and is_jpeg(message.data):
+            self.notes.tell("mask_jpeg", JPEG_MASKS)
         return MaskImage(self._object(decode_mask(message, self._mask_instance)), stamp)
 
     def _object(self, raw: np.ndarray) -> np.ndarray:
@@ -278,6 +283,7 @@ class _Side:
 @contextmanager
 def _open(path: Path) -> Iterator[AnyReader]:
     """An open reader; what rosbags raises becomes FileFormatError with the bag's name."""
+    _check_nesting(path)
     try:
         with AnyReader(_files(path), default_typestore=bag_types()) as reader:
             yield reader
@@ -297,6 +303,25 @@ def _files(path: Path) -> list[Path]:
     return sorted(item for item in path.iterdir() if item.suffix in BAG_ENDINGS)
 
 
+def _check_nesting(path: Path) -> None:
+    """Refuse a metadata.yaml of brackets in brackets, for which YAML's readers take minutes before they give up.
+
+    Raises:
+        FileFormatError: it is nested deeper than any recorder writes.
+    """
+    described = path / "metadata.yaml"
+    if not described.is_file():
+        return
+    depth = 0
+    for bracket in re.finditer(rb"[\[\]{}]", described.read_bytes()):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > _DEEPEST:
+            raise FileFormatError(
+                f"bag {path} cannot be read: its metadata.yaml is damaged (brackets {depth} deep). Copy it again, or "
+                "try 'ros2 bag reindex'"
+            )
+
+
 def _promise(path: Path) -> str:
     """What the metadata.yaml of a bag that cannot be read says of it, and what to do."""
     repair = "Copy it again if it was cut short, or try 'ros2 bag reindex'"
@@ -307,7 +332,7 @@ def _promise(path: Path) -> str:
         topics = [entry["topic_metadata"] for entry in information["topics_with_message_count"]]
         listed = ", ".join(sorted(f"{topic['name']} ({topic['type']})" for topic in topics))
         storage, compression = information["storage_identifier"], information.get("compression_format", "")
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return f"its metadata.yaml cannot be read either. {repair}"
     if storage not in _STORAGES:
         repair = f"It is stored as {storage!r}, wanted {' or '.join(_STORAGES)}: 'ros2 bag convert' writes one"

@@ -61,8 +61,10 @@ def load_glb(path: Path) -> tuple[dict[str, Any], bytes]:
         raise FileFormatError(f"{path}: the chunks do not fill the file, or the first one is not JSON")
     try:
         document = json.loads(chunks[0][1])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path}: the JSON chunk cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise FileFormatError(f"{path}: the JSON chunk holds a {type(document).__name__}, wanted an object")
     return document, chunks[1][1] if len(chunks) > 1 and chunks[1][0] == BIN else b""
 
 

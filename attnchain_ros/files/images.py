@@ -1,8 +1,7 @@
-"""Clips from folders of images and video files, and the one door ``open_frames`` that also knows bags."""
+"""Clips from folders of images, and the one door ``open_frames`` that also knows videos and bags."""
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,17 +13,16 @@ import numpy as np
 
 from ..errors import ConfigError, FileFormatError, MaskError, ShapeError
 from ..notes import Notes
-from ..stream.decode import from_opencv, threshold_mask
+from ..stream.decode import JPEG_MASKS, from_opencv, is_jpeg, threshold_mask
 from ..stream.frame import Event, Frame, NoMoreMasks
 from ..stream.objects import one_object
 from ..stream.source import FrameSource
+from .videos import DEFAULT_FPS, VideoFile
 
-_LOG = logging.getLogger(__name__)
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
-VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".gif", ".ogv")
 BAG_ENDINGS = (".mcap", ".db3")
-DEFAULT_FPS = 30.0
-"""Frames per second assumed for a folder of images."""
+_PATTERN = re.compile(r"%(?:0(\d+))?d")
+"""Where the number stands in names of images, as C's printf writes them."""
 MASK_SUFFIX = "_mask"
 OUR_FILES = ("contact_sheet.png",)
 """Pictures among a run's results, which are no frames of a clip."""
@@ -50,6 +48,8 @@ class ClipOptions:
 def open_frames(path: Path, options: ClipOptions = ClipOptions()) -> FrameSource:
     """A clip from whatever ``path`` is: a folder of images, a video file, or a rosbag2 folder or file.
 
+    Images of a folder that holds others, too, are named by their numbers: ``folder/frame_%04d.png``.
+
     Raises:
         FileFormatError: nothing there, or nothing in it that can be read.   ConfigError: an option that does not apply.
     """
@@ -57,7 +57,8 @@ def open_frames(path: Path, options: ClipOptions = ClipOptions()) -> FrameSource
     fps, masks = options.fps, options.masks
     if fps is not None and not 0 < fps <= 1e6:
         raise ConfigError(f"fps is {fps}, wanted a number above 0")
-    if not path.exists():
+    numbered = _PATTERN.search(path.name) is not None and not path.exists()
+    if not path.exists() and not (numbered and path.parent.is_dir()):
         raise FileFormatError(f"{path} does not exist: give a folder of images, a video file or a rosbag2 folder")
     if is_bag(path):
         from .bags import open_bag
@@ -68,8 +69,15 @@ def open_frames(path: Path, options: ClipOptions = ClipOptions()) -> FrameSource
         return bag if masks is None else _masked(bag, options)
     if any(topic is not None for topic in options.topics):
         raise ConfigError(f"{path} is not a bag: leave out the topics")
-    if path.is_dir():
-        return ImageFolder(path, DEFAULT_FPS if fps is None else fps, masks, options.instance)
+    if path.is_dir() or numbered:
+        rate = DEFAULT_FPS if fps is None else fps
+        folder, names = (path.parent, path.name) if numbered else (path, None)
+        return ImageFolder(folder, rate, masks, options.instance, names)
+    if path.suffix.lower() in IMAGE_ENDINGS:
+        several = re.sub(r"\d+(?=\D*$)", lambda found: f"%0{len(found[0])}d" if len(found[0]) > 1 else "%d", path.stem)
+        raise FileFormatError(
+            f"{path} is one image: give its folder, or several by their numbers, such as {several}{path.suffix}"
+        )
     video = VideoFile(path, fps)
     return video if masks is None else _masked(video, options)
 
@@ -116,21 +124,44 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     Raises:
         FileFormatError: cannot be read as an image.
     """
-    # Only the colour reader honours the orientation that phones write into files; a JPEG has no alpha.
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    else:
-        picture, kinds, blocks = cv2.imreadWithMetadata(str(path), flags=cv2.IMREAD_UNCHANGED)
-        if picture is not None:
-            picture = upright(picture, _orientation(dict(zip(np.ravel(kinds).tolist(), blocks, strict=True))))
-    if picture is None:
-        raise FileFormatError(f"{path} cannot be read as an image: it is damaged or not what its name says")
+    picture = _picture(path, str(path))
     if picture.ndim == 2 and picture.dtype == np.uint16:
         picture = (np.asarray(picture, np.uint16) >> 8).astype(np.uint8)
     decoded = from_opencv(picture)
     if decoded.rgb is None:
         raise FileFormatError(f"{path} has {picture.dtype} values: save it with 8 or 16 bits a channel")
     return decoded.rgb, decoded.mask
+
+
+def jpeg_file(path: Path) -> bool:
+    """Whether a file is a JPEG, whatever its name says; not if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return is_jpeg(file.read(3))
+    except OSError:
+        return False
+
+
+def _picture(path: Path, what: str) -> np.ndarray:
+    """An image file as OpenCV gives it, turned as its EXIF asks for.
+
+    Raises:
+        FileFormatError: cannot be read as an image; ``what``: its name there.
+    """
+    try:
+        # A JPEG has no alpha, but kinds of colour that only the colour reader knows; that one turns by itself.
+        if jpeg_file(path):
+            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        else:
+            picture, kinds, blocks = cv2.imreadWithMetadata(str(path), flags=cv2.IMREAD_UNCHANGED)
+            if picture is not None:
+                picture = upright(picture, _orientation(dict(zip(np.ravel(kinds).tolist(), blocks, strict=True))))
+    # OpenCV raises where a header promises more pixels than it would ever read.
+    except (cv2.error, MemoryError) as error:
+        raise FileFormatError(f"{what} cannot be read as an image: {error}") from error
+    if picture is None:
+        raise FileFormatError(f"{what} cannot be read as an image: it is damaged or not what its name says")
+    return np.asarray(picture)
 
 
 def upright(picture: np.ndarray, orientation: int) -> np.ndarray:
@@ -174,13 +205,11 @@ def read_mask(path: Path, instance: int = 0) -> np.ndarray:
         FileFormatError: cannot be read as an image, or a JPEG where an id is asked for.
         MaskError: it holds several objects and no id is given.
     """
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise FileFormatError(f"mask {path} cannot be read as an image")
+    picture = _picture(path, f"mask {path}")
     if picture.ndim == 3:
         has_alpha = picture.shape[2] == 4 and bool((picture[..., 3] != picture[0, 0, 3]).any())
         picture = picture[..., 3] if has_alpha else picture[..., :3].max(axis=2)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if jpeg_file(path):
         if instance:
             raise FileFormatError(f"mask {path} is a JPEG, which blurs ids: save masks as PNG")
         return threshold_mask(picture) > 0
@@ -197,23 +226,35 @@ class ImageFolder(FrameSource):
     images only is an error.
     """
 
-    def __init__(self, folder: Path, fps: float = DEFAULT_FPS, masks: Path | None = None, instance: int = 0) -> None:
-        """List the images; ``instance`` as for ``read_mask``.
+    def __init__(
+        self,
+        folder: Path,
+        fps: float = DEFAULT_FPS,
+        masks: Path | None = None,
+        instance: int = 0,
+        pattern: str | None = None,
+    ) -> None:
+        """List the images; ``instance`` as for ``read_mask``, ``pattern``: of their names, as ``frame_%04d.png``.
 
         Raises:
             FileFormatError: no images in the folder.   MaskError: some images have no mask file.
         """
-        names = sorted((item for item in folder.iterdir() if item.suffix.lower() in IMAGE_ENDINGS), key=_key)
+        wanted = re.compile(".*" if pattern is None else _names_like(pattern), re.DOTALL)
+        found = (item for item in folder.iterdir() if item.suffix.lower() in IMAGE_ENDINGS)
+        names = sorted((item for item in found if wanted.fullmatch(item.name)), key=_key)
         if masks is not None and not masks.is_dir():
             raise MaskError(f"the mask folder {masks} does not exist")
         self.files = [item for item in names if not item.stem.endswith(MASK_SUFFIX) and item.name not in OUR_FILES]
         if not self.files:
-            raise FileFormatError(f"{folder} holds no images: wanted files ending in {', '.join(IMAGE_ENDINGS)}")
-        self.name = str(folder)
+            like = "" if pattern is None else f" with names like {pattern}"
+            raise FileFormatError(f"{folder} holds no images{like}: wanted files ending in {', '.join(IMAGE_ENDINGS)}")
+        self.name = str(folder if pattern is None else folder / pattern)
         self.notes = Notes()
         self._instance = instance
         self._stamps = stamps_from_fps(len(self.files), fps)
         self._masks = self._mask_files(folder, masks)
+        if any(map(jpeg_file, self._masks or ())):
+            self.notes.tell("mask_jpeg", JPEG_MASKS)
         self.masked = self._masks is not None or read_image(self.files[0])[1] is not None
 
     @property
@@ -278,76 +319,14 @@ class ImageFolder(FrameSource):
         return [mask for mask in found if mask is not None]
 
 
-class VideoFile(FrameSource):
-    """A video file, decoded by OpenCV; it has no masks of its own."""
+def _names_like(pattern: str) -> str:
+    """The regular expression of names that printf makes of a pattern.
 
-    def __init__(self, path: Path, fps: float | None = None) -> None:
-        """Open the file once to see that it can be decoded.
-
-        Raises:
-            FileFormatError: OpenCV cannot open it, or its first frame cannot be decoded.
-        """
-        self.name = str(path)
-        self.notes = Notes()
-        self._path = path
-        capture = self._open()
-        try:
-            own = float(capture.get(cv2.CAP_PROP_FPS))
-            frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            decodes, _ = capture.read()
-        finally:
-            capture.release()
-        if not decodes:
-            raise FileFormatError(
-                f"{path} opens, but its first frame cannot be decoded: convert it, for example to H.264 MP4"
-            )
-        self._frames = frames if frames > 0 else None
-        if fps is None and not 0 < own < 1000:
-            self.notes.tell(
-                "rate_assumed", f"{path.name} does not say its frame rate: {DEFAULT_FPS:g} frames per second assumed"
-            )
-            own = DEFAULT_FPS
-        self._own_times = fps is None
-        self.fps = own if fps is None else fps
-
-    @property
-    def count(self) -> int | None:
-        """Number of frames the container promises; decoding may give a few more or less."""
-        return self._frames
-
-    def events(self) -> Iterator[Frame]:
-        """Decode one frame after another, stamped by the container, or by number and the frame rate that was given."""
-        capture = self._open()
-        try:
-            number, last = 0, -1
-            while True:
-                good, picture = capture.read()
-                if not good:
-                    break
-                stamp = round(number * 1e9 / self.fps)
-                if self._own_times:
-                    # The time of the frame that was just read. Where a container has none, it does not rise.
-                    own = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-                    stamp = own if own > last else max(stamp, last + 1)
-                last = stamp
-                yield Frame(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), None, stamp)
-                number += 1
-        finally:
-            capture.release()
-        if self._frames is not None and number < self._frames:
-            text = f"{self._path.name}: {number} of the {self._frames} frames that the file promises could be decoded"
-            if self.notes.tell("video_short", text):
-                _LOG.info(text)
-
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(str(self._path))
-        if not capture.isOpened():
-            kind = "" if self._path.suffix.lower() in VIDEO_ENDINGS else " (its ending is none of a known video format)"
-            raise FileFormatError(
-                f"{self._path} cannot be opened as a video{kind}: convert it, for example to H.264 MP4, or extract its "
-                "frames into a folder"
-            )
-        return capture
+    >>> [bool(re.fullmatch(_names_like("f_%03d.png"), name)) for name in ("f_007.png", "f_1234.png", "f_7.png")]
+    [True, True, False]
+    """
+    before, digits, after = _PATTERN.split(pattern, maxsplit=1)
+    return rf"{re.escape(before)}\d{{{int(digits or 1)},}}{re.escape(after)}"
 
 
 def _key(path: Path) -> list[tuple[int, float, str]]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileFormatError, MaskError
-from ..stream.decode import threshold_mask
+from ..stream.decode import JPEG_MASKS, threshold_mask
 from ..stream.frame import Event, Frame, MaskImage, NoMoreMasks
 from ..stream.source import FrameSource, WrappedSource
-from .images import IMAGE_ENDINGS, VideoFile, natural_key, read_mask
+from .images import IMAGE_ENDINGS, jpeg_file, natural_key, read_mask
+from .videos import VideoFile
 
 
 class MaskedSource(WrappedSource):
@@ -20,7 +21,8 @@ class MaskedSource(WrappedSource):
 
     Args:
         source: the clip.
-        masks: folder of as many masks as the clip has images, in natural order, or a mask video of as many frames.
+        masks: folder of as many masks as the clip has images, in natural order, or a mask video of as many frames: its
+            alpha channel, unless that is all opaque, else what is bright.
         instance: as for ``read_mask``; a video holds no ids.
     Raises:
         MaskError: there are no masks, or not as many as images.   FileFormatError: the video cannot be opened.
@@ -38,6 +40,8 @@ class MaskedSource(WrappedSource):
             if not self._files:
                 raise MaskError(f"the mask folder {masks} holds no images: wanted {', '.join(IMAGE_ENDINGS)}")
             self._check(len(self._files), source.count)
+            if any(map(jpeg_file, self._files)):
+                self.notes.tell("mask_jpeg", JPEG_MASKS)
         elif masks.is_file():
             if instance:
                 raise FileFormatError(f"{masks} is a video, which blurs ids: give the masks as a folder of PNG files")
@@ -78,7 +82,8 @@ class MaskedSource(WrappedSource):
                 yield read_mask(path, self._instance)
         else:
             for event in self._video.events():
-                yield threshold_mask(event.image.max(axis=2)) > 0
+                if isinstance(event, Frame):
+                    yield threshold_mask(event.image.max(axis=2)) > 0 if event.mask is None else event.mask
 
     def _check(self, masks: int, images: int | None) -> None:
         if images is not None and masks != images:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,9 @@ import numpy as np
 
 from ..camera.poses import apply_pose
 from ..errors import FileFormatError, MeshError
-from ..mesh.types import Mesh
+from ..mesh.types import Mesh, check_mesh_arrays
 from .animation import made_here, read_animated_glb, write_animated_glb
+from .arrays import read_arrays
 from .atomic import write_then_rename
 from .glb import load_glb
 from .shading import srgb_from_linear
@@ -67,7 +67,7 @@ def read_mesh(path: Path) -> Mesh:
     try:
         extra: dict[str, Any] = {"maintain_order": True} if ending == ".obj" else {}
         scene = trimesh.load_scene(str(path), process=False, **extra)
-        parts = _placed_parts(scene, linear=ending in (".glb", ".gltf"))
+        parts = _placed_parts(path, scene, linear=ending in (".glb", ".gltf"))
     # Readers of damaged files fail in as many ways as there are formats; the reason goes into our message.
     except Exception as error:
         raise FileFormatError(f"mesh {path} cannot be read: {type(error).__name__}: {error}") from error
@@ -124,50 +124,44 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
 
 
 def _read_npz(path: Path) -> Mesh:
-    try:
-        # Objects inside an npz are pickles, which run code when they are loaded.
-        with np.load(path, allow_pickle=False) as archive:
-            names = set(archive.files)
-            missing = {"vertices", "faces"} - names
-            if missing:
-                raise FileFormatError(
-                    f"mesh {path} has no array {' and no '.join(sorted(missing))}, only {sorted(names)}"
-                )
-            vertices, faces = archive["vertices"], archive["faces"]
-            colours = archive["vertex_colors"] if "vertex_colors" in names else None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"mesh {path} cannot be read: {error}") from error
-    return _make(path, vertices, faces, colours)
+    found = read_arrays(path, ("vertices", "faces"), ("vertex_colors",))
+    return _make(path, found["vertices"], found["faces"], found.get("vertex_colors"))
 
 
 def _make(path: Path, vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None) -> Mesh:
-    offset = _far_off(vertices, faces)
     try:
-        return Mesh(
-            np.ascontiguousarray(vertices if offset is None else vertices - offset, np.float32),
-            np.ascontiguousarray(faces, np.int32),
-            None if colours is None else np.ascontiguousarray(colours[:, :3], np.uint8),
-            offset,
-        )
+        real = np.issubdtype(vertices.dtype, np.integer) or np.issubdtype(vertices.dtype, np.floating)
+        exact = vertices.astype(np.float64) if real else vertices
+        # Before any number is cut to the mesh's own type.
+        check_mesh_arrays(exact, faces)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+            offset = _far_off(exact, faces)
+            placed = np.ascontiguousarray(exact if offset is None else exact - offset, np.float32)
+        return Mesh(placed, np.ascontiguousarray(faces, np.int32), None if colours is None else _bytes(colours), offset)
     except ValueError as error:
         raise MeshError(f"mesh {path} cannot be used: {error}") from error
 
 
+def _bytes(colours: np.ndarray) -> np.ndarray:
+    """Colours [V, 3 or 4] of whole numbers up to 255 as [V, 3] uint8; others as they are, for the mesh to refuse."""
+    whole = np.issubdtype(colours.dtype, np.integer) and colours.ndim == 2
+    if not whole or colours.size == 0 or colours.min() < 0 or colours.max() > 255:
+        return colours
+    return np.ascontiguousarray(colours[:, :3], np.uint8)
+
+
 def _far_off(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | None:
     """[3] float64 middle of a mesh that lies so far from the origin that float32 would blur its shape, else None."""
-    try:
-        shape = np.asarray(vertices, np.float64)[np.unique(faces)]
-        low, high = shape.min(axis=0), shape.max(axis=0)
-    except (IndexError, ValueError, TypeError):
-        return None  # checked where the mesh is made
+    shape = vertices[np.unique(faces)]
+    low, high = shape.min(axis=0), shape.max(axis=0)
     side = float((high - low).max())
     middle: np.ndarray = np.round(0.5 * (low + high))
     return middle if side > 0 and float(np.abs(middle).max()) > _FAR * side else None
 
 
-def _placed_parts(scene: trimesh.Scene, linear: bool) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+def _placed_parts(
+    path: Path, scene: trimesh.Scene, linear: bool
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     """Vertices, faces and colours of every triangle mesh of a scene, where its node puts it.
 
     ``linear``: vertex colours are linear light, as glTF defines them.
@@ -185,11 +179,11 @@ def _placed_parts(scene: trimesh.Scene, linear: bool) -> list[tuple[np.ndarray, 
         vertices = apply_pose(placed, np.asarray(part.vertices))
         mirrored = np.linalg.det(placed[:3, :3]) < 0
         faces = np.asarray(part.faces)
-        parts.append((vertices, faces[:, ::-1] if mirrored else faces, _colours(part, linear)))
+        parts.append((vertices, faces[:, ::-1] if mirrored else faces, _colours(path, part, linear)))
     return parts
 
 
-def _colours(part: trimesh.Trimesh, linear: bool) -> np.ndarray | None:
+def _colours(path: Path, part: trimesh.Trimesh, linear: bool) -> np.ndarray | None:
     """[V, 3] uint8 of a mesh read by trimesh, None where it has none of its own."""
     import trimesh
 
@@ -204,7 +198,7 @@ def _colours(part: trimesh.Trimesh, linear: bool) -> np.ndarray | None:
             colours = np.asarray(visual.to_color().vertex_colors)
         # A texture may be missing or of a kind that cannot be sampled; the mesh is good without it.
         except (AttributeError, ValueError, TypeError, IndexError) as error:
-            _LOG.warning("a mesh has no colours: its texture or material could not be sampled (%s)", error)
+            _LOG.warning("mesh %s has no colours: its texture or material could not be sampled (%s)", path, error)
             return None
         return colours[:, :3].astype(np.uint8) if colours.shape[0] == len(part.vertices) else None
     if visual.kind != "vertex":
@@ -232,7 +226,7 @@ def _check_gltf(path: Path) -> None:
         document = load_glb(path)[0] if path.suffix.lower() == ".glb" else json.loads(path.read_text("utf-8"))
         needed = [name for name in document.get("extensionsRequired", []) if not name.startswith(_UNDERSTOOD)]
         skins = len(document.get("skins", []))
-    except (FileFormatError, ValueError, AttributeError, TypeError):
+    except (FileFormatError, ValueError, AttributeError, TypeError, RecursionError):
         return  # the reader says what is wrong with it
     if needed:
         raise FileFormatError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ConfigError
-from ..files.images import DEFAULT_FPS, stamps_from_fps
+from ..files.images import stamps_from_fps
+from ..files.videos import DEFAULT_FPS
 from ..stream.frame import Frame
 from ..stream.source import ArraySource
 from .synthetic import ClipConfig, make_clip, split_seed

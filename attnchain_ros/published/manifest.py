@@ -87,7 +87,7 @@ def read_manifest(path: Path | None = None) -> Manifest:
         found = json.loads(where.read_text(encoding="utf-8"))
         files = tuple(PublishedFile(**entry) for entry in found["files"])
         licences = tuple(Licence(**entry) for entry in found.get("licences", []))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise FileFormatError(f"{where} is no readable list of published files: {error!r}") from error
     for file in files:
         _check(file, where)

@@ -62,7 +62,7 @@ def state_of(
             return FileState(file, State.OTHER, reason, precisions)
         if hashed and sha256_of(path, advance) != file.sha256:
             return FileState(file, State.OTHER, "the right size, but another SHA-256: damaged or changed", precisions)
-    except (OSError, ValueError, WeightsError) as error:
+    except (OSError, ValueError, RecursionError, WeightsError) as error:
         text = str(error).removeprefix(f"{path} is no readable safetensors file: ")
         return FileState(file, State.DAMAGED, f"cannot be read: {text}")
     return FileState(file, State.WHOLE, "", precisions)

@@ -29,6 +29,7 @@ IMAGE_ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", *_YUV422, "nv12", 
 """Encodings that give a colour image."""
 MASK_ENCODINGS = ("mono8", "8UC1", "16UC1", "mono16")
 """Encodings that give a mask or instance ids."""
+JPEG_MASKS = "masks come as JPEG, which blurs their edges: they are cut at half of the largest value; PNG is better"
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
 """Encodings that give a depth image."""
 
@@ -186,7 +187,10 @@ def decode_compressed(format_text: str, data: bytes | bytearray | memoryview | n
     """
     if "compresseddepth" in format_text.lower():
         raise FileFormatError(f"compressed format {format_text!r} is not supported: publish raw 16UC1 or 32FC1 depth")
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if len(data) else None
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if len(data) else None
+    except (cv2.error, MemoryError):  # a header that promises more pixels than OpenCV would ever read
+        picture = None
     if picture is None:
         raise FileFormatError(f"{len(data)} bytes of compressed format {format_text!r} could not be decoded")
     return from_opencv(picture)
@@ -249,11 +253,13 @@ def _rows(
     # The padding after the very last row may be missing.
     if len(flat) < step * (rows - 1) + least:
         raise ShapeError(f"the {encoding} image has {len(flat)} bytes, {step} x {rows} rows are needed")
-    whole = flat[: step * rows]
-    if len(whole) < step * rows:
-        whole = np.concatenate([whole, np.zeros(step * rows - len(whole), np.uint8)])
-    # Rows without padding are contiguous already; astype only turns the bytes of a foreign order.
-    values: np.ndarray = np.ascontiguousarray(whole.reshape(rows, step)[:, :least])
+    if len(flat) < step * rows:
+        # Never filled up to a whole row: ``step`` may be any number.
+        before = flat[: step * (rows - 1)].reshape(rows - 1, step if rows > 1 else least)
+        values = np.concatenate([before[:, :least], flat[step * (rows - 1) :][None, :least]])
+    else:
+        # Rows without padding are contiguous already; astype only turns the bytes of a foreign order.
+        values = np.ascontiguousarray(flat[: step * rows].reshape(rows, step)[:, :least])
     if values.ctypes.data % wire.itemsize:
         values = values.copy()
     return values.view(wire).astype(dtype, copy=False)

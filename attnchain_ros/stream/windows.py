@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import ConfigError, MaskError
+from ..errors import ConfigError, InputError, MaskError
 from ..notes import Notes
 from ..rollout.window import Window
 from .buffer import Batch
@@ -120,7 +120,10 @@ class ClipWindows:
                 if chain:
                     text = f"a new chain starts at stamp {first.stamp_ns * 1e-9:.3f} s ({batch.reset})"
                     self.notes.tell("new_chain", text)
-            window = stream.assemble(batch)
+            try:
+                window = stream.assemble(batch)
+            except InputError as error:
+                raise type(error)(f"{self._source.name}: {error}") from error
             for note in stream.assembler.notes:
                 if self._source.recorded or note.code != "camera_info_missing":
                     self.notes.tell(note.code, note.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,39 @@ def folder(spoil: Callable[[Path], Any], *words: str) -> Callable[[Path], list[s
     return write
 
 
+def draco(place: Path) -> None:
+    """An anchor that is compressed."""
+    text = b'{"asset": {"version": "2.0"}, "extensionsRequired": ["KHR_draco_mesh_compression"]} '
+    (place / "draco.glb").write_bytes(
+        struct.pack("<IIIII", 0x46546C67, 2, 20 + len(text), len(text), 0x4E4F534A) + text
+    )
+
+
+def some_alpha(place: Path) -> None:
+    """No masks but in the alpha channel, and none in the fourth image."""
+    shutil.rmtree(place / "clip_masks")
+    for path in (place / "clip").iterdir():
+        pixels = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
+        pixels[10:30, 10:30, 3] = 255 if path.name == "3.png" else 0
+        cv2.imwrite(str(path), pixels)
+
+
+def triangle(place: Path) -> None:
+    """An anchor of one triangle."""
+    (place / "one.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+
+
+def anchored(spoil: Callable[[Path], Any], name: str) -> Callable[[Path], list[str]]:
+    """A good clip, and an anchor that is not."""
+
+    def write(place: Path) -> list[str]:
+        clip(place)
+        spoil(place)
+        return [str(place / "clip"), "--masks", str(place / "clip_masks"), "--anchor", str(place / name)]
+
+    return write
+
+
 def blank(place: Path) -> None:
     for path in (place / "clip_masks").iterdir():
         cv2.imwrite(str(path), np.zeros((HEIGHT, WIDTH), np.uint8))
@@ -253,12 +287,19 @@ CLIPS: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     "broken mask": (folder(lambda place: (place / "clip_masks" / "2.png").write_bytes(b"rubbish")),
                     ["clip_masks/2.png cannot be read as an image"]),
     "empty masks": (folder(blank), ["mask", "empty"]),
+    "alpha in some images": (lambda place: [folder(some_alpha)(place)[0]],
+                             ["clip/3.png has no mask in its alpha channel, but the images before it have one"]),
+    "one image": (lambda place: [str(clip(place) / "3.png")],
+                  ["clip/3.png is one image: give its folder, or several by their numbers, such as %d.png"]),
+    "no such images": (lambda place: [str(clip(place) / "f_%d.png")], ["clip holds no images with names like f_%d.pn"]),
     "no masks": (folder(leave, "--foreground", "none"), ["has no masks: give masks, or ask for a foreground"]),
     "box outside": (folder(leave, "--box", "40,0,30,30"), ["the box 40,0,30,30 does not lie inside the 48x40 image"]),
     "no rate": (folder(leave, "--fps", "0"), ["fps is 0.0, wanted a number above 0"]),
     "no stride": (folder(leave, "--stride", "0"), ["--stride is 0, the least is 1"]),
     "no windows": (folder(leave, "--max-windows", "0"), ["--max-windows is 0, the least is 1"]),
     "no anchor": (folder(leave, "--anchor", "none.ply"), ["mesh none.ply does not exist"]),
+    "one triangle": (anchored(triangle, "one.obj"), ["the anchor mesh has 1 triangles, wanted at least 4"]),
+    "compressed anchor": (anchored(draco, "draco.glb"), ["draco.glb needs KHR_draco_mesh_compression, which is not"]),
     "no camera": (folder(leave, "--intrinsics", "0,5,1,1"), ["--intrinsics has focal lengths 0 and 5, wanted"]),
     "no such option": (folder(leave, "--set", "sampling.step=4"), ["unknown option 'sampling.step'; there are"]),
     "no such layer": (folder(leave, "--set", "readout.layers=9"), ["readout.layers names [9], this network has"]),

@@ -6,6 +6,7 @@ import argparse
 import logging
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,6 +48,11 @@ def _raise(error: BaseException) -> object:
             "attnchain: error: out/a.glb: No space left on device\n",
         ),
         (KeyboardInterrupt(), 130, "attnchain: interrupted\n"),
+        (
+            MemoryError("Unable to allocate 9 TiB"),
+            1,
+            "attnchain: error: 'attnchain parity' needs more memory than there is: Unable to allocate 9 TiB\n",
+        ),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(
@@ -64,10 +70,39 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
             main(words)
 
 
-def test_mistakes_of_our_own_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    _use(monkeypatch, _raise(ZeroDivisionError()))
+def test_a_fault_of_our_own_is_one_line_with_a_report(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _use(monkeypatch, _raise(ZeroDivisionError("by\nzero")))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["parity", "-v"]) == 70
+    (report,) = tmp_path.iterdir()
+    said = "attnchain: error: 'attnchain parity -v' ended with ZeroDivisionError: by zero. This is a fault of "
+    assert capsys.readouterr().err == f"{said}attnchain_ros, please report it with {report}\n"
+    text = report.read_text()
+    assert "'attnchain parity -v'" in text and "Traceback (most recent" in text and "in action" in text
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert main(["parity"]) == 70
+    assert capsys.readouterr().err.endswith("please report it with what --debug shows\n")
     with pytest.raises(ZeroDivisionError):
-        main(["parity"])
+        main(["parity", "--debug"])
+
+
+def test_nobody_reads_what_is_written() -> None:
+    """``attnchain ... | head -1``: neither a traceback nor a complaint of Python's own at its end."""
+    code = (
+        "import sys; from types import SimpleNamespace as N; from attnchain_ros.cli import main, main as m\n"
+        "def run(args):\n    for _ in range(100000): print('x' * 100)\n    return 0\n"
+        "sys.modules[m.__module__]._load = lambda name: N(add_arguments=id, check_arguments=id, run=run)\n"
+        "sys.exit(main(['parity']))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None and child.stderr is not None
+    assert child.stdout.readline().startswith(b"x")
+    child.stdout.close()
+    said = child.stderr.read()
+    child.stderr.close()
+    assert child.wait(120) == 141 and said == b""
 
 
 def test_the_exit_code_of_a_verb_is_passed_on_and_logging_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

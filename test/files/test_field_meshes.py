@@ -14,6 +14,8 @@ import trimesh
 from attnchain_ros.camera.poses import apply_pose
 from attnchain_ros.config import RolloutConfig
 from attnchain_ros.errors import FileFormatError, MeshError
+from attnchain_ros.files.animation import write_animated_glb
+from attnchain_ros.files.glb import FLOAT, load_glb
 from attnchain_ros.files.meshes import read_mesh
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.rollout.anchor import given_anchor
@@ -44,9 +46,10 @@ def test_an_obj_with_uvs_and_a_plain_material_is_read_grey(tmp_path: Path, caplo
         )
         caplog.clear()
         mesh = read_mesh(tmp_path / "m.obj")
-        assert len(mesh.faces) == 4
-        plain = mesh.vertex_colors is None or (np.ptp(mesh.vertex_colors, axis=0) == 0).all()
-        assert plain and (mesh.vertex_colors is not None or "has no colours" in caplog.text)
+        np.testing.assert_array_equal(mesh.vertices, [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+        np.testing.assert_array_equal(mesh.faces, [[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
+        assert mesh.vertex_colors is None
+        assert f"mesh {tmp_path / 'm.obj'} has no colours: its texture or material" in caplog.text
 
 
 def test_coordinates_of_a_map_keep_their_shape(tmp_path: Path) -> None:
@@ -87,8 +90,36 @@ def test_what_a_glb_needs_and_we_lack_is_named(tmp_path: Path, caplog: pytest.Lo
     mesh = read_mesh(glb(tmp_path / "fine.glb", extensionsRequired=["KHR_materials_unlit"]))
     assert len(mesh.faces) == len(BALL.faces)
     with caplog.at_level(logging.WARNING):
-        read_mesh(glb(tmp_path / "skin.glb", skins=[{"joints": [0]}]))
-    assert "is skinned: its joints are ignored" in caplog.text
+        skinned = read_mesh(glb(tmp_path / "skin.glb", skins=[{"joints": [0]}]))
+    assert "skin.glb is skinned: its joints are ignored, the mesh is taken in its bind pose" in caplog.text
+    np.testing.assert_allclose(skinned.vertices, BALL.vertices, atol=1e-6)
+    np.testing.assert_array_equal(skinned.faces, BALL.faces)
+
+
+def test_float_colours_of_a_glb_are_linear_light(tmp_path: Path) -> None:
+    """COLOR_0 of floats, with a material beside it and without: 0.5 of linear light is 188 / 255 on a screen."""
+    grey = np.full((len(BALL.vertices), 3), 188, np.uint8)
+    write_animated_glb(
+        tmp_path / "own.glb", BALL.vertices[None].astype(np.float32), BALL.faces.astype(np.int32), grey, np.zeros(1)
+    )
+    document, data = load_glb(tmp_path / "own.glb")
+    primitive = document["meshes"][0]["primitives"][0]
+    accessor = document["accessors"][primitive["attributes"]["COLOR_0"]]
+    assert accessor["componentType"] == FLOAT
+    start = document["bufferViews"][accessor["bufferView"]]["byteOffset"]
+    half = np.full((len(BALL.vertices), 4), [0.5, 0.5, 0.5, 1.0], "<f4").tobytes()
+    data = data[:start] + half + data[start + len(half) :]
+    document["asset"]["generator"] = "another program"
+    for material in (True, False):
+        if not material:
+            del primitive["material"]
+        text = json.dumps(document).encode()
+        text += b" " * (-len(text) % 4)
+        head = struct.pack("<III", 0x46546C67, 2, 28 + len(text) + len(data))
+        chunks = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(data), 0x004E4942) + data
+        (tmp_path / "other.glb").write_bytes(head + chunks)
+        mesh = read_mesh(tmp_path / "other.glb")
+        assert mesh.vertex_colors is not None and np.unique(mesh.vertex_colors).tolist() == [188], material
 
 
 def test_vertex_colours_of_a_glb_are_linear_light(tmp_path: Path) -> None:

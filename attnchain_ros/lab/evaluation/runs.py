@@ -68,14 +68,14 @@ class RunFile:
         self._pieces[piece] = table
 
     def _read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        texts = self.path.read_text(encoding="utf-8").split("\n")
-        # What follows the last line break was cut off in the middle of writing.
         try:
+            texts = self.path.read_text(encoding="utf-8").split("\n")
+            # What follows the last line break was cut off in the middle of writing.
             values = [json.loads(text) for text in texts[:-1]]
             self._pieces = {line["piece"]: from_json(line["rows"]) for line in values[1:]}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FileFormatError(f"{self.path} is damaged: {error}; leave out --resume to start anew") from error
-        if not values:
+        if not values or not isinstance(values[0], dict):
             raise FileFormatError(f"{self.path} is empty: leave out --resume to start anew")
         return values[0], values[1:]
 

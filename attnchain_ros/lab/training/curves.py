@@ -26,11 +26,11 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         return []
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    except json.JSONDecodeError as error:
+        held = {line["step"]: line for line in lines if any(name.startswith("held_out") for name in line)}
+        plain = {line["step"]: line for line in lines if "loss" in line}
+        return sorted([*plain.values(), *held.values()], key=lambda line: int(line["step"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
-    held = {line["step"]: line for line in lines if any(name.startswith("held_out") for name in line)}
-    plain = {line["step"]: line for line in lines if "loss" in line}
-    return sorted([*plain.values(), *held.values()], key=lambda line: int(line["step"]))
 
 
 def plot_curves(work: Path, path: Path) -> None:

@@ -233,11 +233,14 @@ def load_recipe(path: Path) -> Recipe:
     """
     try:
         tree = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"recipe {path} cannot be read as JSON: {error}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"recipe {path} holds a {type(tree).__name__}, wanted an object")
-    return recipe_from(tree)
+    try:
+        return recipe_from(tree)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def recipe_tree(recipe: Recipe) -> dict[str, Any]:

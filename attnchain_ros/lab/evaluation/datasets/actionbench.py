@@ -16,7 +16,7 @@ import numpy as np
 from ....errors import FileFormatError, MaskError
 from ....files.images import IMAGE_ENDINGS
 from ..actionbench import TrueClouds
-from .arrays import list_files, read_pictures
+from .arrays import laid_out, list_files, read_pictures
 
 _LAYOUT = "ActionBench's data folder with <uid>/surfaces.npy and the pictures beside it"
 
@@ -46,6 +46,7 @@ def list_clips(root: Path) -> list[Path]:
     return [path.parent for path in list_files(root, "*/surfaces.npy", _LAYOUT)]
 
 
+@laid_out
 def read_clip(folder: Path) -> ActionBenchClip:
     """One object's pictures and truth.
 

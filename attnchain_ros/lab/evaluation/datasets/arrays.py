@@ -1,15 +1,41 @@
-"""What the readers share: safe npz files, folders of pictures and of masks."""
+"""What the readers share: folders of pictures and of masks, and what becomes of files that do not fit their layout."""
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from ....errors import FileFormatError, MaskError
+from ....errors import FileFormatError, InputError, MaskError
 from ....files.images import IMAGE_ENDINGS, ImageFolder, natural_key, read_mask
 from ....stream.frame import Frame
+
+_Read = TypeVar("_Read")
+
+
+def laid_out(read: Callable[[Path], _Read]) -> Callable[[Path], _Read]:
+    """A reader of a data set whose every failure names what it read.
+
+    Layouts are checked where mistakes are likely. Entries of other types, shapes and sizes fail where they are used, in
+    as many ways as there are uses.
+    """
+
+    @wraps(read)
+    def named(path: Path) -> _Read:
+        try:
+            return read(path)
+        except InputError as error:
+            if str(path) in str(error):
+                raise
+            raise type(error)(f"{path}: {error}") from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise FileFormatError(f"{path} is not what its layout says: {reason}") from error
+
+    return named
 
 
 def list_files(root: Path, pattern: str, wanted: str) -> list[Path]:
@@ -26,25 +52,6 @@ def list_files(root: Path, pattern: str, wanted: str) -> list[Path]:
     if not found:
         raise FileFormatError(f"{root} holds no {pattern}, wanted {wanted}")
     return found
-
-
-def read_npz(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """Arrays of an npz file by name; the optional ones only if they are there.
-
-    Raises:
-        FileFormatError: cannot be read, an array is missing, or one holds Python objects (which are never loaded,
-            because loading them can run any code).
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in needed if name not in archive.files]
-            if missing:
-                raise FileFormatError(f"{path} has no {', '.join(missing)}, only {', '.join(sorted(archive.files))}")
-            return {name: archive[name] for name in (*needed, *optional) if name in archive.files}
-    except FileFormatError:
-        raise
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise FileFormatError(f"{path} cannot be read: {error}") from error
 
 
 def read_pictures(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:

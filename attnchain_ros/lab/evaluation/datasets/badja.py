@@ -22,7 +22,7 @@ import numpy as np
 
 from ....errors import FileFormatError
 from ....files.images import IMAGE_ENDINGS, natural_key, read_image, read_mask
-from .arrays import list_files
+from .arrays import laid_out, list_files
 
 _LAYOUT = "BADJA's folder with joint_annotations/<animal>.json and DAVIS beside it"
 LEFT_OUT = ("cat_jump", "tiger")
@@ -59,6 +59,7 @@ def list_videos(root: Path) -> list[Path]:
     return [path for path in list_files(root, "joint_annotations/*.json", _LAYOUT) if path.stem not in LEFT_OUT]
 
 
+@laid_out
 def read_video(path: Path) -> BadjaVideo:
     """The video of one annotation file.
 

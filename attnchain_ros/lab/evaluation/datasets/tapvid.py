@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import FileFormatError
-from .arrays import check_masks, list_files, mask_folder, read_npz
+from ....files.arrays import read_arrays
+from .arrays import check_masks, laid_out, list_files, mask_folder
 
 _LAYOUT = "a folder of one npz file (video, points, occluded) for each video"
 
@@ -61,13 +62,14 @@ def list_videos(root: Path) -> list[Path]:
     return list_files(root, "*.npz", _LAYOUT)
 
 
+@laid_out
 def read_video(path: Path) -> TapVidVideo:
     """One video with its tracks.
 
     Raises:
         FileFormatError, MaskError: the file is not what the layout says.
     """
-    arrays = read_npz(path, ("video", "points", "occluded"), ("masks",))
+    arrays = read_arrays(path, ("video", "points", "occluded"), ("masks",))
     images, points, occluded = arrays["video"], arrays["points"], arrays["occluded"]
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise FileFormatError(f"video of {path} has shape {list(images.shape)} of {images.dtype}, wanted uint8 RGB")

@@ -16,9 +16,10 @@ import numpy as np
 
 from ....camera.tracks3d import project
 from ....errors import FileFormatError
+from ....files.arrays import read_arrays
 from ....stream.decode import decode_compressed
 from ..worldtrack import FRAMES, world_points
-from .arrays import check_masks, list_files, mask_folder, read_npz
+from .arrays import check_masks, laid_out, list_files, mask_folder
 
 _LAYOUT = "a folder of npz files in TAPVid-3D's layout with extrinsics_w2c"
 _NEEDED = ("images_jpeg_bytes", "tracks_XYZ", "visibility", "fx_fy_cx_cy", "extrinsics_w2c")
@@ -55,13 +56,14 @@ def list_videos(root: Path) -> list[Path]:
     return list_files(root, "*.npz", _LAYOUT)
 
 
+@laid_out
 def read_video(path: Path) -> WorldTrackVideo:
     """One video with its tracks.
 
     Raises:
         FileFormatError, MaskError: the file is not what the layout says.
     """
-    arrays = read_npz(path, _NEEDED, ("masks",))
+    arrays = read_arrays(path, _NEEDED, ("masks",))
     count = len(arrays["images_jpeg_bytes"])
     tracks, visible, poses = arrays["tracks_XYZ"], arrays["visibility"], arrays["extrinsics_w2c"]
     fits = tracks.ndim == 3 and tracks.shape[::2] == (count, 3) and visible.shape == tracks.shape[:2]

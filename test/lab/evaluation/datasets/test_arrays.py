@@ -6,7 +6,7 @@ import layouts
 import numpy as np
 import pytest
 
-from attnchain_ros.errors import FileFormatError, ShapeError
+from attnchain_ros.errors import ShapeError
 from attnchain_ros.lab.evaluation.datasets import arrays
 
 
@@ -14,17 +14,6 @@ def test_files_come_in_natural_order(tmp_path: Path) -> None:
     for name in ("v10.npz", "v9.npz", "note.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in arrays.list_files(tmp_path, "*.npz", "videos")] == ["v9.npz", "v10.npz"]
-
-
-def test_optional_arrays(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", first=1, other=2)
-    assert set(arrays.read_npz(tmp_path / "a.npz", ("first",), ("second", "other"))) == {"first", "other"}
-
-
-def test_python_objects_are_never_loaded(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", first=np.array([{}], object))
-    with pytest.raises(FileFormatError, match="cannot be read"):
-        arrays.read_npz(tmp_path / "a.npz", ("first",))
 
 
 def test_pictures_of_one_size(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
     entry = layouts.tapvid_entry()
     path = tmp_path / "disc.npz"
     np.savez(path, video=entry["video"], points=entry["points"])
-    with pytest.raises(FileFormatError, match="has no occluded, only points, video"):
+    with pytest.raises(FileFormatError, match="has no array occluded, only points, video"):
         tapvid.read_video(path)
     np.savez(path, **{**entry, "points": entry["points"][:, :4]})
     with pytest.raises(FileFormatError, match=r"points \[3, 4, 2\]"):

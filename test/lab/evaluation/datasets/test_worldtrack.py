@@ -34,5 +34,5 @@ def test_arrays_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError):
         worldtrack.read_video(path)
     np.savez(path, tracks_XYZ=0)
-    with pytest.raises(FileFormatError, match="has no images_jpeg_bytes"):
+    with pytest.raises(FileFormatError, match="has no array images_jpeg_bytes"):
         worldtrack.read_video(path)
