@@ -45,6 +45,7 @@ class _Segment:
     started: bool = False  # a frame with a mask began the chain
     settled: int = 0
     settled_ns: int | None = None
+    unusable: int = 0  # frames since the last one that settled
     thinning: int = 1  # only every so manyth settled frame is kept; a power of two, doubled by a full queue
     closed: bool = False
 
@@ -91,6 +92,8 @@ class FrameBuffer:
         on_ready: called (without the lock) whenever ``take`` may have something new to give.
         on_problem: called (without the lock) with (cause, sentence) for masks that cannot be used.
         waits: with policy ``block`` a push waits for room; False where one thread pushes and takes in turns.
+        clock: stamps are a clock's, so that a long time between two images says that some are missing. Where they only
+            count frames the chain ends where those between two used ones could not be used for so long.
     Raises:
         ConfigError: the queue cannot hold a window.
     """
@@ -103,11 +106,13 @@ class FrameBuffer:
         on_problem: Callable[[str, str], object] = lambda cause, text: None,
         *,
         waits: bool = True,
+        clock: bool = True,
     ) -> None:
         check_queue(config, frames)
         self._config = config
         self._frames = frames
         self._waits = waits
+        self._clock = clock
         self._on_ready = on_ready
         self._on_problem = on_problem
         self._changed = threading.Condition()
@@ -190,7 +195,7 @@ class FrameBuffer:
                 # Overtaken by its neighbour. Where stamps jump back, they go to before that.
                 self._dropped["out_of_order"] += 1
                 return False
-            cause = break_cause(last.kind, frame.kind, self._config.max_gap_s)
+            cause = break_cause(last.kind, frame.kind, self._config.max_gap_s if self._clock else 0.0)
             if cause == "frame_id" and not self._config.reset_on_frame_id_change:
                 self._dropped["frame_id"] += 1
                 return False
@@ -251,12 +256,13 @@ class FrameBuffer:
             verdict = self._masks.judge(frame.stamp_ns, frame.image.shape, frame.mask, not segment.started)
             if verdict.drop is not None:
                 segment.awaiting.popleft()
+                segment.unusable += 1
                 self._dropped[verdict.drop] += 1
                 if verdict.problem:
                     self._problems.append((verdict.drop, verdict.problem))
             elif verdict.settled:
                 gap_ns = 0 if segment.settled_ns is None else frame.stamp_ns - segment.settled_ns
-                if 0 < self._config.max_gap_s * 1e9 < gap_ns:
+                if 0 < self._config.max_gap_s * 1e9 < gap_ns and (self._clock or segment.unusable):
                     # Frames came, but none that could be used. The first of the new chain is judged as such.
                     segment = self._split(segment, "gap")
                     continue
@@ -277,6 +283,7 @@ class FrameBuffer:
         frame.sequence = segment.settled
         segment.settled += 1
         segment.settled_ns = frame.stamp_ns
+        segment.unusable = 0
         if len(segment.ready) >= self._config.queue_size:
             if self._config.overflow_policy == "adaptive":
                 segment.thinning *= 2

@@ -21,7 +21,7 @@ class Stream:
     Args:
         config: options.
         frames: of a window.
-        on_ready, on_problem, waits: see ``FrameBuffer``.
+        on_ready, on_problem, waits, clock: see ``FrameBuffer``.
         intrinsics: see ``WindowAssembler``.
     Attributes:
         buffer: frames, batches and accounts.
@@ -38,9 +38,10 @@ class Stream:
         on_problem: Callable[[str, str], object] = lambda cause, text: None,
         *,
         waits: bool = True,
+        clock: bool = True,
         intrinsics: np.ndarray | None = None,
     ) -> None:
-        self.buffer = FrameBuffer(config, frames, on_ready, on_problem, waits=waits)
+        self.buffer = FrameBuffer(config, frames, on_ready, on_problem, waits=waits, clock=clock)
         self.assembler = WindowAssembler(
             config.box, config.tolerance_ns, rectified=config.image_rectified, intrinsics=intrinsics
         )

@@ -75,13 +75,12 @@ class ClipWindows:
         self, source: FrameSource, config: StreamConfig, frames: int, intrinsics: np.ndarray | None = None
     ) -> None:
         _check_size(frames)
-        # Masks made from colours are for clips that have none; and a gap only means something between a clock's stamps.
+        # Masks made from colours are for clips that have none.
         self._config = replace(
             config,
             overflow_policy="block",
             queue_size=max(config.queue_size, frames),
             foreground="none" if source.masked else config.foreground,
-            max_gap_s=config.max_gap_s if source.recorded else 0.0,
         )
         self._source = source
         self._frames = frames
@@ -110,8 +109,9 @@ class ClipWindows:
             InputError: something in the clip cannot be read.
         """
         stream = Stream(
-            self._config, self._frames, on_problem=self.notes.tell, waits=False, intrinsics=self._intrinsics
-        )
+            self._config, self._frames, on_problem=self.notes.tell, waits=False, clock=self._source.recorded,
+            intrinsics=self._intrinsics,
+        )  # fmt: skip
         chain = -1
         for batch in self._batches(stream):
             first = batch.frames[0]

@@ -105,6 +105,31 @@ def test_a_frame_that_cannot_be_used_is_left_out_and_counted() -> None:
         assert text in told
 
 
+@pytest.mark.parametrize(("absent", "chains"), [(3, 1), (25, 2)])
+def test_where_the_object_is_absent_for_long_a_new_chain_begins(absent: int, chains: int) -> None:
+    """Frames of a folder are counted, not stamped; ten a second here, and two seconds are a gap."""
+    frames = _clip(10 + absent)
+    for number, frame in enumerate(frames):
+        frame.stamp_ns = number * 100_000_000
+        if 5 <= number < 5 + absent:
+            frame.mask = np.zeros((4, 6), bool)
+    windows = _windows(frames, 4)
+    found = list(windows)
+    assert [part.chain for part in found] == ([0, 0, 0] if chains == 1 else [0, 0, 1, 1])
+    used = [int(stamp) // 100_000_000 for part in found for stamp in part.window.stamps_ns[-part.new_frames :]]
+    assert used == [0, 1, 2, 3, 4, *range(5 + absent, 10 + absent)]
+    told = " ".join(note.text for note in windows.notes)
+    assert f"{absent} of {10 + absent} images were left out: with an empty mask" in told
+    assert ("a new chain starts at stamp 3.000 s (gap)" in told) == (chains == 2)
+
+
+def test_a_slow_clip_is_no_gap() -> None:
+    frames = _clip(7)
+    for number, frame in enumerate(frames):
+        frame.stamp_ns = number * 5 * 10**9
+    assert [part.chain for part in _windows(frames, 4)] == [0, 0]
+
+
 def test_what_cannot_give_a_window_is_refused() -> None:
     with pytest.raises(ConfigError, match="window of 1 frames"):
         _windows(_clip(3), 1)
