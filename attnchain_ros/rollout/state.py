@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..camera.gate import PoseSeen
+from ..camera.uncertainty import FirstError
 from ..mesh.geodesic import SkinningWeights
 from ..mesh.types import Mesh
 from ..parts.patches import Patches
@@ -109,6 +111,8 @@ class RolloutState:
         vertex_history: [h, V, 3] poses of the frames just before the next window.
         pose: [4, 4] last valid camera_from_object, None if there never was one.
         tracks: None before the first window.
+        recent: the last poses that were consistent with one another; None before the first.
+        first_error: what the pose may be off since the first window that had one.
         memory: what parts and pixels keep; None before the first window, and with the preset "paper".
     """
 
@@ -125,6 +129,8 @@ class RolloutState:
     tracks: TrackState | None = None
     scale: float = 1.0
     metric: bool = False
+    recent: PoseSeen | None = None
+    first_error: FirstError | None = None
     memory: Memory | None = None
 
     def copy(self) -> RolloutState:

@@ -77,3 +77,14 @@ def test_an_unconfigured_node_tells_its_state_and_memory():
     status = status_message("/n", "unconfigured", "", None, None)
     assert status.level == DiagnosticStatus.OK and status.message == "unconfigured"
     assert "frames in" not in values(status) and "memory: resident [MB]" in values(status)
+
+
+def test_poses_withheld_are_counted_once_a_frame():
+    figures = Statistics()
+    result = make_result(np.array([1, 2, 3]))
+    camera = dataclasses.replace(result.camera, valid=np.array([False, True, False]))
+    result = dataclasses.replace(result, camera=camera)
+    for shared in (False, True):
+        figures.window(1.0, 0.1, 0.1, 0.01, dataclasses.replace(result, shared_first=shared))
+    status = status_message("node", "active", "", FrameBuffer(StreamConfig()).accounts(), figures.snapshot(2.0))
+    assert {item.key: item.value for item in status.values}["poses withheld"] == "3"
