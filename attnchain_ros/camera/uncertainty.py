@@ -4,8 +4,8 @@ Not in the paper. The pose of the first frame is checked by the outline of the a
 than anywhere else: where it lies on the mask's, the pose is right to a degree or so; what of the overlap is lost grows
 with the error, and fast. From there on the error grows frame by frame, since with the background cut away nobody can
 tell a camera that goes round an object from an object that turns. The numbers below were fitted on validation clips of
-the small checkpoint (docs/method.md); how often the truth lies inside is measured on test clips (``attnchain poses``,
-docs/poses.md).
+the small checkpoint (docs/method.md); how often the truth lies inside is measured on test clips (``attnchain
+experiments --only poses``, docs/results.md).
 """
 
 from __future__ import annotations

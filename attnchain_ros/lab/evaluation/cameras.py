@@ -63,7 +63,7 @@ def covariances_in_frame(
 
 
 def pose_errors(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """[F, 6] shift x, y, z and turn about x, y, z (rad), along the camera's axes, from true to found poses [F, 4, 4]."""
+    """[F, 6] shift and turn (rad) about x, y, z, along the camera's axes, from true to found poses [F, 4, 4]."""
     axes = check_shape("truth", truth, "F 4 4")
     check_shape("found", found, "F 4 4", **axes)
     turn = Rotation.from_matrix(found[:, :3, :3] @ np.swapaxes(truth[:, :3, :3], 1, 2)).as_rotvec()

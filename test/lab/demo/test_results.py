@@ -81,5 +81,5 @@ def test_poses_that_disagree_are_told() -> None:
     recording.transforms[2 * SECOND] = np.eye(4)
     assert "disagree by 4" in missing_parts(recording, 5)[0]
     recording = complete()
-    recording.path = 4
-    assert missing_parts(recording, 5) == ["camera_path: 4 poses at the end, wanted 5"]
+    recording.path = 3
+    assert missing_parts(recording, 5) == ["camera_path: 3 poses at the end, wanted 4"]
