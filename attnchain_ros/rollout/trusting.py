@@ -56,7 +56,7 @@ def trust_cameras(
     if not config.gate.enabled:
         return camera, ()
     seen = PoseSeen.of(camera.camera_from_object, middles, trace.window.stamps_ns)
-    gated = gate_poses(seen, camera.valid, camera.shares(moved.valid.sum(axis=1)), config.gate, state.recent)
+    gated = gate_poses(seen, camera.valid, camera.shares, config.gate, state.recent)
     off = error.turn_deg
     if not gated.whole and off > config.gate.error_deg:
         text = (

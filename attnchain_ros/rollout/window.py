@@ -100,6 +100,7 @@ class CameraTrack:
         covariance: [F, 6, 6] float64 of a small shift x, y, z (object units squared) and small turns about x, y, z
             (radians squared) of the object, all in the optical frame; None = not known. It says nothing where ``valid``
             is False.
+        matches: [F] int32 correspondences that the pose was looked for in; None = it was found in another way.
     """
 
     intrinsics: np.ndarray
@@ -109,11 +110,14 @@ class CameraTrack:
     inliers: np.ndarray
     reprojection_px: np.ndarray
     covariance: np.ndarray | None = None
+    matches: np.ndarray | None = None
 
-    def shares(self, matches: np.ndarray) -> np.ndarray:
-        """[F] inliers as a share of each frame's matches [F]; at most 1, NaN where there were none."""
-        counted = np.where(matches > 0, matches, 1)
-        shares: np.ndarray = np.where(matches > 0, np.minimum(self.inliers / counted, 1.0), np.nan)
+    @property
+    def shares(self) -> np.ndarray:
+        """[F] inliers as a share of each frame's ``matches``; NaN where these are not known, or there were none."""
+        if self.matches is None:
+            return np.full(len(self.inliers), np.nan)
+        shares: np.ndarray = np.where(self.matches > 0, self.inliers / np.maximum(self.matches, 1), np.nan)
         return shares
 
 

@@ -113,6 +113,15 @@ def test_poses_from_the_wrong_side_are_doubted_as_a_whole(
     assert own.run(window(clip, 0)).camera.valid.all()
 
 
+def test_shares_are_of_the_matches_where_these_are_known() -> None:
+    poses = np.tile(np.eye(4), (3, 1, 1))
+    inliers = np.array([3, 0, 9], np.int32)
+    camera = CameraTrack(np.eye(3), True, poses, np.ones(3, bool), inliers, np.zeros(3, np.float32))
+    assert np.isnan(camera.shares).all()
+    camera = dataclasses.replace(camera, matches=np.array([12, 0, 9], np.int32))
+    np.testing.assert_array_equal(camera.shares, [0.25, np.nan, 1.0])
+
+
 def test_a_limit_of_the_gate_makes_a_difference(backbone: Backbone, clip: Clip) -> None:
     strict = rollout(backbone, clip, **{"camera.gate.error_deg": 0.1}).run(window(clip, 0))
     assert not strict.camera.valid.any() and "trusted up to 0.1" in " ".join(map(str, strict.notes))
