@@ -8,7 +8,7 @@ import numpy as np
 
 from ...camera.poses import invert_pose
 from ...rollout.window import CameraTrack, PointTracks, WindowResult
-from .recorder import Recording, stamp_ns
+from .recorder import Pose, Recording, stamp_ns
 
 _NAMED = 8
 
@@ -28,9 +28,14 @@ def missing_parts(recording: Recording, frames: int) -> list[str]:
         ("camera_pose", set(recording.poses)),
         ("/tf", set(recording.transforms)),
     ):
-        # A transform has no covariance that could say that its pose is not trusted, so that it is withheld.
-        wanted = [stamp for stamp in sent if topic != "/tf" or _estimated(recording, stamp)]
-        absent = [number for number, stamp in enumerate(sent) if stamp in wanted and stamp not in heard]
+        wanted = set(sent)
+        if topic == "/tf":
+            # A transform has no covariance that could say that its pose is not trusted, so that it is withheld.
+            wanted = {stamp for stamp in sent if _estimated(recording, stamp)}
+        elif topic == "camera_pose":
+            # Before the first pose that is trusted there is none to repeat.
+            wanted = {stamp for stamp in sent if stamp >= min(recording.poses, default=stamp + 1)}
+        absent = [number for number, stamp in enumerate(sent) if stamp in wanted - heard]
         if absent:
             names = ", ".join(map(str, absent[:_NAMED])) + (", ..." if len(absent) > _NAMED else "")
             faults.append(f"{topic}: {len(absent)} of {frames} frames did not come ({names})")
@@ -106,7 +111,8 @@ def _tracks(message: Any, colors: np.ndarray) -> PointTracks:
 
 
 def _camera(recording: Recording, stamps: np.ndarray) -> CameraTrack:
-    poses = [recording.poses[int(stamp)] for stamp in stamps]
+    unknown = Pose(np.eye(4), False)
+    poses = [recording.poses.get(int(stamp), unknown) for stamp in stamps]
     return CameraTrack(
         intrinsics=recording.intrinsics[int(stamps[0])],
         intrinsics_given=True,

@@ -76,6 +76,17 @@ def test_missing_things_are_named() -> None:
     assert "camera_info came 5 times, wanted 6" in missing_parts(complete(), 6)[0]
 
 
+def test_frames_before_the_first_trusted_pose_have_none() -> None:
+    recording = complete()
+    for frame in (0, 1):
+        del recording.poses[frame * SECOND], recording.transforms[frame * SECOND]
+    recording.path = 2
+    assert missing_parts(recording, 5) == []
+    assert join_windows(window_results(recording)).camera_valid.tolist() == [False, False, True, False, True]
+    del recording.poses[4 * SECOND]
+    assert missing_parts(recording, 5)[0] == "camera_pose: 1 of 5 frames did not come (4)"
+
+
 def test_poses_that_disagree_are_told() -> None:
     recording = complete()
     recording.transforms[2 * SECOND] = np.eye(4)
