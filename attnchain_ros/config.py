@@ -179,6 +179,39 @@ class AnimationConfig(Checked):
 
 
 @dataclass(frozen=True)
+class GateConfig(Checked):
+    """Which camera poses are trusted: not in the paper (docs/method.md, "Poses that are doubted")."""
+
+    enabled: bool = option(
+        True,
+        "poses that cannot be, and windows whose poses are doubtful, are marked invalid: covariance 1e6, no TF; false: "
+        "whatever PnP accepts is handed on",
+    )
+    turn_deg_s: float = option(
+        120.0, "the direction of view turns about the object by at most this in a second", unit="deg/s", low=1.0,
+        high=10000.0,
+    )  # fmt: skip
+    zoom_s: float = option(
+        4.0, "the distance to the object grows or shrinks by at most this factor in a second", low=1.01, high=1000.0
+    )
+    noise_deg: float = option(
+        10.0, "what a good pose may be off by itself; every limit on turns is raised by it", unit="deg", low=0.0,
+        high=180.0,
+    )  # fmt: skip
+    least_share: float = option(
+        0.2, "a pose that a smaller share of the frame's matches agree with is not trusted", low=0.0, high=1.0
+    )
+    error_deg: float = option(
+        20.0,
+        "a window is not trusted if its first frame's outlines let the direction of view be off by more than this "
+        "(standard deviation); 180 = never",
+        unit="deg",
+        low=0.1,
+        high=180.0,
+    )
+
+
+@dataclass(frozen=True)
 class CameraConfig(Checked):
     """Camera pose estimation (Eq. 8, App. C)."""
 
@@ -206,6 +239,7 @@ class CameraConfig(Checked):
     object_size_m: float = option(
         0.0, "longest side of the object in metres; 0 = unknown, results are unitless", unit="m", low=0.0
     )
+    gate: GateConfig = field(default_factory=GateConfig)
 
 
 @dataclass(frozen=True)

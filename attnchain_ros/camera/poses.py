@@ -22,6 +22,26 @@ def invert_pose(pose: np.ndarray) -> np.ndarray:
     return inverse
 
 
+def invert_covariance(pose: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Covariance [6, 6] of a pose's inverse.
+
+    A pose [R, t] is off by a small shift d and a small turn w about the axes of the frame that it leads to: t + d and
+    exp(w) R. So ROS means a pose's covariance: position x, y, z, then turns about the fixed x, y and z axis. To first
+    order the inverse is then off by -R^T (d + [t]x w) and -R^T w; the longer t, the more a turn moves it.
+
+    Args:
+        pose: [4, 4] rigid.   covariance: [6, 6] of (d, w): lengths squared, radians squared.
+    Twin: ``lab.reference.poses.invert_covariance``.
+    """
+    back = -pose[:3, :3].T
+    x, y, z = pose[:3, 3]
+    jacobian = np.zeros((6, 6))
+    jacobian[:3, :3] = jacobian[3:, 3:] = back
+    jacobian[:3, 3:] = back @ np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    moved: np.ndarray = jacobian @ covariance @ jacobian.T
+    return 0.5 * (moved + moved.T)
+
+
 def apply_pose(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points [..., 3] taken along by one rigid transform (or similarity) [4, 4]."""
     moved: np.ndarray = points @ pose[:3, :3].T + pose[:3, 3]

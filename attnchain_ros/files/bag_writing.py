@@ -22,15 +22,17 @@ _TOPICS = {
     "tracks_window": "attnchain_ros/msg/Tracks",
     "tracks": "sensor_msgs/msg/PointCloud2",
     "camera_pose": "geometry_msgs/msg/PoseWithCovarianceStamped",
+    "object_pose": "geometry_msgs/msg/PoseWithCovarianceStamped",
 }
 
 
 class ResultBagWriter:
     """Writes windows into a new bag; use it as a context manager. The folder appears whole when the block ends.
 
-    Topics below ``namespace``: mesh and tracks_window (one message a window, at its last image's stamp), tracks and
-    camera_pose (one a frame), and /tf with camera frame -> object frame. All lengths are scaled by ``result.scale``.
-    Frames before the first good camera pose have no pose and no TF; a shared first frame is not written twice.
+    Topics below ``namespace``: mesh and tracks_window (one message a window, at its last image's stamp), tracks,
+    camera_pose and object_pose (one a frame), and /tf with camera frame -> object frame. All lengths are scaled by
+    ``result.scale``. Frames before the first good camera pose have no pose; frames without a good one of their own have
+    no TF; a shared first frame is not written twice.
     """
 
     def __init__(
@@ -99,6 +101,8 @@ class ResultBagWriter:
             # Before the first good pose there is nothing to repeat, and an identity would be a lie.
             if self._pose_seen:
                 self._write("camera_pose", stamp, wire.camera_pose(result, frame, names))
+                self._write("object_pose", stamp, wire.object_pose(result, frame, names))
+            if result.camera.valid[frame]:
                 self._write("tf", stamp, {"transforms": [wire.transform(result, frame, names)]})
         last = int(result.stamps_ns[-1])
         self._write("mesh", last, wire.mesh(result, names))

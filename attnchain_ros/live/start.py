@@ -141,7 +141,13 @@ def _front(
 
 
 def _spread(result: WindowResult) -> np.ndarray:
-    """What the last frame's pose may be off: its reprojection error as an angle at the camera, and on the object."""
+    """What the last frame's pose may be off: its covariance, averaged over the axes.
+
+    Without one its reprojection error as an angle at the camera, and on the object.
+    """
+    known = result.camera.covariance
+    if known is not None and np.isfinite(known[-1]).all():
+        return np.sqrt(known[-1].diagonal().reshape(2, 3).mean(axis=1))
     error_px = float(result.camera.reprojection_px[-1])
     if not np.isfinite(error_px):
         error_px = 1.0

@@ -59,6 +59,7 @@ def status_message(
             "stride": str(accounts.stride),
             "outline overlap": _number(figures.overlap),
             "share of frames with a pose": _number(figures.poses),
+            "poses withheld": str(figures.withheld),
             "stage": figures.last_stage,
             "last error": figures.last_error,
         }

@@ -63,6 +63,7 @@ class Outputs:
         self._tracks = self._publisher(PointCloud2, "~/tracks", burst())
         self._tracks_window = self._publisher(Tracks, "~/tracks_window", window())
         self._camera_pose = self._publisher(PoseWithCovarianceStamped, "~/camera_pose", burst())
+        self._object_pose = self._publisher(PoseWithCovarianceStamped, "~/object_pose", burst())
         self._camera_path = self._publisher(Path, "~/camera_path", latched())
         self._markers = self._publisher(MarkerArray, "~/markers", latched())
         self._planning = Planning(self._publisher, lambda text: self._node.get_logger().info(text))
@@ -136,14 +137,17 @@ class Outputs:
             self._pose_seen = self._pose_seen or bool(result.camera.valid[frame])
             if not self._pose_seen:
                 continue
-            row = wire.pose_row(invert_pose(wire.scaled_pose(result, frame)))
-            self._path.append((int(result.stamps_ns[frame]), row))
-            if wanted.tf:
-                fields = wire.transform(result, frame, names)
-                transforms.append(building.build("geometry_msgs/msg/TransformStamped", fields))
-            if wanted.camera and _heard(self._camera_pose):
-                fields = wire.camera_pose(result, frame, names)
-                self._camera_pose.publish(building.build("geometry_msgs/msg/PoseWithCovarianceStamped", fields))
+            # What is doubted is withheld where no covariance can say so; diagnostics count it ("poses withheld").
+            if result.camera.valid[frame]:
+                row = wire.pose_row(invert_pose(wire.scaled_pose(result, frame)))
+                self._path.append((int(result.stamps_ns[frame]), row))
+                if wanted.tf:
+                    fields = wire.transform(result, frame, names)
+                    transforms.append(building.build("geometry_msgs/msg/TransformStamped", fields))
+            for publisher, pose in ((self._camera_pose, wire.camera_pose), (self._object_pose, wire.object_pose)):
+                if wanted.camera and _heard(publisher):
+                    fields = pose(result, frame, names)
+                    publisher.publish(building.build("geometry_msgs/msg/PoseWithCovarianceStamped", fields))
         while len(self._path) > settings.node.path_length:
             self._path.popleft()
         if transforms:

@@ -11,6 +11,7 @@ import difflib
 import re
 import sys
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal
 
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
@@ -30,7 +31,7 @@ class PublishConfig(Checked):
     mesh: bool = option(True, "publish ~/mesh")
     tracks: bool = option(True, "publish ~/tracks, one cloud per frame")
     tracks_window: bool = option(True, "publish ~/tracks_window")
-    camera: bool = option(True, "publish ~/camera_pose and ~/camera_path")
+    camera: bool = option(True, "publish ~/camera_pose, ~/object_pose and ~/camera_path")
     tf: bool = option(True, "publish TF from the camera frame to the object frame")
     markers: bool = option(True, "publish ~/markers (display only)")
     object_mesh: bool = option(
@@ -297,7 +298,9 @@ def parameters_yaml() -> str:
         *path, leaf = spec.name.split(".")
         margin = "    " if spec.name in _NODE_NAMES else "    #: "
         if path != groups:
-            lines += [margin + "  " * level + f"{group}:" for level, group in enumerate(path)]
+            # A group within the one before stands below it: a key that comes twice would hide the first.
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(path, groups, strict=False)))
+            lines += [margin + "  " * (shared + level) + f"{group}:" for level, group in enumerate(path[shared:])]
             groups = path
         notes = [part for part in (describe_range(spec), spec.unit) if part]
         tail = "; ".join(part for part in (" ".join(notes), _WHEN[spec.applies]) if part)

@@ -36,6 +36,7 @@ class Snapshot:
     last_stage: str
     overlap: float
     poses: float
+    withheld: int
     timings_s: dict[str, float] = field(default_factory=dict)
 
 
@@ -50,7 +51,7 @@ class Statistics:
         self._windows: deque[float] = deque(maxlen=_RECENT)
         self._delays: deque[float] = deque(maxlen=_RECENT)
         self._publishing: deque[float] = deque(maxlen=_RECENT)
-        self._count = self._failed = 0
+        self._count = self._failed = self._withheld = 0
         self._failure_s = float("nan")
         self._error = self._stage = ""
         self._timings: dict[str, float] = {}
@@ -73,6 +74,8 @@ class Statistics:
             self._timings = dict(result.timings_s)
             self._overlap = result.silhouette_iou
             self._poses = float(np.mean(result.camera.valid))
+            # A shared frame was counted with its first window.
+            self._withheld += int(np.count_nonzero(~result.camera.valid[int(result.shared_first) :]))
 
     def failed(self, now_s: float, text: str) -> None:
         """A window failed."""
@@ -111,6 +114,7 @@ class Statistics:
                 last_stage=self._stage,
                 overlap=self._overlap,
                 poses=self._poses,
+                withheld=self._withheld,
                 timings_s=dict(self._timings),
             )
 

@@ -42,6 +42,7 @@ def estimate_cameras(
     accepted = np.zeros(frames, bool)
     inliers = np.zeros(frames, np.int32)
     error = np.full(frames, np.nan, np.float32)
+    matches = np.zeros(frames, np.int32)
     refusals: dict[str, list[int]] = {}
     last = trace.state.pose
     before = last if trace.shared_first else None
@@ -50,6 +51,7 @@ def estimate_cameras(
             _, _, place = vertex_to_patch(trace.stage.maps.token_patches[frame].T, trace.matches.rows[frame])
             pixels = crop.patch_to_full(place.cpu().numpy().astype(np.float64), trace.grid)
             chosen = np.flatnonzero(moved.valid[frame])
+            matches[frame] = len(chosen)
             found = estimate_pose(
                 moved.landmarks[frame][chosen], pixels[chosen], intrinsics, config, threshold, seed + frame
             )
@@ -70,7 +72,8 @@ def estimate_cameras(
         Note("camera_refused", f"camera pose refused in frames {', '.join(map(str, where))}: {reason}")
         for reason, where in refusals.items()
     )
-    return CameraTrack(intrinsics, window.intrinsics is not None, poses, accepted, inliers, error), notes
+    given = window.intrinsics is not None
+    return CameraTrack(intrinsics, given, poses, accepted, inliers, error, matches=matches), notes
 
 
 def _lay_on_outlines(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..conventions import ANCHOR_FRAME
 from ..notes import Note
 from .window import WindowResult
 
@@ -46,12 +47,12 @@ def judged(result: WindowResult, depth_given: bool = False) -> WindowResult:
         notes.append(
             Note(
                 "poses_few",
-                f"only {found} of {result.frames} frames have a camera pose of their own: cameras, 3D tracks and the "
-                "overlap are not to be trusted; look at the masks and the intrinsics",
+                f"only {found} of {result.frames} frames have a camera pose of their own that is trusted: cameras, 3D "
+                "tracks and the overlap are not to be trusted; look at the masks and the intrinsics",
             )
         )
     side = float(np.ptp(result.vertices[0], axis=0).max()) * result.scale
-    if depth_given and not result.metric and poses > 0:
+    if depth_given and not result.metric and result.camera.valid[ANCHOR_FRAME]:
         text = (
             "no pixel of the depth images agrees with the mesh: results are unitless; is depth registered to the image?"
         )

@@ -42,6 +42,7 @@ from .trace import (
     skipped_frames,
 )
 from .tracking import start_tracks, track_points
+from .trusting import hide_untrusted, trust_cameras
 from .watch import Progress, Watch
 from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult
 
@@ -201,6 +202,10 @@ class Rollout:
             if state.anchor.colors is None:
                 colors = paint_vertices(trace, moved, camera, buffers)
                 state.anchor = replace(state.anchor, colors=colors[state.anchor.expand])
+        trusted, doubts = trust_cameras(
+            trace, state, moved, camera, buffers, config.camera, anchor_given=self._given is not None
+        )
+        tracks, camera = hide_untrusted(tracks, camera, trusted), trusted
         fix_scale(state, trace, camera, buffers, config.camera)
         watch.lap("tracks")
         result = self._result(trace, state, moved, tracks, camera)
@@ -213,7 +218,7 @@ class Rollout:
             replace(
                 result,
                 silhouette_iou=overlap,
-                notes=(*_assumptions(trace), *_match_notes(trace, moved), *refusals, *routes),
+                notes=(*_assumptions(trace), *_match_notes(trace, moved), *refusals, *doubts, *routes),
                 timings_s=watch.laps,
                 latents=_window_latents(trace) if self._keep_latents else None,
             ),

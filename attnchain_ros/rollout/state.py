@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..camera.gate import PoseSeen
+from ..camera.uncertainty import FirstError
 from ..mesh.geodesic import SkinningWeights
 from ..mesh.types import Mesh
 from ..parts.patches import Patches
@@ -113,6 +115,8 @@ class RolloutState:
         tracks: None before the first window.
         scale, metric: metres per object unit and True, or 1 and False.
         size_m: the object's longest side in metres where it came with the anchor, else 0.
+        recent: the last poses that were consistent with one another; None before the first.
+        first_error: what the pose may be off since the first window that had one.
         memory: what parts and pixels keep; None before the first window, and with the preset "paper".
     """
 
@@ -130,6 +134,8 @@ class RolloutState:
     scale: float = 1.0
     metric: bool = False
     size_m: float = 0.0
+    recent: PoseSeen | None = None
+    first_error: FirstError | None = None
     memory: Memory | None = None
 
     def copy(self) -> RolloutState:

@@ -65,8 +65,8 @@ class PointTracks:
         ids: [Q] int64.
         points_px: [F, Q, 2] float32, full-frame pixels; NaN = absent.
         points_object: [F, Q, 3] float32, object frame, object units; NaN = absent (the point never met the mesh).
-        points_camera: [F, Q, 3] float32, optical frame of each frame's own camera, object units; NaN = absent or no
-            pose.
+        points_camera: [F, Q, 3] float32, optical frame of each frame's own camera, object units; NaN = absent, no pose
+            or one that is not trusted.
         visible: [F, Q] bool.
         confidence: [F, Q] float32 in [0, 1].
         colors: [Q, 3] uint8 RGB of the query pixel.
@@ -94,9 +94,13 @@ class CameraTrack:
         intrinsics_given: False where the default focal length was assumed.
         camera_from_object: [F, 4, 4] float64, object units.
         valid: [F] bool, False where the pose was refused and the last good one (or identity, if there never was one)
-            kept.
+            kept, and where a pose was found that is not trusted (``rollout.trusting``).
         inliers: [F] int32 correspondences that agree with the pose.
         reprojection_px: [F] float32 median reprojection error of the inliers, NaN without one.
+        covariance: [F, 6, 6] float64 of a small shift x, y, z (object units squared) and small turns about x, y, z
+            (radians squared) of the object, all in the optical frame; None = not known. It says nothing where ``valid``
+            is False.
+        matches: [F] int32 correspondences that the pose was looked for in; None = it was found in another way.
     """
 
     intrinsics: np.ndarray
@@ -105,6 +109,16 @@ class CameraTrack:
     valid: np.ndarray
     inliers: np.ndarray
     reprojection_px: np.ndarray
+    covariance: np.ndarray | None = None
+    matches: np.ndarray | None = None
+
+    @property
+    def shares(self) -> np.ndarray:
+        """[F] inliers as a share of each frame's ``matches``; NaN where these are not known, or there were none."""
+        if self.matches is None:
+            return np.full(len(self.inliers), np.nan)
+        shares: np.ndarray = np.where(self.matches > 0, self.inliers / np.maximum(self.matches, 1), np.nan)
+        return shares
 
 
 @dataclass(frozen=True)

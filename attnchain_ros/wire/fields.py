@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..camera.poses import invert_pose, quaternion_xyzw
+from ..camera.poses import invert_covariance, invert_pose, quaternion_xyzw
 
 if TYPE_CHECKING:
     # Importing the rollout would import torch, which writing files does without.
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 
 KEPT_POSE_VARIANCE = 1e6
-"""Variance of every component where the frame's own pose was refused and an older one is repeated."""
+"""Variance of every component where the frame's own pose was refused, and an older one is repeated, or is doubted."""
+
+_UNKNOWN = np.diag([KEPT_POSE_VARIANCE] * 6)
 
 HIDDEN, VISIBLE = 0, 1
 """``attnchain_ros/Tracks``' constants."""
@@ -160,23 +162,37 @@ def scaled_pose(result: WindowResult, frame: int) -> np.ndarray:
     return pose
 
 
+def scaled_covariance(result: WindowResult, frame: int) -> np.ndarray | None:
+    """Covariance [6, 6] float64 of ``scaled_pose``, row and column x, y, z, turns about x, y, z, optical frame.
+
+    None where it is not known, or the frame's pose is not ``valid``.
+    """
+    known = result.camera.covariance
+    if known is None or not result.camera.valid[frame] or not np.isfinite(known[frame]).all():
+        return None
+    lengths = np.array([result.scale] * 3 + [1.0] * 3)
+    scaled: np.ndarray = known[frame] * lengths[:, None] * lengths
+    return scaled
+
+
 def camera_pose(result: WindowResult, frame: int, names: Names) -> Fields:
     """``geometry_msgs/PoseWithCovarianceStamped``: the camera in the object's frame at one image."""
-    placed = _pose(pose_row(invert_pose(scaled_pose(result, frame))))
-    return {
-        "header": header(int(result.stamps_ns[frame]), names.object_frame),
-        "pose": {"pose": placed, "covariance": pose_covariance(result, frame)},
-    }
+    pose, known = scaled_pose(result, frame), scaled_covariance(result, frame)
+    covariance = _UNKNOWN if known is None else invert_covariance(pose, known)
+    return stamped_pose(invert_pose(pose), covariance, int(result.stamps_ns[frame]), names.object_frame)
+
+
+def object_pose(result: WindowResult, frame: int, names: Names) -> Fields:
+    """``geometry_msgs/PoseWithCovarianceStamped``: the object in the camera's optical frame at one image."""
+    known = scaled_covariance(result, frame)
+    covariance = _UNKNOWN if known is None else known
+    return stamped_pose(scaled_pose(result, frame), covariance, int(result.stamps_ns[frame]), names.camera_frame)
 
 
 def transform(result: WindowResult, frame: int, names: Names) -> Fields:
     """``geometry_msgs/TransformStamped``: camera optical frame -> the object's, at one image."""
-    row = _pose(pose_row(scaled_pose(result, frame)))
-    return {
-        "header": header(int(result.stamps_ns[frame]), names.camera_frame),
-        "child_frame_id": names.object_frame,
-        "transform": {"translation": row["position"], "rotation": row["orientation"]},
-    }
+    pose = scaled_pose(result, frame)
+    return stamped_transform(pose, int(result.stamps_ns[frame]), names.camera_frame, names.object_frame)
 
 
 def path(frame_id: str, stamps_ns: np.ndarray, poses: np.ndarray) -> Fields:
@@ -195,25 +211,10 @@ def pose_row(pose: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(pose[:3, 3], np.float64), quaternion_xyzw(pose[:3, :3])])
 
 
-def pose_covariance(result: WindowResult, frame: int) -> np.ndarray:
-    """Covariance [36] of a frame's camera pose, row-major: x, y, z, rotations about x, y, z.
-
-    A rough one: the median reprojection error turned into an angle at the camera, the same in all directions;
-    ``KEPT_POSE_VARIANCE`` where the pose is repeated from an earlier frame.
-    """
-    error_px = float(result.camera.reprojection_px[frame])
-    if not (bool(result.camera.valid[frame]) and np.isfinite(error_px)):
-        return np.diag([KEPT_POSE_VARIANCE] * 6).ravel()
-    distance = float(np.linalg.norm(scaled_pose(result, frame)[:3, 3]))
-    angle = error_px / float(result.camera.intrinsics[0, 0])
-    # Seen from the object, one object unit away from its middle, the same error is a larger angle.
-    return np.diag([(angle * distance) ** 2] * 3 + [(angle * distance / result.scale) ** 2] * 3).ravel()
-
-
 def stamped_pose(pose: np.ndarray, covariance: np.ndarray, stamp_ns: int, frame_id: str) -> Fields:
     """``geometry_msgs/PoseWithCovarianceStamped`` of a pose [4, 4] and its covariance [6, 6]."""
     placed = _pose(pose_row(pose))
-    return {"header": header(stamp_ns, frame_id), "pose": {"pose": placed, "covariance": covariance.ravel()}}
+    return {"header": header(stamp_ns, frame_id), "pose": {"pose": placed, "covariance": covariance.flatten()}}
 
 
 def stamped_transform(pose: np.ndarray, stamp_ns: int, frame_id: str, child_frame_id: str) -> Fields:

@@ -104,6 +104,7 @@ def build_scene(frames: int = 10, size: int = 4, scale: float = 1.0, subdivision
                         valid=valid[part],
                         inliers=np.full(count, 30, np.int32),
                         reprojection_px=np.full(count, 0.5, np.float32),
+                        covariance=np.tile(np.diag([1e-4] * 6), (count, 1, 1)),
                     ),
                     scale=scale,
                     metric=scale != 1.0,

@@ -22,7 +22,7 @@ from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.frame import Frame
 from attnchain_ros.stream.source import FrameSource
 from attnchain_ros.stream.windows import ClipWindows, clip_frames
-from attnchain_ros.wire.fields import CLOUD_DTYPE
+from attnchain_ros.wire.fields import CLOUD_DTYPE, KEPT_POSE_VARIANCE
 
 START = 1_700_000_000_000_000_000
 STEP = 33_333_333
@@ -375,8 +375,11 @@ def test_results_hold_the_numbers_and_the_same_bytes_twice(
             found.setdefault(connection.topic, []).append((time, reader.deserialize(raw, connection.msgtype)))
     frames = len(scene.images)
     assert len(found["/attnchain/mesh"]) == len(found["/attnchain/tracks_window"]) == len(scene.windows)
-    assert len(found["/attnchain/tracks"]) == len(found["/attnchain/camera_pose"]) == len(found["/tf"]) == frames
-    assert [time for time, _ in found["/tf"]] == [START + n * STEP for n in range(frames)]
+    assert [len(found[f"/attnchain/{topic}"]) for topic in ("tracks", "camera_pose", "object_pose")] == [frames] * 3
+    # Frame 2 has no pose of its own: a covariance says so, and there is no transform.
+    assert [time for time, _ in found["/tf"]] == [START + n * STEP for n in range(frames) if n != 2]
+    kept = [pose.pose.covariance[0] == KEPT_POSE_VARIANCE for _, pose in found["/attnchain/object_pose"]]
+    assert np.flatnonzero(kept).tolist() == [2]
     _check_window(found, scene)
     _check_frame(found, scene)
 
@@ -418,6 +421,10 @@ def _check_frame(found: dict[str, list[Any]], scene: Any) -> None:
     _, camera = found["/attnchain/camera_pose"][1]
     place = camera.pose.pose.position
     np.testing.assert_allclose([place.x, place.y, place.z], -pose[:3, :3].T @ pose[:3, 3] * 0.5)
+    _, thing = found["/attnchain/object_pose"][1]
+    assert (thing.header.frame_id, camera.header.frame_id) == ("cam_optical", "object_1")
+    place = thing.pose.pose.position
+    np.testing.assert_allclose([place.x, place.y, place.z], pose[:3, 3] * 0.5)
     assert camera.header.frame_id == "object_1"
     assert found["/attnchain/camera_pose"][2][1].pose.covariance[0] == 1e6, "frame 2 has no pose of its own"
 

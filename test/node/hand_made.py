@@ -73,6 +73,7 @@ def make_result(
         valid=np.ones(frames, bool),
         inliers=np.full(frames, 20, np.int32),
         reprojection_px=np.full(frames, 0.5, np.float32),
+        covariance=np.tile(np.diag([1e-4, 2e-4, 9e-4, 1e-5, 2e-5, 3e-5]), (frames, 1, 1)),
     )
     return WindowResult(
         index=index,

@@ -7,13 +7,15 @@ import time
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseWithCovarianceStamped
+from geometry_msgs.msg import Pose, PoseWithCovarianceStamped
 from node.hand_made import FACES, camera_from_object_at, make_result
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from attnchain_ros import wire
+from attnchain_ros.camera.poses import pose_from_quaternion
+from attnchain_ros.lab.reference import poses as twin
 from attnchain_ros.msg import AnimatedMesh, Tracks
 from attnchain_ros.node import cdr
 from attnchain_ros.node.building import build, check_cdr
@@ -45,6 +47,15 @@ def camera_pose(result: WindowResult, frame: int) -> PoseWithCovarianceStamped:
     return build("geometry_msgs/msg/PoseWithCovarianceStamped", wire.camera_pose(result, frame, NAMES))
 
 
+def object_pose(result: WindowResult, frame: int) -> PoseWithCovarianceStamped:
+    return build("geometry_msgs/msg/PoseWithCovarianceStamped", wire.object_pose(result, frame, NAMES))
+
+
+def matrix(pose: Pose) -> np.ndarray:
+    place, turn = pose.position, pose.orientation
+    return pose_from_quaternion(np.array([place.x, place.y, place.z]), np.array([turn.x, turn.y, turn.z, turn.w]))
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.25])
 def test_mesh_tf_pose_and_cloud_share_one_scale(scale: float):
     result = make_result(STAMPS, scale=scale)
@@ -71,9 +82,33 @@ def test_a_repeated_pose_is_flagged_by_its_covariance():
     result = make_result(STAMPS)
     camera = dataclasses.replace(result.camera, valid=np.array([True, False, True]))
     result = dataclasses.replace(result, camera=camera)
-    good, kept = (camera_pose(result, frame).pose.covariance for frame in (0, 1))
-    assert np.diag(good.reshape(6, 6)).max() < 0.01
-    assert np.diag(kept.reshape(6, 6)).min() == KEPT_POSE_VARIANCE
+    for pose in (camera_pose, object_pose):
+        good, kept = (pose(result, frame).pose.covariance for frame in (0, 1))
+        assert np.diag(good.reshape(6, 6)).max() < 0.01
+        assert np.array_equal(kept.reshape(6, 6), np.diag([KEPT_POSE_VARIANCE] * 6))
+    unknown = dataclasses.replace(result, camera=dataclasses.replace(camera, covariance=None))
+    assert object_pose(unknown, 0).pose.covariance[0] == KEPT_POSE_VARIANCE
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_the_object_in_the_camera_is_the_inverse_of_the_camera_in_the_object(scale):
+    result = make_result(STAMPS, scale=scale)
+    for frame in range(3):
+        camera, thing = camera_pose(result, frame), object_pose(result, frame)
+        there, back = (matrix(message.pose.pose) for message in (camera, thing))
+        np.testing.assert_allclose(there @ back, np.eye(4), atol=1e-6)
+        assert camera.header.stamp == thing.header.stamp
+        assert thing.header.stamp.sec == STAMPS[frame] // 10**9
+        assert (camera.header.frame_id, thing.header.frame_id) == (NAMES.object_frame, NAMES.camera_frame)
+        transform = build("geometry_msgs/msg/TransformStamped", wire.transform(result, frame, NAMES)).transform
+        assert transform.translation.z == thing.pose.pose.position.z
+        covariance = thing.pose.covariance.reshape(6, 6)
+        wanted = np.array([1e-4, 2e-4, 9e-4]) * scale**2
+        np.testing.assert_allclose(np.diag(covariance), [*wanted, 1e-5, 2e-5, 3e-5], rtol=1e-9)
+        sampled = twin.invert_covariance(back, covariance, 20000, frame)
+        found = camera.pose.covariance.reshape(6, 6)
+        size = np.sqrt(np.outer(np.diag(found), np.diag(found)))
+        np.testing.assert_allclose(found / size, sampled / size, atol=0.05)
 
 
 def test_tracks_without_3d_are_empty_or_nan():

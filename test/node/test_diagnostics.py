@@ -98,3 +98,14 @@ def test_the_live_lane_is_told_and_said_where_it_is_lost():
     tracking = status_message("/n", "active", "", accounts, statistics, dataclasses.replace(figures, state="tracking"))
     assert "live" not in tracking.message
     assert not any(key.startswith("live") for key in values(status_message("/n", "active", "", accounts, statistics)))
+
+
+def test_poses_withheld_are_counted_once_a_frame():
+    figures = Statistics()
+    result = make_result(np.array([1, 2, 3]))
+    camera = dataclasses.replace(result.camera, valid=np.array([False, True, False]))
+    result = dataclasses.replace(result, camera=camera)
+    for shared in (False, True):
+        figures.window(1.0, 0.1, 0.1, 0.01, dataclasses.replace(result, shared_first=shared))
+    status = status_message("node", "active", "", FrameBuffer(StreamConfig()).accounts(), figures.snapshot(2.0))
+    assert {item.key: item.value for item in status.values}["poses withheld"] == "3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from node.ros_harness import DOMAIN, LATCHED, LATCHED_WINDOWS, RELIABLE, Client
 from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import PointCloud2
+from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from attnchain_ros import wire
@@ -27,8 +29,8 @@ pytestmark = pytest.mark.ros
 
 STAMPS = np.array([1_000_000_000, 1_100_000_000, 1_200_000_000])
 BUILDERS = (
-    (wire, "mesh"), (wire, "tracks"), (wire, "cloud"), (wire, "camera_pose"), (wire, "shaded_triangles"),
-    (cdr, "path"), (cdr, "marker_array"),
+    (wire, "mesh"), (wire, "tracks"), (wire, "cloud"), (wire, "camera_pose"), (wire, "object_pose"),
+    (wire, "shaded_triangles"), (cdr, "path"), (cdr, "marker_array"),
 )  # fmt: skip
 
 
@@ -105,7 +107,8 @@ def test_each_topic_can_be_turned_off(node: LifecycleNode, client: Client, built
     found = activate(node)
     kinds = {
         "mesh": AnimatedMesh, "tracks": PointCloud2, "tracks_window": Tracks,
-        "camera_pose": PoseWithCovarianceStamped, "camera_path": Path, "markers": MarkerArray,
+        "camera_pose": PoseWithCovarianceStamped,
+        "object_pose": PoseWithCovarianceStamped, "camera_path": Path, "markers": MarkerArray,
     }  # fmt: skip
     heard = {name: client.listen(f"attnchain_node/{name}", kind, RELIABLE) for name, kind in kinds.items()}
     client.wait_until(
@@ -122,6 +125,24 @@ def test_each_topic_can_be_turned_off(node: LifecycleNode, client: Client, built
     publish(found, 1)
     client.wait_until(lambda: all(heard.values()), "all topics")
     assert set(built) == {name for _, name in BUILDERS}
+    found.destroy()
+
+
+def test_a_pose_that_is_not_valid_has_no_transform_and_a_huge_covariance(node: LifecycleNode, client: Client):
+    found = activate(node)
+    poses = client.listen("attnchain_node/object_pose", PoseWithCovarianceStamped, RELIABLE)
+    path = client.listen("attnchain_node/camera_path", Path, LATCHED)
+    transforms = client.listen("/tf", TFMessage, RELIABLE)
+    client.wait_until(
+        lambda: all(node.count_subscribers(topic) for topic in ("/attnchain_node/object_pose", "/tf")), "subscribers"
+    )
+    result = make_result(STAMPS)
+    camera = dataclasses.replace(result.camera, valid=np.array([True, False, True]))
+    found.publish(dataclasses.replace(result, camera=camera), CameraModel(), "camera", NodeSettings())
+    client.wait_until(lambda: len(poses) == 3 and bool(transforms) and bool(path), "poses, path and TF")
+    stamps = [item.header.stamp.nanosec for message in transforms for item in message.transforms]
+    assert stamps == [0, 200_000_000] == [item.header.stamp.nanosec for item in path[0].poses]
+    assert [pose.pose.covariance[0] == wire.KEPT_POSE_VARIANCE for pose in poses] == [False, True, False]
     found.destroy()
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ...camera.poses import invert_pose
 from ...rollout.window import CameraTrack, PointTracks, WindowResult
-from .recorder import Recording, stamp_ns
+from .recorder import Pose, Recording, stamp_ns
 
 _NAMED = 8
 
@@ -27,15 +28,23 @@ def missing_parts(recording: Recording, frames: int) -> list[str]:
         ("camera_pose", set(recording.poses)),
         ("/tf", set(recording.transforms)),
     ):
-        absent = [number for number, stamp in enumerate(sent) if stamp not in heard]
+        wanted = set(sent)
+        if topic == "/tf":
+            # A transform has no covariance that could say that its pose is not trusted, so that it is withheld.
+            wanted = {stamp for stamp in sent if _estimated(recording, stamp)}
+        elif topic == "camera_pose":
+            # Before the first pose that is trusted there is none to repeat.
+            wanted = {stamp for stamp in sent if stamp >= min(recording.poses, default=stamp + 1)}
+        absent = [number for number, stamp in enumerate(sent) if stamp in wanted - heard]
         if absent:
             names = ", ".join(map(str, absent[:_NAMED])) + (", ..." if len(absent) > _NAMED else "")
             faults.append(f"{topic}: {len(absent)} of {frames} frames did not come ({names})")
         strange = len(heard - set(sent))
         if strange:
             faults.append(f"{topic}: {strange} stamps are not those of an image")
-    if recording.path != frames and not faults:
-        faults.append(f"camera_path: {recording.path} poses at the end, wanted {frames}")
+    placed = sum(_estimated(recording, stamp) for stamp in sent)
+    if recording.path != placed and not faults:
+        faults.append(f"camera_path: {recording.path} poses at the end, wanted {placed}")
     for stamp in set(recording.poses) & set(recording.transforms):
         # Both are the same pose, once inverted: more than rounding apart means that they disagree.
         apart = np.abs(recording.transforms[stamp] @ recording.poses[stamp].object_from_camera - np.eye(4)).max()
@@ -75,6 +84,11 @@ def window_results(recording: Recording) -> list[WindowResult]:
     return results
 
 
+def _estimated(recording: Recording, stamp: int) -> bool:
+    """Whether a frame has a pose of its own that the node trusts."""
+    return stamp in recording.poses and recording.poses[stamp].estimated
+
+
 def _floats(values: Any, *shape: int) -> np.ndarray:
     return np.array(values, np.float32).reshape(shape)
 
@@ -97,11 +111,12 @@ def _tracks(message: Any, colors: np.ndarray) -> PointTracks:
 
 
 def _camera(recording: Recording, stamps: np.ndarray) -> CameraTrack:
-    poses = [recording.poses[int(stamp)] for stamp in stamps]
+    unknown = Pose(np.eye(4), False)
+    poses = [recording.poses.get(int(stamp), unknown) for stamp in stamps]
     return CameraTrack(
         intrinsics=recording.intrinsics[int(stamps[0])],
         intrinsics_given=True,
-        camera_from_object=np.stack([recording.transforms[int(stamp)] for stamp in stamps]),
+        camera_from_object=np.stack([invert_pose(pose.object_from_camera) for pose in poses]),
         valid=np.array([pose.estimated for pose in poses]),
         inliers=np.zeros(len(stamps), np.int32),
         reprojection_px=np.full(len(stamps), np.nan, np.float32),

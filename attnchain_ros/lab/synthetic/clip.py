@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import ConfigError
 from ...shapes import check_shape
 from .cameras import crop_intrinsics, fitting_distance, orbit_cameras, pinhole_intrinsics
-from .families import find_family
+from .families import Family, find_family
 from .model import Model
 from .motion import FIT_RADIUS, PERIOD_FRAMES, Motion, Pose, fit_unit_sphere, ping_pong, take_frames
 from .rays import hidden_points
@@ -306,9 +306,13 @@ def make_clip(seed: int, config: ClipConfig | None = None) -> Clip:
         ConfigError: seed is negative.
     """
     config = ClipConfig() if config is None else config
+    return family_clip(seed, config, find_family(config.family))
+
+
+def family_clip(seed: int, config: ClipConfig, family: Family) -> Clip:
+    """As ``make_clip``, of a family that need not be one of ``FAMILIES``; that of ``config`` is not looked at."""
     if seed < 0:
         raise ConfigError(f"seed is {seed}, must be at least 0: take it from split_seed")
-    family = find_family(config.family)
     neutral = family.draw_model(_stream(seed, "model"))
     motion = _with_drift(family.draw_motion(_stream(seed, "motion"), neutral), config.drift)
     scale, period = fit_unit_sphere(neutral, motion)

@@ -22,13 +22,14 @@ def complete() -> Recording:
     """Two windows of three frames that share one: five frames, one triangle, two tracks."""
     from attnchain_ros.msg import AnimatedMesh, Tracks
 
-    recording = Recording(path=5)
+    recording = Recording(path=4)
     for frame in range(5):
         stamp = frame * SECOND
         pose = np.eye(4)
         pose[:3, 3] = 0, 0, 2 + frame
         recording.intrinsics[stamp] = np.eye(3)
-        recording.transforms[stamp] = pose
+        if frame != 3:  # a pose that is not trusted has no transform
+            recording.transforms[stamp] = pose
         recording.poses[stamp] = Pose(np.linalg.inv(pose), frame != 3)
         recording.clouds[stamp] = np.zeros((2, 3), np.uint8)
     for index, first in enumerate((0, 2)):
@@ -75,10 +76,21 @@ def test_missing_things_are_named() -> None:
     assert "camera_info came 5 times, wanted 6" in missing_parts(complete(), 6)[0]
 
 
+def test_frames_before_the_first_trusted_pose_have_none() -> None:
+    recording = complete()
+    for frame in (0, 1):
+        del recording.poses[frame * SECOND], recording.transforms[frame * SECOND]
+    recording.path = 2
+    assert missing_parts(recording, 5) == []
+    assert join_windows(window_results(recording)).camera_valid.tolist() == [False, False, True, False, True]
+    del recording.poses[4 * SECOND]
+    assert missing_parts(recording, 5)[0] == "camera_pose: 1 of 5 frames did not come (4)"
+
+
 def test_poses_that_disagree_are_told() -> None:
     recording = complete()
     recording.transforms[2 * SECOND] = np.eye(4)
     assert "disagree by 4" in missing_parts(recording, 5)[0]
     recording = complete()
-    recording.path = 4
-    assert missing_parts(recording, 5) == ["camera_path: 4 poses at the end, wanted 5"]
+    recording.path = 3
+    assert missing_parts(recording, 5) == ["camera_path: 3 poses at the end, wanted 4"]
