@@ -14,6 +14,7 @@ from live import moving_plane as plane
 from node.ros_harness import LATCHED, RELIABLE, Client, NodeProcess
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 from attnchain_ros.msg import AnimatedMesh
@@ -180,6 +181,23 @@ def test_every_image_has_a_pose_while_windows_are_computed_or_is_lost(client: Cl
     client.wait_until(lambda: heard.figure("state") == "inactive", "the status of an inactive node")
     assert len(heard.clouds) == count and max(heard.live) < first
     assert heard.figure("live: state") == "waiting" and heard.figure("live: pictures kept") == "0"
+
+
+def test_a_reset_forgets_what_was_followed(client: Client, start):
+    start()
+    heard = Heard(client)
+    camera = PlaneCamera(client)
+    while len(heard.live) < 10:
+        camera.send()
+        assert len(camera.stamps) < 300, "no live poses: see the node's log"
+    assert client.call(Trigger, f"{NAME}/reset", Trigger.Request()).success
+    windows = len(heard.meshes)
+    alone = [camera.send() for _ in range(3)]  # a window takes four
+    while max(heard.live) <= alone[-1]:
+        camera.send()
+        assert len(camera.stamps) < 600, "not followed again: see the node's log"
+    assert len(heard.meshes) > windows, "only from a window on"
+    assert not set(heard.live) & set(alone)
 
 
 def test_it_can_be_switched_off(client: Client, start):
