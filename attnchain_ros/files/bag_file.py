@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rosbags.interfaces import (
     Connection,
@@ -39,11 +41,24 @@ _LATCHED = Qos(
 )
 
 
+@dataclass(frozen=True)
+class BagTopic:
+    """One topic of a bag: its full name, the type of its messages, and whether players offer its last one for ever."""
+
+    name: str
+    kind: str
+    latched: bool = False
+
+
+BagFileT = TypeVar("BagFileT", bound="BagFile")
+
+
 class BagFile:
     """A new bag; use it as a context manager. The folder appears whole when the block ends, or not at all.
 
     Args:
         path: folder to make.
+        topics: what it holds, each under the short name that ``write`` takes.
         storage: its format.
         overwrite: replace an existing folder.
         compressed: chunks of an MCAP file by zstd, which every player takes.
@@ -52,13 +67,21 @@ class BagFile:
     """
 
     def __init__(
-        self, path: Path, *, storage: Storage = "mcap", overwrite: bool = False, compressed: bool = False
+        self,
+        path: Path,
+        topics: Mapping[str, BagTopic],
+        *,
+        storage: Storage = "mcap",
+        overwrite: bool = False,
+        compressed: bool = False,
     ) -> None:
         if storage not in ("mcap", "sqlite3"):
             raise ConfigError(f"bag storage is {storage!r}, wanted mcap or sqlite3")
         if compressed and storage != "mcap":
             raise ConfigError(f"bag storage is {storage!r}, but only mcap has compressed chunks: leave one out")
         self._path = Path(path)
+        self._wanted = topics
+        self._topics: dict[str, Connection] = {}
         self._storage = storage
         self._overwrite = overwrite
         self._compressed = compressed
@@ -70,7 +93,7 @@ class BagFile:
         """Where the bag lies while it is written, for files that belong beside it."""
         return self._place
 
-    def __enter__(self) -> BagFile:
+    def __enter__(self: BagFileT) -> BagFileT:
         """Open the bag in a temporary place."""
         with ExitStack() as stack:
             self._place = stack.enter_context(folder_then_rename(self._path, overwrite=self._overwrite))
@@ -79,6 +102,15 @@ class BagFile:
             if self._compressed:
                 self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             stack.enter_context(self._writer)
+            self._topics = {
+                name: self._writer.add_connection(
+                    topic.name,
+                    topic.kind,
+                    typestore=self._types,
+                    offered_qos_profiles=(_LATCHED,) if topic.latched else (),
+                )
+                for name, topic in self._wanted.items()
+            }
             self._stack = stack.pop_all()
         return self
 
@@ -88,21 +120,16 @@ class BagFile:
         """Finish the bag and give it its name, or remove it after an error."""
         self._stack.__exit__(kind, error, trace)
 
-    def connect(self, topic: str, kind: str, *, latched: bool = False) -> Connection:
-        """A topic to write to.
+    def write(self, name: str, stamp_ns: int, fields: wire.Fields) -> None:
+        """Write one message, recorded at ``stamp_ns``.
 
         Args:
-            topic: full name.
-            kind: of its messages.
-            latched: players offer its last message to whoever comes later.
+            name: short name of its topic.
+            stamp_ns: when.
+            fields: of the message, all of them.
         """
-        profiles = (_LATCHED,) if latched else ()
-        return self._writer.add_connection(topic, kind, typestore=self._types, offered_qos_profiles=profiles)
-
-    def write(self, topic: Connection, stamp_ns: int, fields: wire.Fields) -> None:
-        """Write one message, recorded at ``stamp_ns``."""
-        kind = topic.msgtype
-        data = self._types.serialize_cdr(build_message(self._types, kind, fields), kind)
+        topic = self._topics[name]
+        data = self._types.serialize_cdr(build_message(self._types, topic.msgtype, fields), topic.msgtype)
         self._writer.write(topic, stamp_ns, bytes(data))
 
 

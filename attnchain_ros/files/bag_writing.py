@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import wire
-from .bag_file import BagFile, Storage
+from .bag_file import BagFile, BagTopic, Storage
 
 if TYPE_CHECKING:
     # Importing the rollout would import torch, which reading and writing files does without.
@@ -26,7 +24,7 @@ _TOPICS = {
 }
 
 
-class ResultBagWriter:
+class ResultBagWriter(BagFile):
     """Writes windows into a new bag; use it as a context manager. The folder appears whole when the block ends.
 
     Topics below ``namespace``: mesh and tracks_window (one message a window, at its last image's stamp), tracks,
@@ -56,27 +54,12 @@ class ResultBagWriter:
         Raises:
             ConfigError: another storage.
         """
-        self._bag = BagFile(path, storage=storage, overwrite=overwrite)
+        topics = {name: BagTopic(f"{namespace.rstrip('/')}/{name}", kind) for name, kind in _TOPICS.items()}
+        topics["tf"] = BagTopic("/tf", "tf2_msgs/msg/TFMessage")
+        super().__init__(path, topics, storage=storage, overwrite=overwrite)
         self._object_id = object_id
         self._object_frame = object_frame
-        self._namespace = namespace.rstrip("/")
-        self._stack = ExitStack()
         self._pose_seen = False
-
-    def __enter__(self) -> ResultBagWriter:
-        """Open the bag in a temporary place."""
-        with ExitStack() as stack:
-            bag = stack.enter_context(self._bag)
-            self._topics = {name: bag.connect(f"{self._namespace}/{name}", kind) for name, kind in _TOPICS.items()}
-            self._topics["tf"] = bag.connect("/tf", "tf2_msgs/msg/TFMessage")
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finish the bag and give it its name, or remove it after an error."""
-        self._stack.__exit__(kind, error, trace)
 
     def add(
         self,
@@ -96,17 +79,14 @@ class ResultBagWriter:
         names = wire.Names(camera_frame or "camera_optical_frame", self._object_frame, self._object_id)
         for frame in range(int(result.shared_first), result.frames):
             stamp = int(result.stamps_ns[frame])
-            self._write("tracks", stamp, wire.cloud(result, frame, names))
+            self.write("tracks", stamp, wire.cloud(result, frame, names))
             self._pose_seen = self._pose_seen or bool(result.camera.valid[frame])
             # Before the first good pose there is nothing to repeat, and an identity would be a lie.
             if self._pose_seen:
-                self._write("camera_pose", stamp, wire.camera_pose(result, frame, names))
-                self._write("object_pose", stamp, wire.object_pose(result, frame, names))
+                self.write("camera_pose", stamp, wire.camera_pose(result, frame, names))
+                self.write("object_pose", stamp, wire.object_pose(result, frame, names))
             if result.camera.valid[frame]:
-                self._write("tf", stamp, {"transforms": [wire.transform(result, frame, names)]})
+                self.write("tf", stamp, {"transforms": [wire.transform(result, frame, names)]})
         last = int(result.stamps_ns[-1])
-        self._write("mesh", last, wire.mesh(result, names))
-        self._write("tracks_window", last, wire.tracks(result, distort_points(result.tracks.points_px), names))
-
-    def _write(self, topic: str, stamp_ns: int, fields: wire.Fields) -> None:
-        self._bag.write(self._topics[topic], stamp_ns, fields)
+        self.write("mesh", last, wire.mesh(result, names))
+        self.write("tracks_window", last, wire.tracks(result, distort_points(result.tracks.points_px), names))

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
 from .. import wire
 from ..errors import InputError
 from ..stream.frame import Frame
-from .bag_file import BagFile
+from .bag_file import BagFile, BagTopic
 
 TOPICS = {
-    "image": ("/image", "sensor_msgs/msg/Image"),
-    "mask": ("/mask", "sensor_msgs/msg/Image"),
-    "camera_info": ("/camera_info", "sensor_msgs/msg/CameraInfo"),
-    "depth": ("/depth", "sensor_msgs/msg/Image"),
-    "tf": ("/tf", "tf2_msgs/msg/TFMessage"),
-    "tf_static": ("/tf_static", "tf2_msgs/msg/TFMessage"),
+    "image": BagTopic("/image", "sensor_msgs/msg/Image"),
+    "mask": BagTopic("/mask", "sensor_msgs/msg/Image"),
+    "camera_info": BagTopic("/camera_info", "sensor_msgs/msg/CameraInfo"),
+    "depth": BagTopic("/depth", "sensor_msgs/msg/Image"),
+    "tf": BagTopic("/tf", "tf2_msgs/msg/TFMessage"),
+    "tf_static": BagTopic("/tf_static", "tf2_msgs/msg/TFMessage", latched=True),
 }
 """The node's own names, so that nothing has to be remapped."""
 MOST_MILLIMETRES = 2**16 - 1
 
 
-class CameraBagWriter:
+class CameraBagWriter(BagFile):
     """Writes frames into a new MCAP bag with compressed chunks; use it as a context manager.
 
     The folder appears whole when the block ends. Images are rgb8, masks mono8 (255 = object), depth 16UC1 in
@@ -38,36 +36,14 @@ class CameraBagWriter:
     """
 
     def __init__(self, path: Path, frame_id: str = "camera_optical_frame", fixed_frame: str = "odom") -> None:
-        self._bag = BagFile(path, compressed=True)
+        super().__init__(path, TOPICS, compressed=True)
         self._frame_id = frame_id
         self._fixed_frame = fixed_frame
-        self._stack = ExitStack()
-
-    @property
-    def folder(self) -> Path:
-        """Where the bag lies while it is written, for files that belong beside it."""
-        return self._bag.folder
-
-    def __enter__(self) -> CameraBagWriter:
-        """Open the bag in a temporary place."""
-        with ExitStack() as stack:
-            bag = stack.enter_context(self._bag)
-            self._topics = {
-                name: bag.connect(topic, kind, latched=name == "tf_static") for name, (topic, kind) in TOPICS.items()
-            }
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finish the bag and give it its name, or remove it after an error."""
-        self._stack.__exit__(kind, error, trace)
 
     def place(self, child: str, fixed_from_child: np.ndarray, stamp_ns: int) -> None:
         """Say where something stands still: rigid [4, 4] in metres, on /tf_static."""
         fields = wire.frame_transform(fixed_from_child, stamp_ns, self._fixed_frame, child)
-        self._write("tf_static", stamp_ns, {"transforms": [fields]})
+        self.write("tf_static", stamp_ns, {"transforms": [fields]})
 
     def add(self, frame: Frame, intrinsics: np.ndarray, fixed_from_camera: np.ndarray) -> None:
         """Write one frame; the image last, as a driver that waits for the others would.
@@ -82,16 +58,13 @@ class CameraBagWriter:
         stamp, at = frame.stamp_ns, (frame.stamp_ns, self._frame_id)
         height, width = frame.image.shape[:2]
         camera = wire.frame_transform(fixed_from_camera, stamp, self._fixed_frame, self._frame_id)
-        self._write("tf", stamp, {"transforms": [camera]})
-        self._write("camera_info", stamp, wire.camera_info(intrinsics, (height, width), *at))
+        self.write("tf", stamp, {"transforms": [camera]})
+        self.write("camera_info", stamp, wire.camera_info(intrinsics, (height, width), *at))
         if frame.mask is not None:
-            self._write("mask", stamp, wire.image(frame.mask.astype(np.uint8) * np.uint8(255), "mono8", *at))
+            self.write("mask", stamp, wire.image(frame.mask.astype(np.uint8) * np.uint8(255), "mono8", *at))
         if frame.depth_m is not None:
-            self._write("depth", stamp, wire.image(in_millimetres(frame.depth_m), "16UC1", *at))
-        self._write("image", stamp, wire.image(frame.image, "rgb8", *at))
-
-    def _write(self, name: str, stamp_ns: int, fields: wire.Fields) -> None:
-        self._bag.write(self._topics[name], stamp_ns, fields)
+            self.write("depth", stamp, wire.image(in_millimetres(frame.depth_m), "16UC1", *at))
+        self.write("image", stamp, wire.image(frame.image, "rgb8", *at))
 
 
 def in_millimetres(depth_m: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ def test_static_transforms_are_offered_to_latecomers(tmp_path: Path) -> None:
         row["topic_metadata"]["name"]: row["topic_metadata"]["offered_qos_profiles"]
         for row in told["topics_with_message_count"]
     }
-    assert set(offers) == {topic for topic, _ in TOPICS.values()}
+    assert set(offers) == {topic.name for topic in TOPICS.values()}
     assert [profile["durability"] for profile in offers["/tf_static"]] == ["transient_local"]
     assert offers["/image"] == [], "a player's own default"
 
@@ -107,7 +107,7 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="exists already"), CameraBagWriter(tmp_path / "bag"):
         pass
     with pytest.raises(ConfigError, match="only mcap"):
-        BagFile(tmp_path / "other", storage="sqlite3", compressed=True)
+        BagFile(tmp_path / "other", {}, storage="sqlite3", compressed=True)
 
 
 def test_depth_in_millimetres() -> None:

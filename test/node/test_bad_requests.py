@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -176,13 +176,6 @@ SAVES: list[tuple[str, bool, str]] = [
     ("there.glb/mesh.glb", False, "cannot write in {out}/there.glb: "),
     ("n" * 300 + ".glb", False, "File name too long"),
 ]
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    found = Client()
-    yield found
-    found.close()
 
 
 class Asker:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from node.hand_made import INTRINSICS
 from node.ros_harness import RELIABLE, Camera, Client, NodeProcess
 
 from attnchain_ros.msg import AnimatedMesh
 
 OPTIONS = {"frames": 4, "queue_size": 16, "overflow_policy": "block", "max_gap_s": 60.0}
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    made = Client()
-    yield made
-    made.close()
 
 
 def test_another_sender_of_the_frame_and_another_node_of_the_name_are_told(client: Client, tmp_path: Path):

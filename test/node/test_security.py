@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
 from node.ros_harness import Client, NodeProcess
 
 POLICY = Path(__file__).parents[2] / "config" / "sros2_policy.xml"
@@ -37,13 +35,6 @@ def rights_in_graph(client: Client) -> Rights:
         "services reply": client.node.get_service_names_and_types_by_node,
     }
     return {kind: {topic for topic, _ in ask(name, "/")} - OPTIONAL for kind, ask in kinds.items()}
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    made = Client()
-    yield made
-    made.close()
 
 
 def test_the_policy_is_what_the_node_needs_and_no_more(client: Client, tmp_path: Path):
