@@ -21,6 +21,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import PointCloud2
 
 from .. import wire
+from ..live.doubting import Sighting, doubted
 from ..live.lane import LiveLane
 from ..live.pictures import LivePicture, small_picture
 from ..live.start import start_from
@@ -148,6 +149,7 @@ class LiveThread:
         self._generation = stream.buffer.generation
         self._counts: Counter[str] = Counter()
         self._latencies: deque[float] = deque(maxlen=_RECENT)
+        self._sightings: deque[Sighting] = deque(maxlen=_RECENT)
         self._publishing = threading.Lock()
         self._outputs = LiveOutputs(node)
         # OpenCV's own threads stand in line behind torch's, and whoever called waits for them: with one thread, at a
@@ -179,11 +181,18 @@ class LiveThread:
                 self._arrival = arrival
                 self._wake.notify()
 
+    def doubted(self, result: WindowResult) -> WindowResult:
+        """A window's result, without trust in poses that contradict what was seen of its images; any thread."""
+        with self._wake:
+            sightings = tuple(self._sightings)
+        return doubted(result, sightings)
+
     def set_running(self, running: bool) -> None:
         """Whether the node is active; once turned off nothing more is published, and everything is forgotten."""
         with self._publishing, self._wake:
             self._running = running
             self._frames.clear()
+            self._sightings.clear()
             self._arrival = None
             self._catching_up = False
             self._forget = True  # the lane belongs to the thread
@@ -246,6 +255,8 @@ class LiveThread:
         if generation != self._generation:
             self._lane.clear()
             self._generation = generation
+            with self._wake:
+                self._sightings.clear()
         self._lane.config = self._settings().node.live_lane
         if frame is not None:
             self._see(frame)
@@ -280,5 +291,8 @@ class LiveThread:
             self._complain(f"live lost {pose.lost}", text)
             return
         with self._wake:
+            if self._sightings and frame.stamp_ns <= self._sightings[-1].stamp_ns:
+                self._sightings.clear()  # stamps began anew
+            self._sightings.append(Sighting(frame.stamp_ns, pose.camera_from_object))
             self._counts["poses"] += 1
             self._latencies.append(self._clock() - frame.arrived_s)

@@ -218,7 +218,9 @@ class Session:
             self._complain(note.text if note in assembler.camera.notes else note.code, note.text)
         return window
 
-    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
+    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+        if self._live is not None:
+            result = self._live.doubted(result)
         self.latest = result
         for note in result.notes:
             self._complain(note.code, note.text)
@@ -229,3 +231,4 @@ class Session:
             overlap = result.silhouette_iou
             self._node.get_logger().info(f"the new anchor overlaps the first mask by {overlap:.2f} (1: all of both)")
         self._outputs.publish(result, self._stream.assembler.camera, batch.frames[0].frame_id, self._settings)
+        return result

@@ -76,7 +76,7 @@ class Worker:
         stream: where batches come from; wire its ``on_ready`` to ``wake``.
         make_engine: builds the engine; called in the worker's thread.
         assemble: batch to window.
-        publish: called with each result, in the worker's thread.
+        publish: called with each result, in the worker's thread; returns it as it went out.
         statistics: where to count.
         clock: seconds of a steady clock, the one of ``Frame.arrived_s``.
     """
@@ -86,7 +86,7 @@ class Worker:
         stream: Stream,
         make_engine: Callable[[], Engine],
         assemble: Callable[[Batch], Window],
-        publish: Callable[[Batch, Window, WindowResult], None],
+        publish: Callable[[Batch, Window, WindowResult], WindowResult],
         statistics: Statistics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -226,7 +226,7 @@ class Worker:
             return "cancelled"
         computed = self._clock()
         try:
-            self._publish(batch, window, result)
+            result = self._publish(batch, window, result)
         except Exception as error:
             if self._stopping.is_set():
                 return "cancelled"

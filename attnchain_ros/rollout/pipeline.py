@@ -42,9 +42,9 @@ from .trace import (
     skipped_frames,
 )
 from .tracking import start_tracks, track_points
-from .trusting import hide_untrusted, trust_cameras
+from .trusting import trust_cameras
 from .watch import Progress, Watch
-from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult
+from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult, hide_untrusted
 
 
 class Rollout:

@@ -15,7 +15,7 @@ from .animating import Animation
 from .cameras import RASTER_SIZE, sample_crop
 from .state import RolloutState
 from .trace import Trace
-from .window import CameraTrack, PointTracks
+from .window import CameraTrack
 
 
 def trust_cameras(
@@ -68,16 +68,6 @@ def trust_cameras(
         gated = Gated(np.zeros(trace.frames, bool), {}, text, state.recent)
     state.recent = gated.recent
     return replace(camera, valid=gated.trusted), _notes(gated, trace.frames)
-
-
-def hide_untrusted(tracks: PointTracks, found: CameraTrack, trusted: CameraTrack) -> PointTracks:
-    """The tracks without places in cameras whose pose was found but is not trusted."""
-    doubtful = found.valid & ~trusted.valid
-    if not doubtful.any():
-        return tracks
-    points = tracks.points_camera.copy()
-    points[doubtful] = np.nan
-    return replace(tracks, points_camera=points)
 
 
 def _overlap(trace: Trace, buffers: list[RasterBuffer], frame: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -198,3 +198,13 @@ class WindowResult:
         if (user != np.eye(4)).any() or not self.metric:
             return user
         return np.diag([self.scale, self.scale, self.scale, 1.0])
+
+
+def hide_untrusted(tracks: PointTracks, found: CameraTrack, trusted: CameraTrack) -> PointTracks:
+    """The tracks without places in cameras whose pose was found but is not trusted."""
+    doubtful = found.valid & ~trusted.valid
+    if not doubtful.any():
+        return tracks
+    points = tracks.points_camera.copy()
+    points[doubtful] = np.nan
+    return replace(tracks, points_camera=points)

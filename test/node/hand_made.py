@@ -28,6 +28,8 @@ BAD_LUCK = 13
 NO_MEMORY = 14
 """A window whose first pixel has this value runs out of memory, once."""
 ALWAYS_NO_MEMORY = 15
+TURNED = 17
+"""A window with a frame whose first pixel has this value is seen from the wrong side."""
 DEAF = 16
 """A window whose first pixel has this value cannot be interrupted, as inside a step of torch."""
 
@@ -178,5 +180,9 @@ class PlaneEngine(HandMadeEngine):
     """Knows the textured plane of ``live.moving_plane``, which a camera can follow."""
 
     def answer(self, window: Window, shared_first: bool) -> WindowResult:
-        """The truth about a window of it."""
-        return moving_plane.make_result(window.stamps_ns, index=self._index, shared_first=shared_first)
+        """The truth about a window of it, or the plane from behind."""
+        result = moving_plane.make_result(window.stamps_ns, index=self._index, shared_first=shared_first)
+        if not (window.images[:, 0, 0, 0] == TURNED).any():
+            return result
+        poses = result.camera.camera_from_object @ np.diag([-1.0, 1.0, -1.0, 1.0])
+        return replace(result, camera=replace(result.camera, camera_from_object=poses))

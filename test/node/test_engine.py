@@ -125,8 +125,9 @@ class Bench:
     def _assemble(self, batch: Batch) -> Window:
         return window_of(batch.frames[0].stamp_ns, len(batch.frames))
 
-    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
+    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
         self.results.append(result)
+        return result
 
     def send(self, first: int, count: int) -> None:
         image, mask = np.zeros((4, 6, 3), np.uint8), np.ones((4, 6), bool)

@@ -11,6 +11,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from live import moving_plane as plane
+from node.hand_made import TURNED
 from node.ros_harness import LATCHED, RELIABLE, Client, NodeProcess
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -58,7 +59,7 @@ class PlaneCamera:
         ]
         client.wait_until(lambda: all(one.get_subscription_count() for one in self._out), "the node subscribes")
 
-    def send(self, *, blank: bool = False) -> int:
+    def send(self, *, blank: bool = False, first_pixel: int = 0) -> int:
         """One image, as a camera that keeps its rate; spins meanwhile."""
         due = time.monotonic() + 1e-9 * STEP_NS
         stamp = START_NS + len(self.stamps) * STEP_NS
@@ -66,6 +67,7 @@ class PlaneCamera:
         info.k = plane.INTRINSICS.ravel()
         info.p = np.concatenate([plane.INTRINSICS, np.zeros((3, 1))], axis=1).ravel()
         image = plane.image_at(stamp)
+        image[0, 0] = first_pixel
         for publisher, message in zip(
             self._out,
             (
@@ -198,6 +200,33 @@ def test_a_reset_forgets_what_was_followed(client: Client, start):
         assert len(camera.stamps) < 600, "not followed again: see the node's log"
     assert len(heard.meshes) > windows, "only from a window on"
     assert not set(heard.live) & set(alone)
+
+
+def test_a_window_that_contradicts_what_was_seen_is_not_trusted(client: Client, start):
+    node = start()
+    heard = Heard(client)
+    camera = PlaneCamera(client)
+    while len(heard.live) < 10:
+        camera.send()
+        assert len(camera.stamps) < 300, "no live poses: see the node's log"
+    assert heard.figure("poses withheld") in ("", "0")
+    turned = []
+    while "what the live lane saw in" not in node.text():
+        turned.append(camera.send(first_pixel=TURNED))
+        assert len(turned) < 300, node.text()
+    assert "images is turned by 180 degrees (trusted up to 60)" in node.text()
+    client.wait_until(lambda: int(heard.figure("poses withheld") or 0) >= 3, "the status counts them")
+    sent = {
+        nanoseconds(one.header.stamp): Rotation.from_quat(
+            [one.transform.rotation.x, one.transform.rotation.y, one.transform.rotation.z, one.transform.rotation.w]
+        )
+        for message in heard.tf
+        for one in message.transforms
+        if one.child_frame_id == "robot_object_1"
+    }
+    for stamp, rotation in sent.items():
+        true = Rotation.from_matrix(plane.pose_at(stamp)[:3, :3])
+        assert np.degrees((true.inv() * rotation).magnitude()) < 1.0, "no transform from the wrong side"
 
 
 def test_it_can_be_switched_off(client: Client, start):

@@ -57,11 +57,12 @@ class Bench:
             stamps_ns=np.array([frame.stamp_ns for frame in batch.frames]),
         )
 
-    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> None:
+    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
         self.threads.add(threading.get_ident())
         if self.publish_fault is not None:
             raise self.publish_fault
         self.results.append(result)
+        return result
 
     def send(self, count: int, order: int = 0) -> None:
         for _ in range(count):
