@@ -25,7 +25,7 @@ LEAST_FREE = 2 * 10**9
 NEEDED = {
     "torch": "torch", "numpy": "numpy", "scipy": "scipy", "skimage": "scikit-image", "cv2": "opencv-python-headless",
     "trimesh": "trimesh", "fast_simplification": "fast-simplification", "safetensors": "safetensors",
-    "rosbags": "rosbags", "tqdm": "tqdm", "yaml": "PyYAML", "huggingface_hub": "huggingface-hub",
+    "rosbags": "rosbags", "av": "av", "tqdm": "tqdm", "yaml": "PyYAML", "huggingface_hub": "huggingface-hub",
 }  # fmt: skip
 """What is imported -> the package of requirements/library.txt that brings it."""
 EXTRAS = {"lab": ("matplotlib", "pandas"), "masks": ("transformers",)}
