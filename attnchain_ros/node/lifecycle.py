@@ -19,7 +19,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from rclpy.clock import Clock, JumpThreshold, TimeJump
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
@@ -33,6 +33,7 @@ from .building import build
 from .declaration import ParameterServer
 from .diagnostics import Diagnostics, status_message
 from .parameters import NodeSettings
+from .quiet import QuietNode
 from .saving import check_output_dir, output_folder, save_result
 from .session import Session
 from .watchdog import explain_losses, explain_missing_masks, explain_silence
@@ -48,12 +49,12 @@ _ANCHOR_BUSY = "busy: another anchor is being prepared, ask again"
 _NO_MESH = "there is no mesh yet: wait for the first window"
 
 
-class AttnChainNode(LifecycleNode):
+class AttnChainNode(QuietNode):
     """Camera images and masks in; animated mesh, tracks, camera poses and TF out.
 
     Args:
         make_engine: builds the engine from the settings, in the worker's thread.
-        **arguments: of ``LifecycleNode`` (for tests: context, parameter_overrides, ...).
+        **arguments: of rclpy's ``LifecycleNode`` (for tests: context, parameter_overrides, ...).
     Raises:
         ConfigError: start-up parameters cannot be used.
     """

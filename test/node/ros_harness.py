@@ -125,11 +125,19 @@ class Client:
         self.node.destroy_client(client)
         return future.result()
 
-    def transition(self, name: str, label: str) -> bool:
-        """Ask a lifecycle node for a transition; whether it succeeded.
+    def ask(self, service_type: type[Any], name: str, request: Any) -> Any:
+        """Call a service that changes nothing, again where no answer comes.
 
-        A server that has not found the client yet drops its answer, which a client cannot see: then the state tells.
+        A server that has not found the client yet drops its answer, which a client cannot see.
         """
+        client = self.node.create_client(service_type, name)
+        self.wait_until(client.service_is_ready, f"service {name}")
+        found = self.wait_until(lambda: self._answer(client, request), f"answer of {name}")
+        self.node.destroy_client(client)
+        return found
+
+    def transition(self, name: str, label: str) -> bool:
+        """Ask a lifecycle node for a transition; whether it succeeded, by the state where no answer comes."""
         states = self.node.create_client(GetState, f"{name}/get_state")
         changes = self.node.create_client(ChangeState, f"{name}/change_state")
         self.wait_until(lambda: states.service_is_ready() and changes.service_is_ready(), f"services of {name}")

@@ -197,7 +197,7 @@ class Asker:
         return self._client.transition(NAME, label)
 
     def state(self) -> str:
-        return self._client.call(GetState, f"{NAME}/get_state", GetState.Request()).current_state.label
+        return self._client.ask(GetState, f"{NAME}/get_state", GetState.Request()).current_state.label
 
     def save(self, path: str, overwrite: bool = False) -> SaveMesh.Response:
         return self._client.call(SaveMesh, f"{NAME}/save_mesh", SaveMesh.Request(path=path, overwrite=overwrite))

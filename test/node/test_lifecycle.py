@@ -88,7 +88,7 @@ def set_parameter(client: Client, name: str, value, node: str = NAME):
 
 
 def state_of(client: Client, node: str = NAME) -> str:
-    return client.call(GetState, f"{node}/get_state", GetState.Request()).current_state.label
+    return client.ask(GetState, f"{node}/get_state", GetState.Request()).current_state.label
 
 
 def transition(client: Client, label: str) -> bool:
