@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -43,9 +40,6 @@ def cut(clip: Clip, start: int, stop: int, **changes: object) -> Window:
 def make_rollout(backbone: Backbone, clip: Clip, **options: object) -> Rollout:
     config = resolve(backbone, {**QUICK, **options})
     return Rollout(backbone, config, Mesh(clip.vertices[0], clip.faces), anchor_is_canonical=True)
-
-
-ALONE = "ATTNCHAIN_TEST_ALONE"
 
 
 @pytest.fixture(scope="module")
@@ -106,17 +100,7 @@ def test_the_mesh_follows_the_object(three: list[WindowResult], clip: Clip) -> N
     assert error[chosen].mean() < 0.7 * moved[chosen].mean()
 
 
-def test_same_input_same_output() -> None:
-    """In a process of its own, as the commands and the node have: after hundreds of other tests in this one, poses were
-    seen to differ in their last digits."""
-    alone = f"{__file__}::test_same_bits"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", alone]
-    found = subprocess.run(command, env=os.environ | {ALONE: "1"}, capture_output=True, text=True, check=False)
-    assert found.returncode == 0 and "1 passed" in found.stdout, found.stdout
-
-
-@pytest.mark.skipif(ALONE not in os.environ, reason="run by test_same_input_same_output in a process of its own")
-def test_same_bits(three: list[WindowResult], backbone: Backbone, clip: Clip) -> None:
+def test_same_input_same_output(three: list[WindowResult], backbone: Backbone, clip: Clip) -> None:
     again = make_rollout(backbone, clip).run(cut(clip, 0, 16))
     assert np.array_equal(again.vertices, three[0].vertices)
     assert np.array_equal(again.camera.camera_from_object, three[0].camera.camera_from_object)
