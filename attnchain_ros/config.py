@@ -7,6 +7,7 @@ Each field carries its unit, range and where its default comes from ("paper" or 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -391,3 +392,25 @@ def replace(config: Any, changes: dict[str, Any]) -> Any:
     for head, inner in nested.items():
         own[head] = replace(getattr(config, head), inner)
     return dataclasses.replace(config, **own)
+
+
+def parse_numbers(text: str, count: int, name: str) -> list[float]:
+    """Comma-separated numbers.
+
+    Args:
+        text: as the user gave it.
+        count: how many there must be.
+        name: of the argument or option, for the error.
+    Raises:
+        ConfigError: not so many, or not finite.
+
+    >>> parse_numbers("500,500,319.5,239.5", 4, "--intrinsics")
+    [500.0, 500.0, 319.5, 239.5]
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{name} is {text!r}, wanted {count} numbers separated by commas") from error
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise ConfigError(f"{name} is {text!r}, wanted {count} numbers separated by commas")
+    return values

@@ -10,6 +10,7 @@ from ..files.bag_writing import ResultBagWriter
 from ..files.images import is_bag, open_frames
 from ..stream.config import StreamConfig
 from .arguments import add_clip_arguments, check_foreground_arguments, clip_options, stream_config
+from .prompting import with_masks
 from .rolling import Clip, add_rollout_arguments, check_rollout_arguments, roll
 
 RESULT_BAG = "results_bag"
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--object-id", type=int, default=1, help="number of the object in messages (default 1)")
     parser.add_argument("--object-frame", help="TF frame of the object (default object_ID)")
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="format of the results bag")
-    add_clip_arguments(parser)
+    add_clip_arguments(parser, prompts=True)
     add_rollout_arguments(parser)
 
 
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
         storage=args.storage,
         overwrite=True,
     )
-    clip = Clip(source, stream_config(args, max_gap_s=args.max_gap))
-    with writer as bag:
+    config = stream_config(args, max_gap_s=args.max_gap)
+    with with_masks(source, args) as masked, writer as bag:
+        clip = Clip(masked, config)
         outcome = roll(clip, args, lambda part, result: bag.add(result, part.frame_id, part.camera.distort_points))
     return outcome.exit_code()

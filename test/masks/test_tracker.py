@@ -12,8 +12,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from attnchain_ros.errors import AttnChainError, ConfigError, InputError, MaskError, WeightsError
-from attnchain_ros.masks import MaskTracker, Prompt, TrackedMask, load_tracker
-from attnchain_ros.masks.tracker import Sight
+from attnchain_ros.masks import Prompt, Sight, TrackedMask
+from attnchain_ros.masks.tracker import MaskTracker, load_tracker
 
 CPU = torch.device("cpu")
 MASK = np.zeros((60, 80), bool)
@@ -143,7 +143,7 @@ def test_misuse_is_refused(sam_folder: Path, images: np.ndarray) -> None:
 
 
 def test_a_folder_without_the_model_is_refused(sam_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"config.json is missing: put the files of facebook/sam2.1-hiera-tiny"):
+    with pytest.raises(WeightsError, match=r"json is missing: 'attnchain weights fetch --masks --to .* brings face"):
         load_tracker(tmp_path, CPU, torch.float32)
     folder = Path(shutil.copytree(sam_folder, tmp_path / "sam"))
     weights = (folder / "model.safetensors").read_bytes()
