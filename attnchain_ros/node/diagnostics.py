@@ -9,6 +9,7 @@ from rclpy.node import Node
 
 from ..rollout.judging import TRUSTED_OVERLAP, TRUSTED_POSES
 from ..stream.accounts import Accounts
+from ..stream.masking import FOLLOWING, MaskFigures
 from . import qos
 from .live import LiveFigures
 from .statistics import Snapshot, memory_mb
@@ -24,6 +25,8 @@ def status_message(
     accounts: Accounts | None,
     figures: Snapshot | None,
     live: LiveFigures | None = None,
+    *,
+    masks: MaskFigures | None = None,
 ) -> DiagnosticStatus:
     """All figures in one status.
 
@@ -34,6 +37,7 @@ def status_message(
         accounts: of the frame buffer, None = not configured.
         figures: of the statistics, None = not configured.
         live: of the live lane, None = not configured or switched off.
+        masks: of the masks from a prompt, None = not configured or another foreground.
     """
     values: dict[str, str] = {"state": state}
     level, message = DiagnosticStatus.OK, state
@@ -86,6 +90,11 @@ def status_message(
         values |= _live_values(live)
         if state == "active" and live.state.startswith("lost"):
             message += f"; live pose {live.state}"
+    if masks is not None:
+        values |= _mask_values(masks)
+        if state == "active" and masks.state != FOLLOWING:
+            level = DiagnosticStatus.WARN if level == DiagnosticStatus.OK else level
+            message += f"; masks: {masks.state}"
     values |= {f"memory: {kind} [MB]": _number(size) for kind, size in memory_mb().items()}
     return DiagnosticStatus(
         level=level,
@@ -109,6 +118,18 @@ def _live_values(live: LiveFigures) -> dict[str, str]:
     }
     values |= {f"live: lost, {cause}": str(count) for cause, count in sorted(live.lost.items())}
     return values | {f"live: windows refused, {cause}": str(count) for cause, count in sorted(live.refused.items())}
+
+
+def _mask_values(masks: MaskFigures) -> dict[str, str]:
+    """Figures of the masks from a prompt."""
+    return {
+        "sam2: state": masks.state,
+        **{f"sam2: images {sight.value}": str(count) for sight, count in masks.images.items()},
+        "sam2: images failed": str(masks.errors),
+        "sam2: mask p95 [ms]": _number(masks.p95_s * 1e3),
+        "sam2: prompts": str(masks.prompts),
+        "sam2: prompts refused": str(masks.refused),
+    }
 
 
 class Diagnostics:

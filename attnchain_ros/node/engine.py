@@ -12,11 +12,13 @@ import torch
 from ..backbone import Backbone, load_backbone
 from ..config import RolloutConfig
 from ..files.meshes import read_mesh
+from ..masks import masks_weights
 from ..mesh.types import Mesh
 from ..notes import Note
 from ..options import resolve
 from ..rollout.pipeline import Rollout
 from ..rollout.window import Window, WindowResult
+from ..stream.prompted import Tracker
 from .anchoring import NewAnchor
 from .parameters import NodeSettings
 
@@ -77,6 +79,18 @@ class RolloutEngine:
     def reset(self) -> None:
         """Forget the chain so far."""
         self._rollout.reset()
+
+    def make_tracker(self) -> Tracker:
+        """SAM 2 on the backbone's device and in its precision, for foreground ``sam2``.
+
+        Raises:
+            WeightsError: transformers or the model is missing.
+        """
+        from ..masks.tracker import load_tracker
+
+        node = self.settings.node
+        folder = masks_weights(node.sam2.weights, node.weights)
+        return load_tracker(folder, self._backbone.device, self._backbone.dtype)
 
     def take_anchor(self, new: NewAnchor) -> None:
         """Begin the next chain with another anchor."""

@@ -346,10 +346,11 @@ class AttnChainNode(QuietNode):
         accounts = session.buffer.accounts() if session is not None else None
         figures = session.statistics.snapshot(now) if session is not None else None
         live = session.live_figures if session is not None else None
+        masks = session.mask_figures if session is not None else None
         state = "active" if self._is_active else "inactive" if session is not None else "unconfigured"
         self._silence = self._watch(session, now) if session is not None and self._is_active else ""
         self._diagnostics.publish(
-            status_message(self.get_fully_qualified_name(), state, self._silence, accounts, figures, live)
+            status_message(self.get_fully_qualified_name(), state, self._silence, accounts, figures, live, masks=masks)
         )
 
     def _watch(self, session: Session, now: float) -> str:
@@ -367,8 +368,13 @@ class AttnChainNode(QuietNode):
                 why = explain_silence(self, session.inputs.image, lost, heard=heard)
                 text = f"no image for {silent_s if heard else limit:.0f} s: {why}"
         elif masks.seconds >= limit:
-            text = f"no image has got a mask for {masks.seconds:.0f} s: " + explain_missing_masks(
-                self, session.inputs.mask, masks.nearest_s, session.settings.node.mask_tolerance_s
+            made = session.mask_figures
+            text = f"no image has got a mask for {masks.seconds:.0f} s: " + (
+                made.why_no_mask()
+                if made is not None
+                else explain_missing_masks(
+                    self, session.inputs.mask, masks.nearest_s, session.settings.node.mask_tolerance_s
+                )
             )
         else:
             text = lost

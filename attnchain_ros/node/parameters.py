@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
 from ..errors import ConfigError
 from ..live.config import LiveConfig
+from ..masks.config import Sam2Config
 from ..stream.config import StreamConfig, check_queue
 from ..threads import MOST_THREADS
 
@@ -86,6 +87,7 @@ class NodeConfig(StreamConfig):
         True, "follow the object between windows: TF <object>_live, ~/pose_live and ~/tracks_live for every image"
     )
     live_lane: LiveConfig = field(default_factory=LiveConfig)
+    sam2: Sam2Config = field(default_factory=Sam2Config)
     publish: PublishConfig = field(default_factory=PublishConfig)
 
 
@@ -109,6 +111,10 @@ _AT_CONFIGURE = frozenset(
         "object_id",
         "output_dir",
         "use_depth",
+        "sam2.weights",
+        "sam2.point",
+        "sam2.not_point",
+        "sam2.box",
     }
 )
 
@@ -158,7 +164,7 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         check_queue(self.node, self.rollout.frames)
-        _ = self.node.box
+        _ = self.node.box, self.node.sam2.prompt()
 
     @property
     def given(self) -> dict[str, Any]:
@@ -349,6 +355,7 @@ _MARKUP = re.compile(r"[\\|<>*~`]")
 _SECTIONS = {
     "node": "The node",
     "live_lane": "The live lane (`live_lane`)",
+    "sam2": "Masks from a click (`sam2`)",
     "publish": "Outputs (`publish`)",
     "method": "The method",
 }

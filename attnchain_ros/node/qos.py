@@ -50,6 +50,11 @@ def camera_input(*, lossless: bool, depth: int = IMAGE_DEPTH) -> QoSProfile:
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
+def prompt_input() -> QoSProfile:
+    """Clicks: few, and none may be lost; viewers publish them reliable."""
+    return QoSProfile(depth=IMAGE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+
+
 def fit_publishers(profile: QoSProfile, publishers: Sequence[TopicEndpointInfo], *, latched: bool) -> QoSProfile:
     """A subscription's profile changed to what the publishers offer, where that receives more.
 

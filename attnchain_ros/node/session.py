@@ -13,6 +13,7 @@ from ..errors import Cancelled
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
 from ..stream.frame import Frame
+from ..stream.masking import MaskFigures
 from ..stream.stream import Stream
 from .anchoring import Anchoring, AnchorWish, NewAnchor, Understood
 from .inputs import Inputs
@@ -20,6 +21,7 @@ from .live import LiveFigures, LiveThread
 from .log_once import LogOnce
 from .outputs import Outputs
 from .parameters import NodeSettings
+from .prompting import Prompting
 from .statistics import Statistics
 from .worker import Engine, Worker
 
@@ -57,9 +59,13 @@ class Session:
         self._settings = settings
         self._stream = Stream(settings.node, settings.rollout.frames, self._on_ready, self._on_problem)
         self.buffer = self._stream.buffer
+        self._prompting: Prompting | None = None
+        if settings.node.foreground == "sam2":
+            self._prompting = Prompting(node, self._complain, lambda: self._settings.node)
         self._worker = Worker(
-            self._stream, lambda: make_engine(settings), self._assemble, self._publish, self.statistics
-        )
+            self._stream, lambda: self._build(make_engine), self._assemble, self._publish, self.statistics,
+            make_masks=(lambda stop: None) if self._prompting is None else self._prompting.work,
+        )  # fmt: skip
         future = self._worker.start()
         while True:
             try:
@@ -91,6 +97,12 @@ class Session:
                 outputs.destroy()
             raise
 
+    def _build(self, make_engine: Callable[[NodeSettings], Engine]) -> Engine:
+        engine = make_engine(self._settings)
+        if self._prompting is not None:
+            self._prompting.load(engine.make_tracker(), self.buffer)
+        return engine
+
     @property
     def settings(self) -> NodeSettings:
         """The settings in force, with the checkpoint's recommendations."""
@@ -115,6 +127,11 @@ class Session:
     def live_figures(self) -> LiveFigures | None:
         """Of the live lane; None where it is switched off."""
         return None if self._live is None else self._live.figures()
+
+    @property
+    def mask_figures(self) -> MaskFigures | None:
+        """Of the masks from a prompt; None with another foreground."""
+        return None if self._prompting is None else self._prompting.figures
 
     def check(self, settings: NodeSettings) -> None:
         """Whether changed parameters could be taken over.
@@ -149,11 +166,15 @@ class Session:
         self._worker.set_running(True)
         if self._live is not None:
             self._live.set_running(True)
+        if self._prompting is not None:
+            self._prompting.subscribe()
         self._inputs.subscribe()
 
     def deactivate(self) -> None:
         """Stop listening; the window under way is cancelled."""
         self._inputs.unsubscribe()
+        if self._prompting is not None:
+            self._prompting.unsubscribe()
         self._outputs.rivals.close()
         self._worker.set_running(False)
         if self._live is not None:
@@ -169,6 +190,8 @@ class Session:
         with self._closing:
             self._closed = True
             self._inputs.unsubscribe()
+            if self._prompting is not None:
+                self._prompting.unsubscribe()
             self._outputs.destroy()
         self._node.get_logger().info(self.buffer.accounts().describe())
         return ended
@@ -209,6 +232,8 @@ class Session:
     def _watch(self, frame: Frame) -> None:
         if self._live is not None:
             self._live.on_image(frame)
+        if self._prompting is not None:
+            self._prompting.see(frame)
 
     def _assemble(self, batch: Batch) -> Window:
         window = self._stream.assemble(batch)

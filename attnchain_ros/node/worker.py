@@ -20,6 +20,7 @@ from ..config import RolloutConfig
 from ..errors import AttnChainError, Cancelled
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
+from ..stream.prompted import Tracker
 from ..stream.stream import Stream
 from .anchoring import NewAnchor
 from .parameters import NodeSettings
@@ -48,6 +49,9 @@ class Engine(Protocol):
 
     def resolve(self, settings: NodeSettings) -> NodeSettings:
         """Settings with the checkpoint's own options in place of those that nobody set; any thread."""
+
+    def make_tracker(self) -> Tracker:
+        """What follows an object that was pointed at; only with foreground ``sam2``."""
 
     def take_anchor(self, new: NewAnchor) -> None:
         """Begin the next chain with another anchor."""
@@ -79,6 +83,7 @@ class Worker:
         publish: called with each result, in the worker's thread; returns it as it went out.
         statistics: where to count.
         clock: seconds of a steady clock, the one of ``Frame.arrived_s``.
+        make_masks: called between windows with what says that it has to stop; makes masks for frames that await one.
     """
 
     def __init__(
@@ -89,7 +94,10 @@ class Worker:
         publish: Callable[[Batch, Window, WindowResult], WindowResult],
         statistics: Statistics,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        make_masks: Callable[[Callable[[], bool]], None] = lambda stop: None,
     ) -> None:
+        self._make_masks = make_masks
         self._stream = stream
         self._buffer = stream.buffer
         self._make_engine = make_engine
@@ -170,6 +178,7 @@ class Worker:
                     self._take_over(engine)
                     if not self._running.is_set():
                         break
+                    self._make_masks(lambda: self._stopping.is_set() or not self._running.is_set())
                     batch = self._buffer.take()
                     if batch is None:
                         break

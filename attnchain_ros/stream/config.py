@@ -11,7 +11,7 @@ from ..errors import ConfigError
 MaskMode = Literal["first", "latest", "every"]
 MASK_MODES: tuple[MaskMode, ...] = ("first", "latest", "every")
 POLICIES = ("adaptive", "drop_oldest", "block")
-FOREGROUNDS = ("none", "grabcut")
+FOREGROUNDS = ("none", "grabcut", "sam2")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class StreamConfig(Checked):
     )
     foreground: str = option(
         "none",
-        "'none' waits for masks; 'grabcut' reads none and cuts the object out by its colours: it fails where object "
-        "and background look alike, on fast motion, and when the object leaves the picture",
+        "'none' waits for masks; 'sam2' reads none and follows what was pointed at (sam2.*, ~/prompt); 'grabcut' reads "
+        "none and cuts the object out by its colours: it fails where object and background look alike, on fast motion, "
+        "and when the object leaves the picture",
         choices=FOREGROUNDS,
     )
     foreground_box: str = option(

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 from live import moving_plane
+from stream.by_colour import ByColour
 
 from attnchain_ros.config import RolloutConfig
 from attnchain_ros.errors import Cancelled, MaskError
@@ -129,6 +130,10 @@ class HandMadeEngine:
         self._index, self._last_ns = 0, None
         self._topology += 1
 
+    def make_tracker(self) -> ByColour:
+        """Follows colours."""
+        return ByColour()
+
     def take_anchor(self, new: NewAnchor) -> None:
         """Keep it; from now on the results have its mesh."""
         self.anchors.append(new)
@@ -174,6 +179,15 @@ class HandMadeEngine:
             vertex_colors=np.full((len(rest), 3), 90, np.uint8),
             scale=new.size_m or 1.0,
         )
+
+
+class MaskEngine(HandMadeEngine):
+    """Tells by the scale how many pixels the masks of a window have, on the average."""
+
+    def answer(self, window: Window, shared_first: bool) -> WindowResult:
+        """The truth, so scaled."""
+        result = super().answer(window, shared_first)
+        return replace(result, scale=float(window.masks.sum(axis=(1, 2)).mean()), metric=True)
 
 
 class PlaneEngine(HandMadeEngine):
