@@ -6,11 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import FileFormatError, MaskError
+from ..errors import FileFormatError
 from ..files.images import ClipOptions, open_frames
-from ..stream.frame import Frame
 from .main import OK
-from .prompting import add_prompt_arguments, check_prompt_arguments, prompted
+from .prompting import add_prompt_arguments, check_prompt_arguments, check_seen, prompted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,11 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """Write a mask for every image; 0 when it is done."""
     options = ClipOptions(topics=(args.image_topic, "none", "none", "none")) if args.image_topic else ClipOptions()
     with prompted(open_frames(args.input, options), args, args.out) as clip:
-        count = sum(isinstance(event, Frame) for event in clip.events())
-        if sum(number for sight, number in clip.counts.items() if sight.gone) == count:
-            raise MaskError(
-                f"the object was found in none of {count} images, nothing was written: is the point on it in the first "
-                "one?"
-            )
+        for _ in clip.events():
+            pass
+        check_seen(clip)
     sys.stdout.write(f"masks are in {args.out}: use them with --masks {args.out}\n")
     return OK

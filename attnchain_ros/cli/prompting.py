@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import ConfigError, FileFormatError
+from ..errors import ConfigError, FileFormatError, MaskError
 from ..files.atomic import folder_then_rename
 from ..files.images import ImageFolder, read_mask
 from ..masks import Prompt, TrackedMask, masks_weights, read_prompt
@@ -73,16 +73,19 @@ def _prompt(args: argparse.Namespace) -> Prompt:
 
 
 @contextmanager
-def prompted(source: FrameSource, args: argparse.Namespace, keep: Path | None) -> Iterator[PromptedSource]:
+def prompted(
+    source: FrameSource, args: argparse.Namespace, keep: Path | None, line: int = 0
+) -> Iterator[PromptedSource]:
     """A clip whose masks SAM 2 makes; afterwards it is said in how many images the object was seen.
 
     Args:
         source: the clip.
         args: of ``add_prompt_arguments``, with a box and a device.
         keep: new folder for the masks, a PNG for every image, whole or not there at all; None = they are not kept.
+        line: of the progress bar on a terminal, below other bars.
     Raises:
         WeightsError: the extra is not installed, or the model is missing.
-        ConfigError, MaskError: the prompt cannot be used.
+        ConfigError, MaskError: the prompt cannot be used, or the object is in no image.
     """
     prompt = _prompt(args)
     tracker = _tracker(args)
@@ -91,7 +94,7 @@ def prompted(source: FrameSource, args: argparse.Namespace, keep: Path | None) -
         if folder is not None:
             folder.mkdir()
         names = _names(source)
-        bar = stack.enter_context(tqdm(total=source.count, desc="masks", unit="image", disable=None, leave=False))
+        bar = stack.enter_context(tqdm(total=source.count, desc="masks", unit="image", disable=None, leave=False, position=line))
 
         def on_mask(frame: Frame, found: TrackedMask) -> None:
             bar.update()
@@ -99,9 +102,27 @@ def prompted(source: FrameSource, args: argparse.Namespace, keep: Path | None) -
                 _write(folder / f"{next(names)}.png", found.mask)
 
         clip = PromptedSource(source, tracker, prompt, on_mask)
-        yield clip
+        try:
+            yield clip
+        except MaskError:
+            check_seen(clip)  # then there is nothing else to say
+            raise
     if any(clip.counts.values()):
         _say(f"masks by SAM 2: {describe(clip.counts, clip.first_gone)}")
+
+
+def check_seen(clip: PromptedSource) -> None:
+    """Whether the object was seen in any image of a clip that was read.
+
+    Raises:
+        MaskError: in none.
+    """
+    total = sum(clip.counts.values())
+    if total and all(sight.gone for sight, count in clip.counts.items() if count):
+        raise MaskError(
+            f"the object was found in none of {total} images, nothing was written: is it in the first one where the "
+            "prompt says?"
+        )
 
 
 @contextmanager
@@ -110,7 +131,7 @@ def with_masks(source: FrameSource, args: argparse.Namespace) -> Iterator[FrameS
     if not is_prompted(args):
         yield source
         return
-    with prompted(source, args, args.out / KEPT if args.keep_masks else None) as clip:
+    with prompted(source, args, args.out / KEPT if args.keep_masks else None, line=2) as clip:
         yield clip
 
 

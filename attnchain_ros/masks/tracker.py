@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,8 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class MaskTracker:
     """Follows one object through a stream.
 
-    The model remembers the newest prompted images and the newest of all; older ones, which it would not look at again,
-    are let go of, so that memory is flat however long the stream is.
+    The model remembers the newest of all images, and the newest prompted ones (four, where its config sets no limit of
+    its own); older ones are let go of, so that memory is flat however long the stream is and however often one points.
 
     Attributes:
         counts: images by ``Sight`` since ``start``.
@@ -41,7 +43,7 @@ class MaskTracker:
         config = model.config
         self._side = int(config.image_size if isinstance(config.image_size, int) else config.image_size[0])
         self._remembered = max(int(config.num_maskmem), int(config.max_object_pointers_in_encoder))
-        # It looks at so many prompted images at most, the nearest ones; without a limit memory would grow with prompts.
+        # Without a limit memory would grow with every prompt.
         self._prompted = config.max_cond_frame_num if config.max_cond_frame_num > 0 else _PROMPTED
         self._session: Any = None
         self._number = 0
@@ -187,9 +189,10 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Mask
                 f"{PUBLISHED}, or name the folder that holds a SAM 2 video model"
             )
     try:
-        model, told = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
-        )
+        with _without_bars():
+            model, told = kind.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise WeightsError(f"{folder} holds no readable SAM 2 video model: {error}") from error
     if told["missing_keys"]:
@@ -197,3 +200,16 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Mask
         text = f"{len(missing)} tensors are missing, such as {missing[0]}"
         raise WeightsError(f"{folder} holds no SAM 2 video model: {text}")
     return MaskTracker(model.to(device).eval().requires_grad_(False))
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """The progress bars of transformers are not for our users: loading takes a moment, and a node has a log."""
+    bars = importlib.import_module("transformers.utils.logging")
+    were = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were:
+            bars.enable_progress_bar()

@@ -12,7 +12,7 @@ def most_crowded(stamps_ns: Sequence[int]) -> int:
         stamps_ns: at least two, in order.
 
     >>> most_crowded([0, 10, 12, 20, 30])
-    1
+    2
     """
     if len(stamps_ns) < 3:
         return 0
@@ -22,12 +22,12 @@ def most_crowded(stamps_ns: Sequence[int]) -> int:
 def spread(stamps_ns: Sequence[int], count: int) -> list[int]:
     """Places of ``count`` stamps that lie about evenly in time, the last one among them.
 
-    >>> spread([0, 10, 20, 30, 40, 50], 3)
-    [0, 30, 50]
-
     Args:
         stamps_ns: in order.
         count: at least 1; where there are no more, all places.
+
+    >>> spread([0, 10, 20, 30, 40, 50], 3)
+    [0, 2, 5]
     """
     places = list(range(len(stamps_ns)))
     while len(places) > max(1, count):

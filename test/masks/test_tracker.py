@@ -96,6 +96,17 @@ def test_memory_is_flat(tracker: MaskTracker, images: np.ndarray) -> None:
     assert sizes[30] == sizes[-1] and max(sizes[-1]) <= 18
 
 
+def test_memory_does_not_grow_with_prompts(tracker: MaskTracker, images: np.ndarray) -> None:
+    most = 4
+    tracker.start(images[0], PROMPTS["mask"])
+    for number in range(3 * most):
+        tracker.follow(images[number % 30], PROMPTS["point" if number % 2 else "mask"])
+        session = tracker._session
+        kept = session.output_dict_per_obj[0]["cond_frame_outputs"]
+        assert len(kept) == min(number + 2, most) and number + 1 in kept
+        assert not session.point_inputs_per_obj[0] and not session.mask_inputs_per_obj[0]
+
+
 def test_a_new_prompt_takes_effect(tracker: MaskTracker, images: np.ndarray) -> None:
     plain = ours(tracker, images[:6], PROMPTS["point"])
     tracker.start(images[0], PROMPTS["point"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from cli.test_replay import record
 from hub_server import HubServer
+from safetensors.torch import load_file, save_file
 
 from attnchain_ros.cli import main
 from attnchain_ros.masks import masks_weights, read_prompt
@@ -166,3 +169,41 @@ def test_bad_prompts_of_a_run_write_nothing(
     given = ["--masks-weights", str(sam_folder), "--weights", str(tiny_folder), "--device", "cpu", *words]
     assert main(["run", str(clip_folder), "--out", str(out), *given]) == 2
     assert told in capsys.readouterr().err and not out.exists()
+
+
+def test_a_bag_is_replayed_from_a_box(
+    sam_folder: Path,
+    clip_folder: Path,
+    tiny_folder: Path,
+    anchor_file: Path,
+    quick: list[str],
+    tmp_path: Path,
+    capsys: Any,
+) -> None:
+    """With weights changed so that the object is held to be in sight: random ones mostly lose it."""
+    sure = shutil.copytree(sam_folder, tmp_path / "sure")
+    tensors = load_file(sure / "model.safetensors")
+    tensors["mask_decoder.pred_obj_score_head.proj_out.bias"] += 100.0
+    save_file(tensors, sure / "model.safetensors", {"format": "pt"})
+    bag, out = record(tmp_path / "bag", clip_folder, [10**9]), tmp_path / "out"
+    given = ["--masks-weights", str(sure), "--weights", str(tiny_folder), "--anchor", str(anchor_file)]
+    words = ["--foreground", "sam2", "--box", "8,10,20,20", "--keep-masks", "--device", "cpu"]
+    assert main(["replay", str(bag), "--out", str(out), *given, *words, *quick]) == 0, capsys.readouterr().err
+    assert len(list((out / "masks").iterdir())) == 4 and (out / "results_bag").is_dir()
+    assert "masks by SAM 2: 4 images" in capsys.readouterr().out
+    notes = json.loads((out / "summary.json").read_text())["notes"]
+    assert not any("GrabCut" in note for note in notes)
+
+
+def test_an_object_that_is_in_no_image_leaves_nothing_behind(
+    sam_folder: Path, clip_folder: Path, tiny_folder: Path, tmp_path: Path, capsys: Any
+) -> None:
+    blind = shutil.copytree(sam_folder, tmp_path / "blind")
+    tensors = load_file(blind / "model.safetensors")
+    tensors["mask_decoder.pred_obj_score_head.proj_out.bias"] -= 100.0
+    save_file(tensors, blind / "model.safetensors", {"format": "pt"})
+    given = ["--masks-weights", str(blind), "--point", "18,20", "--device", "cpu"]
+    for verb, more in (("masks", []), ("run", ["--weights", str(tiny_folder), "--keep-masks"])):
+        out = tmp_path / verb
+        assert main([verb, str(clip_folder), "--out", str(out), *given, *more]) == 2
+        assert "the object was found in none of 7 images" in capsys.readouterr().err and not out.exists()

@@ -12,6 +12,7 @@ import torch
 
 from attnchain_ros.errors import Cancelled, ConfigError, WeightsError
 from attnchain_ros.files.meshes import write_mesh
+from attnchain_ros.masks.tracker import MaskTracker, load_tracker
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.node.engine import RolloutEngine
 from attnchain_ros.node.parameters import NodeSettings, change
@@ -22,6 +23,8 @@ from attnchain_ros.rollout.window import Window, WindowResult
 from attnchain_ros.stream.buffer import Batch
 from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.frame import Frame
+from attnchain_ros.stream.masking import MaskMaker
+from attnchain_ros.stream.objects import clean_mask
 from attnchain_ros.stream.stream import Stream
 
 QUICK = {
@@ -176,3 +179,66 @@ def test_memory_that_runs_out_in_the_middle_of_a_window(bench, settings, monkeyp
     assert bench.results[2].index == 0, "the chain starts anew after a window that was skipped"
     found = bench.buffer.accounts()
     assert (found.received, found.used, found.dropped) == (14, 11, {"window_error": 3})
+
+
+def test_from_a_prompt_to_a_window_with_the_real_engine(settings: NodeSettings, sam_folder: Path) -> None:
+    """SAM 2's classes on the engine's device. Random weights follow nothing, so the object is held to be in sight."""
+    options = {"foreground": "sam2", "sam2.weights": str(sam_folder), "sam2.point": "20,20", "queue_size": 16}
+    prompted = change(settings, {**options, "overflow_policy": "block", "frames": FRAMES})
+    stream = Stream(prompted.node, FRAMES, on_ready=lambda: worker.wake())
+    windows: list[Window] = []
+    makers: list[MaskMaker] = []
+    results: list[WindowResult] = []
+
+    def build() -> RolloutEngine:
+        engine = RolloutEngine(prompted)
+        tracker = engine.make_tracker()
+        assert isinstance(tracker, MaskTracker) and tracker.model.device == torch.device("cpu")
+        tracker.model.mask_decoder.pred_obj_score_head.proj_out.bias.data += 100.0
+        makers.append(MaskMaker(tracker, stream.buffer, lambda: prompted.node.sam2, lossless=lambda: True))
+        return engine
+
+    def assemble(batch: Batch) -> Window:
+        windows.append(stream.assemble(batch))
+        return windows[-1]
+
+    def publish(batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+        results.append(result)
+        return result
+
+    statistics = Statistics()
+    worker = Worker(
+        stream, build, assemble, publish, statistics, make_masks=lambda stop: makers[0].work(stop)
+    )  # fmt: skip
+    worker.start().result(120)
+    try:
+        worker.set_running(True)
+        shown = window_of(0, 2 * FRAMES - 1)
+        for image, stamp in zip(shown.images, shown.stamps_ns, strict=True):
+            stream.buffer.push(Frame(image, None, int(stamp), arrived_s=time.monotonic()))
+        end = time.monotonic() + 120
+        while stream.buffer.accounts().used < len(shown.images):
+            assert time.monotonic() < end, (stream.buffer.accounts(), statistics.snapshot(0.0).last_error)
+            time.sleep(0.002)
+    finally:
+        worker.stop(10)
+    alone = load_tracker(sam_folder, torch.device("cpu"), torch.float32)
+    alone.model.mask_decoder.pred_obj_score_head.proj_out.bias.data += 100.0
+    prompt = prompted.node.sam2.prompt()
+    assert prompt is not None and len(results) == 2
+    wanted = [alone.follow(image) if row else alone.start(image, prompt) for row, image in enumerate(shown.images)]
+    assert all(one.mask.any() for one in wanted)
+    cleaned = np.stack([clean_mask(one.mask).mask for one in wanted])
+    assert np.array_equal(np.concatenate([windows[0].masks, windows[1].masks[1:]]), cleaned)
+    assert all(np.isfinite(result.vertices).all() for result in results)
+
+
+def test_without_the_weights_of_sam_2_the_command_that_brings_them_is_named(
+    settings: NodeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = RolloutEngine(change(settings, {"foreground": "sam2"}))
+    with pytest.raises(
+        WeightsError, match=r"weights/sam2.1-hiera-tiny/config.json is missing: 'attnchain weights fetch"
+    ):
+        engine.make_tracker()
