@@ -94,7 +94,8 @@ def prompted(
         if folder is not None:
             folder.mkdir()
         names = _names(source)
-        bar = stack.enter_context(tqdm(total=source.count, desc="masks", unit="image", disable=None, leave=False, position=line))
+        progress = tqdm(total=source.count, desc="masks", unit="image", disable=None, leave=False, position=line)
+        bar = stack.enter_context(progress)
 
         def on_mask(frame: Frame, found: TrackedMask) -> None:
             bar.update()

@@ -33,7 +33,7 @@ class PromptedSource(WrappedSource):
     Attributes:
         counts: images by what was seen in them, of the reading under way.
         first_gone: number of the first image without the object, None = it is in all so far.
-        notes: when the object was lost and seen again for the first time, and what was replaced.
+        notes: how masks came about, and when the object was lost and seen again for the first time.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class PromptedSource(WrappedSource):
         on_mask: Callable[[Frame, TrackedMask], object] = lambda frame, found: None,
     ) -> None:
         super().__init__(source)
-        if source.masked:
-            self.notes.tell("masks_replaced", "the clip's own masks are not used, since the object was pointed at")
+        instead = "; the clip's own masks are not used" if source.masked else ""
+        self.notes.tell("masks_by_prompt", f"masks follow what was pointed at in the first image{instead}")
         self.masked = True
         self.counts = dict.fromkeys(Sight, 0)
         self.first_gone: int | None = None
