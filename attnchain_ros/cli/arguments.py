@@ -172,6 +172,14 @@ def open_input(args: argparse.Namespace) -> FrameSource:
     return open_frames(Path(text), clip_options(args))
 
 
+def open_source(text: str, fps: float | None = None) -> FrameSource:
+    """A clip by what ``run`` takes as INPUT, without masks or topics of its own."""
+    if text.startswith(SYNTHETIC):
+        return synthetic_source(text.removeprefix(SYNTHETIC), fps)
+    path = Path(text)
+    return open_frames(path, ClipOptions(fps=None if is_bag(path) else fps))
+
+
 def clip_options(args: argparse.Namespace) -> ClipOptions:
     """What ``add_clip_arguments`` says of a clip."""
     topics = (args.image_topic, args.mask_topic, args.depth_topic, args.camera_info_topic)

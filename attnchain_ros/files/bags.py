@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,21 @@ class BagSource(FrameSource):
 
     def _calibration(self, message: Any, stamp: int) -> Calibration:
         return Calibration(camera_numbers(message), stamp)
+
+
+def bag_messages(path: Path, kinds: Collection[str]) -> Iterator[tuple[str, str, Any]]:
+    """Messages of some types, in the order of recording: topic, type and the message.
+
+    Args:
+        path: rosbag2 folder or file.
+        kinds: full names of types, such as ``attnchain_ros/msg/AnimatedMesh``.
+    Raises:
+        FileFormatError: the bag cannot be read.
+    """
+    with _open(Path(path)) as reader:
+        wanted = [item for item in reader.connections if item.msgtype in kinds]
+        for connection, _, raw in reader.messages(wanted) if wanted else ():
+            yield connection.topic, connection.msgtype, reader.deserialize(raw, connection.msgtype)
 
 
 def choose_topics(

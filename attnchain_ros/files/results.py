@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from ..camera.poses import apply_pose
-from ..errors import InputError
+from ..errors import FileFormatError, InputError
 from ..mesh.types import Mesh
 from ..notes import Note, Notes, texts
 from ..shapes import check_shape
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     # Importing the rollout would import torch, which reading and writing files does without.
     from ..rollout.window import WindowResult
 
+SUMMARY = "summary.json"
 _COLUMNS = 8
 _STORED_SIDE = 960
 _PACKAGES = (
@@ -67,6 +68,24 @@ class ResultOptions:
     per_frame_meshes: bool = False
     max_glb_frames: int | None = 300
     sheet_tile: int = TILE
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """``summary.json`` of a run's folder, which is written last: a folder with it holds whole results.
+
+    Raises:
+        FileFormatError: it is not there or cannot be read.
+    """
+    path = Path(folder) / SUMMARY
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise FileFormatError(f"{path} is damaged: it holds a {type(found).__name__}, wanted an object")
+    return found
 
 
 class _Spool:
@@ -241,6 +260,7 @@ class ResultWriter:
             "colors": first.tracks.colors,
             "stamps_ns": stamps,
             "scale": arrays["scale"],
+            "confidence_frame": arrays["confidence_frame"],
         }
         cameras = {name: arrays[name] for name in _CAMERA_FIELDS}
         cameras |= {"intrinsics": first.camera.intrinsics, "stamps_ns": stamps, "scale": arrays["scale"]}
@@ -255,7 +275,7 @@ class ResultWriter:
         summary = self._summary(first, arrays, times)
         self._write_sheet(first, arrays, times, summary)
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-        write_bytes(self.out_dir / "summary.json", text.encode())
+        write_bytes(self.out_dir / SUMMARY, text.encode())
         return summary
 
     def _keep_picture(self, image: np.ndarray, mask: np.ndarray | None) -> None:
