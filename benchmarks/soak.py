@@ -127,7 +127,7 @@ def soak(windows: int, weights: Path | None, folder: Path, settings: dict[str, A
         end_mb = _resident()
         found = session.statistics.snapshot(0.0)
         listener.destroy_node()
-    accounts = session.buffer.accounts()
+    accounts = session.streams.accounts()
     dropped = sum(accounts.dropped.values())
     return Report(
         dtype=str(session.settings.node.dtype),
@@ -155,7 +155,7 @@ def _make_trouble(running: RunningNode, events: int, empty: Any, stamp: int) -> 
     if kind == 1:
         running.node.set_parameters([Parameter("tracks.visibility_margin", value=0.02 + 0.001 * events)])
     elif kind == 2:
-        running.session.buffer.reset("service")
+        running.session.streams.reset("service")
     else:
         # An image whose mask is empty is dropped and told; then the mesh so far is written.
         running.session.inputs.mask.callback(scene.set_stamp(empty, stamp + scene.STEP_NS // 2))

@@ -16,13 +16,13 @@ from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.node.engine import RolloutEngine
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
-from attnchain_ros.node.worker import Worker
+from attnchain_ros.node.worker import Work, Worker
 from attnchain_ros.rollout.matching import Chain
 from attnchain_ros.rollout.window import Window, WindowResult
 from attnchain_ros.stream.buffer import Batch
 from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.frame import Frame
-from attnchain_ros.stream.stream import Stream
+from attnchain_ros.stream.several import Hooks, Member, ObjectStreams
 
 QUICK = {
     "sampling.steps": 2, "surface.grid": 16, "surface.coarse_grid": 8, "surface.n_surface": 128,
@@ -114,18 +114,19 @@ class Bench:
     """The worker around the real engine."""
 
     def __init__(self, settings: NodeSettings) -> None:
-        stream = Stream(StreamConfig(queue_size=8), FRAMES, on_ready=lambda: self.worker.wake())
-        self.buffer = stream.buffer
+        streams = ObjectStreams(StreamConfig(queue_size=8), FRAMES, hooks=Hooks(ready=lambda: self.worker.wake()))
+        self.buffer = streams.members[0].stream.buffer
         self.statistics = Statistics()
         self.results: list[WindowResult] = []
-        self.worker = Worker(stream, lambda: RolloutEngine(settings), self._assemble, self._publish, self.statistics)
+        work = Work(self._assemble, self._publish)
+        self.worker = Worker(streams, lambda: RolloutEngine(settings), work, self.statistics)
         self.worker.start().result(60)
         self.worker.set_running(True)
 
-    def _assemble(self, batch: Batch) -> Window:
+    def _assemble(self, member: Member, batch: Batch) -> Window:
         return window_of(batch.frames[0].stamp_ns, len(batch.frames))
 
-    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+    def _publish(self, member: Member, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
         self.results.append(result)
         return result
 

@@ -13,12 +13,12 @@ from node.hand_made import ALWAYS_NO_MEMORY, BAD_LUCK, NO_MEMORY, HandMadeEngine
 from attnchain_ros.node.anchoring import NewAnchor
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
-from attnchain_ros.node.worker import Worker, is_out_of_memory
+from attnchain_ros.node.worker import Work, Worker, is_out_of_memory
 from attnchain_ros.rollout.window import Window, WindowResult
 from attnchain_ros.stream.buffer import Batch
 from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.frame import Frame
-from attnchain_ros.stream.stream import Stream
+from attnchain_ros.stream.several import Hooks, Member, ObjectStreams
 
 MASK = np.ones((4, 6), bool)
 
@@ -34,14 +34,17 @@ class Bench:
     """A worker with everything around it, without ROS."""
 
     def __init__(self, seconds: float = 0.0, publish_fault: Exception | None = None) -> None:
-        self.stream = Stream(StreamConfig(queue_size=16), 4, on_ready=lambda: self.worker.wake())
-        self.buffer = self.stream.buffer
+        hooks = Hooks(ready=lambda: self.worker.wake())
+        self.streams = ObjectStreams(StreamConfig(queue_size=16), 4, hooks=hooks)
+        self.member = self.streams.members[0]
+        self.buffer = self.member.stream.buffer
         self.statistics = Statistics()
         self.results: list[WindowResult] = []
         self.publish_fault = publish_fault
         self.threads: set[int] = set()
         self.seconds = seconds
-        self.worker = Worker(self.stream, self._make, self._assemble, self._publish, self.statistics)
+        work = Work(self._assemble, self._publish)
+        self.worker = Worker(self.streams, self._make, work, self.statistics)
         self.engine = self.worker.start().result(10)
         self.worker.set_running(True)
         self.next = 0
@@ -50,14 +53,14 @@ class Bench:
         self.threads.add(threading.get_ident())
         return HandMadeEngine(NodeSettings(), self.seconds)
 
-    def _assemble(self, batch: Batch) -> Window:
+    def _assemble(self, member: Member, batch: Batch) -> Window:
         return Window(
             images=np.stack([frame.image for frame in batch.frames]),
             masks=np.stack([frame.mask for frame in batch.frames]),
             stamps_ns=np.array([frame.stamp_ns for frame in batch.frames]),
         )
 
-    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+    def _publish(self, member: Member, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
         self.threads.add(threading.get_ident())
         if self.publish_fault is not None:
             raise self.publish_fault
@@ -188,7 +191,7 @@ def test_another_anchor_waits_for_the_next_chain(bench):
     found = bench()
     found.send(4)
     wait_until(lambda: len(found.results) == 1)
-    found.worker.take_anchor(NewAnchor(None, 0.5))
+    found.worker.take_anchor(found.member, NewAnchor(None, 0.5))
     found.send(3)
     wait_until(lambda: len(found.results) == 2)
     assert found.engine.anchors == [] and found.results[1].index == 1, "the chain under way keeps its own"
@@ -218,8 +221,8 @@ def test_an_engine_that_cannot_be_built_tells_why():
     def fail() -> HandMadeEngine:
         raise FileNotFoundError("no weights")
 
-    stream = Stream(StreamConfig(queue_size=16), 4)
-    worker = Worker(stream, fail, lambda batch: None, lambda *all: None, Statistics())
+    streams = ObjectStreams(StreamConfig(queue_size=16), 4)
+    worker = Worker(streams, fail, Work(lambda *all: None, lambda *all: None), Statistics())
     with pytest.raises(FileNotFoundError, match="no weights"):
         worker.start().result(10)
     wait_until(lambda: not worker.alive)
