@@ -1,8 +1,8 @@
 """Several animated objects in one GLB: the animations of results folders, placed where their cameras saw them.
 
-The scene's frame is the camera's, y up and looking along -z as glTF's own cameras do. Each object is a node that is moved
-by its poses and keeps its mesh and its morph targets as they were written; while it is not there its scale is 0, which is
-how glTF hides things. Sizes of different objects compare only where their lengths are metric.
+The scene's frame is the camera's, y up and looking along -z as glTF's own cameras do. Each object is a node that is
+moved by its poses and keeps its mesh and its morph targets as they were written; while it is not there its scale is 0,
+which is how glTF hides things. Sizes of different objects compare only where their lengths are metric.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ ANIMATION, CAMERAS = "animation.glb", "cameras.npz"
 """What of a results folder goes into a scene."""
 _AFTER_S = 1e-3
 """So long after its last frame a part is hidden."""
+_ARRAYS = ("stamps_ns", "camera_from_object", "valid", "scale", "user_from_object")
 SCENE_FROM_CAMERA = np.diag([1.0, -1.0, -1.0, 1.0])
 """From OpenCV's camera (y down, z ahead) to glTF's (y up, z back)."""
 
@@ -81,9 +82,7 @@ def write_scene(path: Path, parts: list[ScenePart]) -> list[str]:
 def _read_cameras(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as file:
-            return {
-                name: file[name] for name in ("stamps_ns", "camera_from_object", "valid", "scale", "user_from_object")
-            }
+            return {name: file[name] for name in _ARRAYS}
     except (OSError, ValueError, KeyError) as error:
         raise FileFormatError(f"{path} cannot be read: {error}") from error
 
@@ -142,9 +141,9 @@ class _Merged:
         for animation in document.get("animations", []):
             for one in animation["samplers"]:
                 # Float32 as in the file, so that the scene's times are those of a whole run.
-                keys = accessor_array(document, data, one["input"]) + np.float32(placed.begins_s)
+                times = accessor_array(document, data, one["input"]) + np.float32(placed.begins_s)
                 output = one["output"] + base["accessors"]
-                self._samplers.append({**one, "input": self._times(keys), "output": output})
+                self._samplers.append({**one, "input": self._times(times), "output": output})
             for channel in animation["channels"]:
                 target = {**channel["target"], "node": node}
                 self._channels.append({**channel, "sampler": channel["sampler"] + sampler, "target": target})

@@ -77,7 +77,7 @@ class NodeConfig(StreamConfig):
     use_depth: bool = option(True, "read depth; false: lengths stay unitless unless camera.object_size_m is given")
     object_id: int = option(
         1,
-        "number of the object in messages and in the name of its frame; with max_objects above 1 masks hold the numbers",
+        "number of the object in messages and in the name of its frame; with max_objects above 1 masks hold them",
         low=0,
         high=2**31 - 1,
     )
@@ -85,6 +85,14 @@ class NodeConfig(StreamConfig):
     output_dir: str = option(
         "attnchain_output",
         "folder below which ~/save_mesh writes; made when needed; later only changed to one below that of the start",
+    )
+    restart_doubtful: int = option(
+        4,
+        "windows in a row without a trusted camera pose that make the chain start anew, each time in vain twice as "
+        "many; 0 = never",
+        unit="windows",
+        low=0,
+        high=1000,
     )
     markers_rate_hz: float = option(5.0, "most markers per second of image time", unit="Hz", low=0.01, high=1000.0)
     path_length: int = option(2000, "poses kept in ~/camera_path", low=1, high=100000)

@@ -22,6 +22,7 @@ from ..config import RolloutConfig
 from ..errors import AttnChainError, Cancelled
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
+from ..stream.doubts import Doubts
 from ..stream.several import Member, ObjectStreams
 from ..stream.turns import Turns
 from .anchoring import NewAnchor
@@ -123,6 +124,8 @@ class Worker:
         self._new_anchors: dict[int, NewAnchor] = {}
         self._engines: dict[int, Engine] = {}
         self._turns = Turns()
+        self._doubts: dict[int, Doubts] = {}
+        self._doubtful_limit = 0
         self._ready: Future[Engine] = Future()
         # A daemon, because a step of torch cannot be interrupted: a program that has to end does not wait for it.
         self._thread = threading.Thread(target=self._main, name="attnchain-worker", daemon=True)
@@ -208,12 +211,14 @@ class Worker:
         if settings is not None:
             for one in {engine, *self._engines.values()}:
                 one.configure(settings.rollout)
+            self._doubtful_limit = settings.node.restart_doubtful
             self._streams.configure(settings.node, settings.rollout.frames)
 
     def _dismiss(self) -> None:
         """Let go of objects that are retired and have nothing left to compute."""
         for member in self._streams.tidy():
             self._engines.pop(member.number, None)
+            self._doubts.pop(member.number, None)
             with self._lock:
                 self._new_anchors.pop(member.number, None)
             self._turns.keep(other.number for other in self._streams.serving)
@@ -238,7 +243,7 @@ class Worker:
         try:
             fate = self._compute(engine, member, batch, void)
         finally:
-            buffer.finish(batch, dropped=fate)
+            buffer.finish(batch, dropped=fate, restart=self._doubts_of(member).due())
             self._statistics.stage("idle")
 
     def _engine_of(self, engine: Engine, member: Member) -> Engine:
@@ -246,6 +251,12 @@ class Worker:
         found = self._engines.get(member.number)
         if found is None:
             found = self._engines[member.number] = engine.beside(member.object_id)
+        return found
+
+    def _doubts_of(self, member: Member) -> Doubts:
+        """The object's own, with the limit in force."""
+        found = self._doubts.setdefault(member.number, Doubts())
+        found.limit = self._doubtful_limit
         return found
 
     def _compute(self, engine: Engine, member: Member, batch: Batch, void: Callable[[], bool]) -> str | None:
@@ -287,6 +298,7 @@ class Worker:
             _LOG.exception("a window could not be published")
             self._statistics.failed(self._clock(), f"publishing: {type(error).__name__}: {error}")
             return None  # the chain itself is whole
+        self._doubts_of(member).saw(result.notes, begins=batch.reset is not None)
         done = self._clock()
         self._statistics.window(done, computed - started, done - batch.frames[-1].arrived_s, done - computed, result)
         return None

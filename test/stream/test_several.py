@@ -1,4 +1,4 @@
-"""A stream for each object: the same batches as for one alone, whoever comes and goes, and every frame accounted for."""
+"""A stream for each object: the same batches as for one alone, whoever comes and goes, and all frames accounted for."""
 
 from __future__ import annotations
 
