@@ -246,15 +246,15 @@ class ObjectStreams:
 
     def _retire(self, ids: Iterable[int], cause: str = "retired") -> None:
         for one in ids:
+            member = next(member for member in self.members if member.object_id == one)
+            self._hooks.retired(member)
             with self._lock:
-                member = next(member for member in self._members if member.object_id == one)
                 self._members.remove(member)
                 self._leaving.append(member)
             if self._config.overflow_policy == "block" and cause == "retired":
                 member.stream.buffer.end()
             else:
                 member.stream.buffer.close(cause)
-            self._hooks.retired(member)
         self._hooks.ready()
 
     def _make(self, object_id: int) -> Member:

@@ -103,6 +103,37 @@ def test_a_cancelled_window_leaves_the_chain_as_it_was(settings: NodeSettings):
     assert same(run(engine, window_of(3)), run(other, window_of(3)))
 
 
+def test_engines_beside_one_another_share_the_networks_and_nothing_else(settings: NodeSettings):
+    alone = RolloutEngine(settings)
+    wanted = [run(alone, window_of(first)) for first in (0, 3, 6)]
+    alone.reset()
+    other = [run(alone, window_of(first)) for first in (20, 23, 26)]
+    root = RolloutEngine(settings)
+    one, two = root.beside(1), root.beside(2)
+    assert one.rollout is not two.rollout and one.rollout.backbone is two.rollout.backbone is root.rollout.backbone
+    for number, (first, second) in enumerate(zip(wanted, other, strict=True)):
+        mine, theirs = run(one, window_of(3 * number)), run(two, window_of(20 + 3 * number))
+        assert same(mine, first) and same(theirs, second) and mine.index == theirs.index == number
+        assert mine.topology_id == first.topology_id == 0
+        np.testing.assert_array_equal(mine.camera.camera_from_object, first.camera.camera_from_object)
+    one.reset()
+    assert run(two, window_of(29)).index == 3, "a reset is the object's own"
+    one.configure(change(one.settings, {"sampling.steps": 1}).rollout)
+    assert two.rollout.config.sampling.steps == 2
+    two.save_memory()
+    assert one.rollout.config.match.tile > two.rollout.config.match.tile
+
+
+def test_each_object_can_have_an_anchor_of_its_own(settings: NodeSettings, tmp_path: Path):
+    from node.hand_made import COLORS, FACES, VERTICES
+
+    write_mesh(tmp_path / "mesh_3.ply", Mesh(VERTICES * np.float32([1, 2, 1]), FACES, COLORS))
+    root = RolloutEngine(change(settings, {"anchor_mesh": str(tmp_path / "mesh_{id}.ply")}))
+    found = run(root.beside(3), window_of(0))
+    assert found.vertices.shape[1] == len(VERTICES)
+    assert root.beside(7).rollout._given is None, "without a file it is made from the image"
+
+
 def test_what_cannot_be_built_says_why(settings: NodeSettings, tmp_path: Path):
     with pytest.raises(WeightsError, match="nowhere"):
         RolloutEngine(change(settings, {"weights": str(tmp_path / "nowhere")}))

@@ -19,7 +19,7 @@ from attnchain_ros.notes import Note
 from attnchain_ros.rollout.window import Window, WindowResult
 from attnchain_ros.stream.buffer import Batch
 from attnchain_ros.stream.config import StreamConfig
-from attnchain_ros.stream.frame import Frame
+from attnchain_ros.stream.frame import Frame, IdImage
 from attnchain_ros.stream.several import Hooks, Member, ObjectStreams
 
 MASK = np.ones((4, 6), bool)
@@ -234,6 +234,56 @@ def test_a_fault_in_publishing_is_reported_and_does_not_break_the_chain(bench):
     found.send(3)
     wait_until(lambda: len(found.results) == 1)
     assert found.results[0].index == 1
+
+
+class Costly(HandMadeEngine):
+    """Takes so many seconds of a clock that only goes on where it computes: ten times as long for object 7."""
+
+    now_s = 0.0
+    order: list[int]
+
+    def beside(self, object_id: int) -> Costly:
+        found = Costly(self.settings)
+        found.object_id, found.root = object_id, self
+        return found
+
+    def run(self, window: Window, *more) -> WindowResult:
+        self.root.now_s += 10.0 if self.object_id == 7 else 1.0
+        self.root.order.append(self.object_id)
+        return super().run(window, *more)
+
+
+def test_of_several_objects_the_least_served_is_next_and_nobody_starves():
+    root = Costly(NodeSettings())
+    root.order = []
+    config = StreamConfig(queue_size=400, max_objects=3, overflow_policy="block", max_gap_s=0.0)
+    streams = ObjectStreams(config, 4)
+    ids = np.zeros((12, 18), np.uint8)
+    ids[:, :6], ids[:, 6:12], ids[:, 12:] = 3, 7, 9
+    for number in range(1, 302):
+        streams.take_in(IdImage(ids, number * 10**8))
+        streams.take_in(Frame(np.zeros((12, 18, 3), np.uint8), None, number * 10**8))
+    results: list[tuple[int, WindowResult]] = []
+
+    def publish(member: Member, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+        results.append((member.object_id, result))
+        return result
+
+    work = Work(lambda member, batch: member.stream.assemble(batch), publish)
+    worker = Worker(streams, lambda: root, work, Statistics(), clock=lambda: root.now_s)
+    worker.start().result(10)
+    worker.set_running(True)
+    wait_until(lambda: len(results) == 300)
+    worker.stop(5.0)
+    # While all three have something to compute each gets its third of the time, in turns.
+    busy = root.order[: root.order.index(7, 40)]
+    seconds = {one: busy.count(one) * (10.0 if one == 7 else 1.0) for one in (3, 7, 9)}
+    assert max(seconds.values()) - min(seconds.values()) <= 20.0, seconds
+    assert busy.count(3) >= 9 * (busy.count(7) - 1)
+    for one in (3, 7, 9):
+        assert [result.index for object_id, result in results if object_id == one] == list(range(100))
+    found = streams.accounts()
+    assert found.used == found.received == 903 and not found.dropped
 
 
 def test_an_engine_that_cannot_be_built_tells_why():

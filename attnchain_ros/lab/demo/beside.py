@@ -1,8 +1,8 @@
 """Several clips in one picture, each seen by one camera at its true angle: for showing several objects at once.
 
-A camera that only turns sees the same rays, so that a clip's picture is carried into a wider one exactly: every pixel of
-the wide picture looks up the pixel of the clip in whose direction it looks. The clips' cameras stand still; objects that
-moved past one another would hide one another, so that each keeps to its own part of the picture.
+A camera that only turns sees the same rays, so that a clip's picture is carried into a wider one exactly: every pixel
+of the wide picture looks up the pixel of the clip in whose direction it looks. The clips' cameras stand still; objects
+that moved past one another would hide one another, so that each keeps to its own part of the picture.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def beside(clips: Sequence[Clip]) -> Together:
     first = clips[0]
     side, focal = first.config.image_size, float(first.intrinsics[0, 0])
     wide = 2 * side
-    intrinsics = np.array(
-        [[ZOOM * focal, 0, (wide - 1) / 2], [0, ZOOM * focal, (side - 1) / 2], [0, 0, 1]], np.float64
-    )
+    intrinsics = np.array([[ZOOM * focal, 0, (wide - 1) / 2], [0, ZOOM * focal, (side - 1) / 2], [0, 0, 1]], np.float64)
     # As far as half a clip's angle of view, so that the inner edges meet in the middle.
     angle = np.arctan(0.5 * side / focal)
     images = np.empty((first.config.frames, side, wide, 3), np.uint8)
