@@ -104,8 +104,8 @@ def frames_of(objects: int) -> list[tuple[Any, Any]]:
     found = []
     for number in range(PERIOD):
         (image, mask), (other, others) = pictures[number % 60], pictures[(number + 30) % 60]
-        # Each is away for 60 frames, longer than max_missing_s, and object 1 once for six.
-        here = mask & (not (120 <= number < 180 or 400 <= number < 406)), others & (not 300 <= number < 360)
+        # Each is away once for longer than max_missing_s, and object 1 once for six frames.
+        here = mask & (not (24 <= number < 64 or 400 <= number < 406)), others & (not 300 <= number < 360)
         ids = np.concatenate([here[0] * np.uint8(1), here[1] * np.uint8(2)], axis=1)
         found.append((scene.image_message(np.concatenate([image, other], axis=1), 0), scene.image_message(ids, 0)))
     return found
