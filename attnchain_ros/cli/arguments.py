@@ -14,11 +14,26 @@ from ..errors import ConfigError, FileFormatError
 from ..files.images import ClipOptions, is_bag, open_frames
 from ..stream.config import StreamConfig
 from ..stream.config import parse_box as parse_named_box
+from ..stream.objects import ALL_OBJECTS
 from ..stream.source import FrameSource
 from ..threads import MOST_THREADS
 from .prompting import KEPT, add_prompt_arguments, check_prompt_arguments, is_prompted
 
 SYNTHETIC = "synthetic:"
+
+
+def instance_of(text: str) -> int:
+    """The value of ``--instance``.
+
+    >>> instance_of("3"), instance_of("all") == ALL_OBJECTS
+    (3, True)
+    """
+    if text == "all":
+        return ALL_OBJECTS
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, and not all") from error
 
 
 def parse_intrinsics(text: str | None) -> np.ndarray | None:
@@ -112,8 +127,8 @@ def add_clip_arguments(parser: argparse.ArgumentParser, *, prompts: bool = False
         help="folder with a mask per image, or a mask video (default: masks/, NAME_mask.png, alpha, the bag's topic)",
     )  # fmt: skip
     parser.add_argument(
-        "--instance", "--mask-instance", type=int, default=0, metavar="ID", dest="instance",
-        help="value of the object in masks that hold several objects",
+        "--instance", "--mask-instance", type=instance_of, default=0, metavar="ID", dest="instance",
+        help="value of the object in masks that hold several objects; all: one after another, a folder for each",
     )  # fmt: skip
     for name in ("image", "mask", "depth", "camera-info"):
         none = "" if name == "image" else "; none: not used"
@@ -150,8 +165,8 @@ def check_foreground_arguments(args: argparse.Namespace) -> None:
     """Check what can be checked before anything is read."""
     if args.stride < 1:
         raise ConfigError(f"--stride is {args.stride}, the least is 1")
-    if not 0 <= args.instance <= 65535:
-        raise ConfigError(f"--instance is {args.instance}, wanted 0 to 65535")
+    if args.instance != ALL_OBJECTS and not 0 <= args.instance <= 65535:
+        raise ConfigError(f"--instance is {args.instance}, wanted 0 to 65535, or all")
     if args.box is not None and args.foreground == "none":
         raise ConfigError("--box is for --foreground grabcut")
     if is_prompted(args):
@@ -163,9 +178,15 @@ def check_foreground_arguments(args: argparse.Namespace) -> None:
 
 
 def open_input(args: argparse.Namespace) -> FrameSource:
-    """The clip of ``add_input_arguments``."""
+    """The clip of ``add_input_arguments``.
+
+    Raises:
+        ConfigError: all objects are asked for, of a clip that holds one.
+    """
     text = str(args.input)
     if text.startswith(SYNTHETIC):
+        if args.instance == ALL_OBJECTS:
+            raise ConfigError(f"{text} holds one object: leave out --instance all")
         if args.masks is not None or any(clip_options(args).topics):
             raise ConfigError(f"{text} has its own masks and no topics: leave out --masks and topics")
         return synthetic_source(text.removeprefix(SYNTHETIC), args.fps)

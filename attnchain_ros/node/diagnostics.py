@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -13,6 +14,7 @@ from ..stream.masking import FOLLOWING, MaskFigures
 from . import qos
 from .live import LiveFigures
 from .statistics import Snapshot, memory_mb
+from .track import ObjectFigures
 
 _RECENT_S = 30.0
 """A window that failed so recently makes the status a warning; an old one is only counted."""
@@ -53,22 +55,14 @@ def status_message(
             "delay of the newest frame p50 [s]": _number(figures.delay_p50_s),
             "delay of the newest frame p95 [s]": _number(figures.delay_p95_s),
             "publishing p95 [ms]": _number(figures.publish_p95_s * 1e3),
-            "frames in": str(accounts.received),
-            "frames used": str(accounts.used),
-            "frames dropped": str(sum(accounts.dropped.values())),
-            "frames in flight": str(accounts.in_flight),
-            "frames waiting": str(accounts.waiting),
-            "frames awaiting a mask": str(accounts.awaiting_mask),
-            "frames masked by GrabCut": str(accounts.made_masks),
-            "stride": str(accounts.stride),
+            **_frame_values(accounts),
             "outline overlap": _number(figures.overlap),
             "share of frames with a pose": _number(figures.poses),
             "poses withheld": str(figures.withheld),
             "stage": figures.last_stage,
             "last error": figures.last_error,
         }
-        values |= {f"dropped: {cause}": str(count) for cause, count in sorted(accounts.dropped.items())}
-        values |= {f"resets: {cause}": str(count) for cause, count in sorted(accounts.resets.items())}
+        values |= _cause_values(accounts)
         values |= {f"time: {stage} [s]": _number(seconds) for stage, seconds in sorted(figures.timings_s.items())}
         if state == "active":
             message = f"{figures.windows} windows, {accounts.used} of {accounts.received} frames used"
@@ -96,13 +90,75 @@ def status_message(
             level = DiagnosticStatus.WARN if level == DiagnosticStatus.OK else level
             message += f"; masks: {masks.state}"
     values |= {f"memory: {kind} [MB]": _number(size) for kind, size in memory_mb().items()}
+    return DiagnosticStatus(level=level, name=name.lstrip("/"), hardware_id="", message=message, values=_pairs(values))
+
+
+def add_objects(status: DiagnosticStatus, objects: Sequence[ObjectFigures], counts: dict[str, int]) -> None:
+    """Say in the node's status who is followed; nothing where objects do not come and go (``counts`` is empty)."""
+    if counts:
+        followed = ", ".join(str(one.object_id) for one in objects) or "none"
+        values = {"objects": followed} | {f"objects: {what}": str(number) for what, number in sorted(counts.items())}
+        status.values = [*status.values, *_pairs(values)]
+        status.message += f"; objects followed: {followed}"
+
+
+def object_status(name: str, state: str, figures: ObjectFigures) -> DiagnosticStatus:
+    """One of several objects in a status of its own.
+
+    Args:
+        name: full name of the node.   state: its lifecycle state.
+        figures: of the object.
+    """
+    accounts, latest = figures.accounts, figures.latest
+    overlap = float("nan") if latest is None else latest.silhouette_iou
+    poses = float("nan") if latest is None else float(latest.camera.valid.mean())
+    values = {
+        "state": state,
+        "windows": str(figures.windows),
+        **_frame_values(accounts),
+        "outline overlap": _number(overlap),
+        "share of frames with a pose": _number(poses),
+        **_cause_values(accounts),
+    }
+    message = f"{figures.windows} windows, {accounts.used} of {accounts.received} frames used"
+    doubtful = overlap < TRUSTED_OVERLAP or poses < TRUSTED_POSES
+    if doubtful:
+        message += f"; doubtful: outline overlap {_number(overlap)}, {poses:.0%} of frames with a camera pose"
+    if figures.live is not None:
+        values |= _live_values(figures.live)
+        if figures.live.state.startswith("lost"):
+            message += f"; live pose {figures.live.state}"
     return DiagnosticStatus(
-        level=level,
-        name=name.lstrip("/"),
+        level=DiagnosticStatus.WARN if doubtful else DiagnosticStatus.OK,
+        name=f"{name.lstrip('/')}: object {figures.object_id}",
         hardware_id="",
         message=message,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        values=_pairs(values),
     )
+
+
+def _frame_values(accounts: Accounts) -> dict[str, str]:
+    """Where the frames went."""
+    return {
+        "frames in": str(accounts.received),
+        "frames used": str(accounts.used),
+        "frames dropped": str(sum(accounts.dropped.values())),
+        "frames in flight": str(accounts.in_flight),
+        "frames waiting": str(accounts.waiting),
+        "frames awaiting a mask": str(accounts.awaiting_mask),
+        "frames masked by GrabCut": str(accounts.made_masks),
+        "stride": str(accounts.stride),
+    }
+
+
+def _cause_values(accounts: Accounts) -> dict[str, str]:
+    """Drops and resets by cause."""
+    dropped = {f"dropped: {cause}": str(count) for cause, count in sorted(accounts.dropped.items())}
+    return dropped | {f"resets: {cause}": str(count) for cause, count in sorted(accounts.resets.items())}
+
+
+def _pairs(values: dict[str, str]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=value) for key, value in values.items()]
 
 
 def _live_values(live: LiveFigures) -> dict[str, str]:
@@ -140,9 +196,9 @@ class Diagnostics:
         self._array = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._status = node.create_publisher(DiagnosticStatus, "~/status", qos.latched_output())
 
-    def publish(self, status: DiagnosticStatus) -> None:
-        """Publish one status on both topics."""
-        message = DiagnosticArray(status=[status])
+    def publish(self, status: DiagnosticStatus, objects: Sequence[DiagnosticStatus] = ()) -> None:
+        """Publish the node's status on both topics, those of its objects on /diagnostics."""
+        message = DiagnosticArray(status=[status, *objects])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._array.publish(message)
         self._status.publish(status)

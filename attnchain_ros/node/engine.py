@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import gc
 from collections.abc import Callable
@@ -23,6 +24,14 @@ from .anchoring import NewAnchor
 from .parameters import NodeSettings
 
 _SMALLER = 4
+ID = "{id}"
+"""Stands for the object's id in the name of its anchor mesh."""
+
+
+def own_anchor(name: str, object_id: int) -> Path | None:
+    """The file of an object's own anchor mesh; None where the name is for all objects, or there is no such file."""
+    path = Path(name.replace(ID, str(object_id)))
+    return path if ID in name and path.is_file() else None
 
 
 class RolloutEngine:
@@ -42,11 +51,27 @@ class RolloutEngine:
         self._backbone: Backbone = load_backbone(
             node.weights or None, node.device, node.dtype, settings.rollout.low_memory
         )
-        self._anchor: Mesh | None = read_mesh(Path(node.anchor_mesh)) if node.anchor_mesh else None
+        for_all = node.anchor_mesh and ID not in node.anchor_mesh
+        anchor: Mesh | None = read_mesh(Path(node.anchor_mesh)) if for_all else None
         self.settings = self.resolve(settings)
         self._shrunk = 1
         self._steps: list[Note] = []
-        self._rollout = Rollout(self._backbone, self.settings.rollout, self._anchor)
+        self._rollout = Rollout(self._backbone, self.settings.rollout, anchor)
+
+    def beside(self, object_id: int) -> RolloutEngine:
+        """Another object's rollout, from its first window on, with the same networks, anchor and options.
+
+        Raises:
+            AttnChainError: its own anchor mesh (``anchor_mesh`` with ``{id}``) cannot be read.
+        """
+        other = copy.copy(self)
+        other._steps = []
+        other._rollout = self._rollout.beside()
+        path = own_anchor(self.settings.node.anchor_mesh, object_id)
+        if path is not None:
+            other._rollout = Rollout(self._backbone, self.settings.rollout, read_mesh(path))
+        other._rollout.configure(other._effective())
+        return other
 
     @property
     def rollout(self) -> Rollout:

@@ -7,6 +7,7 @@ under the dotted names of ``config.flatten``.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import difflib
 import re
 import sys
@@ -14,11 +15,12 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, Literal
 
+from .. import wire
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
 from ..errors import ConfigError
 from ..live.config import LiveConfig
 from ..masks.config import Sam2Config
-from ..stream.config import StreamConfig, check_queue
+from ..stream.config import StreamConfig, check_objects, check_queue
 from ..threads import MOST_THREADS
 
 Kind = Literal["bool", "int", "float", "str"]
@@ -62,7 +64,9 @@ class NodeConfig(StreamConfig):
         high=MOST_THREADS,
     )
     anchor_mesh: str = option(
-        "", "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image"
+        "",
+        "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image; with {id} in its "
+        "name each object has its own",
     )
     anchor_dir: str = option(
         "", "folder below which ~/set_anchor may read mesh files; empty = it takes only the bytes of a GLB"
@@ -72,7 +76,12 @@ class NodeConfig(StreamConfig):
     mask_transport: str = option("raw", "'raw' reads mask, 'compressed' reads mask/compressed (PNG)",
                                  choices=("raw", "compressed"))  # fmt: skip
     use_depth: bool = option(True, "read depth; false: lengths stay unitless unless camera.object_size_m is given")
-    object_id: int = option(1, "number of the object in messages and in the name of its frame", low=0, high=2**31 - 1)
+    object_id: int = option(
+        1,
+        "number of the object in messages and in the name of its frame; with max_objects above 1 masks hold them",
+        low=0,
+        high=2**31 - 1,
+    )
     object_frame_prefix: str = option("", "the object's frame is <prefix>object_<object_id>")
     output_dir: str = option(
         "attnchain_output",
@@ -115,6 +124,7 @@ _AT_CONFIGURE = frozenset(
         "foreground_box",
         "image_rectified",
         "live",
+        "max_objects",
         "object_frame_prefix",
         "object_id",
         "output_dir",
@@ -172,6 +182,7 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         check_queue(self.node, self.rollout.frames)
+        check_objects(self.node)
         _ = self.node.box, self.node.sam2.prompt()
 
     @property
@@ -184,6 +195,21 @@ class NodeSettings:
     def object_frame(self) -> str:
         """Name of the object's TF frame."""
         return f"{self.node.object_frame_prefix}object_{self.node.object_id}"
+
+    @property
+    def several(self) -> bool:
+        """Whether objects come and go by the ids in masks."""
+        return self.node.max_objects > 1
+
+    def names(self, camera_frame: str) -> wire.Names:
+        """What frames and object are called in messages; ``camera_frame``: frame_id of the images."""
+        return wire.Names(camera_frame, self.object_frame, self.node.object_id, self.several)
+
+    def of_object(self, object_id: int) -> NodeSettings:
+        """The same settings with an object's own number, which names its frame."""
+        if object_id == self.node.object_id:
+            return self
+        return dataclasses.replace(self, node=dataclasses.replace(self.node, object_id=object_id))
 
 
 def _kind(value: Any) -> Kind:

@@ -2,7 +2,8 @@
 
 A failed window is logged, counted and skipped, and the chain starts anew with the next one. Running out of memory is
 tried once more with smaller pieces. Resets travel with the batches: a reset voids the window under way (it is
-cancelled) and the next batch says that the rollout has to start anew.
+cancelled) and the next batch says that the rollout has to start anew. Each object has an engine beside the first one,
+which shares its networks; of several objects whoever was served least is served next.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
@@ -22,7 +24,8 @@ from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
 from ..stream.doubts import Doubts
 from ..stream.prompted import Tracker
-from ..stream.stream import Stream
+from ..stream.several import Member, ObjectStreams
+from ..stream.turns import Turns
 from .anchoring import NewAnchor
 from .parameters import NodeSettings
 from .statistics import Statistics
@@ -31,7 +34,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
-    """What the worker drives: a rollout on its device. Made, called and dropped in the worker's thread only."""
+    """What the worker drives: an object's rollout. Made, called and dropped in the worker's thread only."""
+
+    def beside(self, object_id: int) -> Engine:
+        """Another object's rollout, from its first window on, with the same networks, anchor and options."""
 
     @property
     def description(self) -> str:
@@ -74,36 +80,45 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Work:
+    """What is done with a batch around its computation, always in the worker's thread.
+
+    Attributes:
+        assemble: batch to window.
+        publish: is given each result; returns it as it went out.
+        gone: is told of each object that is retired and has nothing left to compute.
+        make_masks: called between windows with what says that it has to stop; makes masks for frames that await one.
+    """
+
+    assemble: Callable[[Member, Batch], Window]
+    publish: Callable[[Member, Batch, Window, WindowResult], WindowResult]
+    gone: Callable[[Member], object] = lambda member: None
+    make_masks: Callable[[Callable[[], bool]], None] = lambda stop: None
+
+
 class Worker:
     """Takes batches from the buffer, computes and publishes them, until it is stopped.
 
     Args:
-        stream: where batches come from; wire its ``on_ready`` to ``wake``.
+        streams: where batches come from; wire ``Hooks.ready`` to ``wake``.
         make_engine: builds the engine; called in the worker's thread.
-        assemble: batch to window.
-        publish: called with each result, in the worker's thread; returns it as it went out.
+        work: what is done around the computation.
         statistics: where to count.
         clock: seconds of a steady clock, the one of ``Frame.arrived_s``.
-        make_masks: called between windows with what says that it has to stop; makes masks for frames that await one.
     """
 
     def __init__(
         self,
-        stream: Stream,
+        streams: ObjectStreams,
         make_engine: Callable[[], Engine],
-        assemble: Callable[[Batch], Window],
-        publish: Callable[[Batch, Window, WindowResult], WindowResult],
+        work: Work,
         statistics: Statistics,
         clock: Callable[[], float] = time.monotonic,
-        *,
-        make_masks: Callable[[Callable[[], bool]], None] = lambda stop: None,
     ) -> None:
-        self._make_masks = make_masks
-        self._stream = stream
-        self._buffer = stream.buffer
+        self._streams = streams
         self._make_engine = make_engine
-        self._assemble = assemble
-        self._publish = publish
+        self._work = work
         self._statistics = statistics
         self._clock = clock
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
@@ -112,8 +127,11 @@ class Worker:
         self._lock = threading.Lock()
         self._awake = False
         self._new_settings: NodeSettings | None = None
-        self._new_anchor: NewAnchor | None = None
-        self._doubts = Doubts()
+        self._new_anchors: dict[int, NewAnchor] = {}
+        self._engines: dict[int, Engine] = {}
+        self._turns = Turns()
+        self._doubts: dict[int, Doubts] = {}
+        self._doubtful_limit = 0
         self._ready: Future[Engine] = Future()
         # A daemon, because a step of torch cannot be interrupted: a program that has to end does not wait for it.
         self._thread = threading.Thread(target=self._main, name="attnchain-worker", daemon=True)
@@ -145,10 +163,10 @@ class Worker:
             self._new_settings = settings
         self.wake()
 
-    def take_anchor(self, new: NewAnchor) -> None:
-        """Use another anchor from the next chain on; the chain under way is for the caller to end."""
+    def take_anchor(self, member: Member, new: NewAnchor) -> None:
+        """Use another anchor from an object's next chain on; the chain under way is for the caller to end."""
         with self._lock:
-            self._new_anchor = new
+            self._new_anchors[member.number] = new
 
     def stop(self, timeout_s: float) -> bool:
         """Cancel what is under way and end the thread; False if it did not end in time."""
@@ -178,57 +196,99 @@ class Worker:
             try:
                 while not self._stopping.is_set():
                     self._take_over(engine)
+                    self._dismiss()
                     if not self._running.is_set():
                         break
-                    self._make_masks(lambda: self._stopping.is_set() or not self._running.is_set())
-                    batch = self._buffer.take()
-                    if batch is None:
+                    self._work.make_masks(lambda: self._stopping.is_set() or not self._running.is_set())
+                    found = self._next()
+                    if found is None:
                         break
-                    self._process(engine, batch)
+                    member, batch = found
+                    started = self._clock()
+                    self._process(engine, member, batch)
+                    self._turns.charge(member.number, self._clock() - started)
             except Exception as error:  # the node has to live on, whatever happens here
                 _LOG.exception("the worker met an error outside a window")
                 self._statistics.error(f"{type(error).__name__}: {error}")
 
     def _take_over(self, engine: Engine) -> None:
-        """Apply changed settings: to both at once, so that no batch is larger than the engine's windows."""
+        """Apply changed settings: to all at once, so that no batch is larger than the engine's windows."""
         with self._lock:
             settings, self._new_settings = self._new_settings, None
         if settings is not None:
-            engine.configure(settings.rollout)
-            self._doubts.limit = settings.node.restart_doubtful
-            self._stream.configure(settings.node, settings.rollout.frames)
+            for one in {engine, *self._engines.values()}:
+                one.configure(settings.rollout)
+            self._doubtful_limit = settings.node.restart_doubtful
+            self._streams.configure(settings.node, settings.rollout.frames)
 
-    def _process(self, engine: Engine, batch: Batch) -> None:
+    def _dismiss(self) -> None:
+        """Let go of objects that are retired and have nothing left to compute."""
+        for member in self._streams.tidy():
+            self._engines.pop(member.number, None)
+            self._doubts.pop(member.number, None)
+            with self._lock:
+                self._new_anchors.pop(member.number, None)
+            self._turns.keep(other.number for other in self._streams.serving)
+            self._work.gone(member)
+
+    def _next(self) -> tuple[Member, Batch] | None:
+        """A batch of the object that was served least, among those that have one."""
+        serving = {member.number: member for member in self._streams.serving}
+        for number in self._turns.order(serving):
+            batch = serving[number].stream.buffer.take()
+            if batch is not None:
+                return serving[number], batch
+        return None
+
+    def _process(self, engine: Engine, member: Member, batch: Batch) -> None:
+        buffer = member.stream.buffer
+
         def void() -> bool:
-            return self._stopping.is_set() or not self._running.is_set() or batch.generation != self._buffer.generation
+            return self._stopping.is_set() or not self._running.is_set() or batch.generation != buffer.generation
 
         fate: str | None = "window_error"
         try:
-            fate = self._compute(engine, batch, void)
+            fate = self._compute(engine, member, batch, void)
         finally:
-            self._buffer.finish(batch, dropped=fate, restart=self._doubts.due())
+            buffer.finish(batch, dropped=fate, restart=self._doubts_of(member).due())
             self._statistics.stage("idle")
 
-    def _compute(self, engine: Engine, batch: Batch, void: Callable[[], bool]) -> str | None:
+    def _engine_of(self, engine: Engine, member: Member) -> Engine:
+        """The object's own; the first one, which holds the networks, computes nothing itself."""
+        found = self._engines.get(member.number)
+        if found is None:
+            found = self._engines[member.number] = engine.beside(member.object_id)
+        return found
+
+    def _doubts_of(self, member: Member) -> Doubts:
+        """The object's own, with the limit in force."""
+        found = self._doubts.setdefault(member.number, Doubts())
+        found.limit = self._doubtful_limit
+        return found
+
+    def _compute(self, engine: Engine, member: Member, batch: Batch, void: Callable[[], bool]) -> str | None:
         """Returns None for a published window, otherwise why its frames were dropped."""
         started = self._clock()
+        whose = f" of object {member.object_id}" if self._streams.several else ""
         try:
+            engine = self._engine_of(engine, member)
             if batch.reset is not None:
-                _LOG.info("the chain starts anew (%s)", batch.reset)
+                _LOG.info("the chain%s starts anew (%s)", whose, batch.reset)
                 with self._lock:
-                    anchor, self._new_anchor = self._new_anchor, None
+                    anchor = self._new_anchors.pop(member.number, None)
                 if anchor is not None:
                     engine.take_anchor(anchor)
                 engine.reset()
-            window = self._assemble(batch)
+            window = self._work.assemble(member, batch)
             result = self._run(engine, window, void)
         except Cancelled:
             return "cancelled"
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             _LOG.error(
-                "a window of %d frames failed and is skipped: %s",
+                "a window of %d frames%s failed and is skipped: %s",
                 len(batch.frames),
+                whose,
                 text,
                 exc_info=not _is_plain(error),
             )
@@ -238,14 +298,14 @@ class Worker:
             return "cancelled"
         computed = self._clock()
         try:
-            result = self._publish(batch, window, result)
+            result = self._work.publish(member, batch, window, result)
         except Exception as error:
             if self._stopping.is_set():
                 return "cancelled"
             _LOG.exception("a window could not be published")
             self._statistics.failed(self._clock(), f"publishing: {type(error).__name__}: {error}")
             return None  # the chain itself is whole
-        self._doubts.saw(result.notes, begins=batch.reset is not None)
+        self._doubts_of(member).saw(result.notes, begins=batch.reset is not None)
         done = self._clock()
         self._statistics.window(done, computed - started, done - batch.frames[-1].arrived_s, done - computed, result)
         return None

@@ -83,6 +83,12 @@ class Rollout:
         self._state: RolloutState | None = None
         self._topology = 0
 
+    def beside(self) -> Rollout:
+        """Another object's rollout, at its start, with the same networks, options and given anchor."""
+        other = Rollout(self.backbone, self.config, keep_latents=self._keep_latents)
+        other._given, other._size_m = self._given, self._size_m
+        return other
+
     def reset(self) -> None:
         """Forget anchor pose, tracks and history; the next window starts anew with a new topology id."""
         if self._state is not None:

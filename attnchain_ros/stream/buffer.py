@@ -511,12 +511,12 @@ class FrameBuffer:
             self._changed.notify_all()
         self._on_ready()
 
-    def close(self) -> None:
-        """Release a blocked ``push`` and take nothing in any more."""
+    def close(self, cause: str = "closed") -> None:
+        """Release a blocked ``push`` and take nothing in any more; what waits is dropped for ``cause``."""
         with self._changed:
             self._open = False
             for segment in self._segments:
-                self._dropped["closed"] += segment.drop_all()
+                self._dropped[cause] += segment.drop_all()
             self._segments = deque([_Segment("start")])
             self._generation += 1
             self._changed.notify_all()

@@ -12,6 +12,7 @@ MaskMode = Literal["first", "latest", "every"]
 MASK_MODES: tuple[MaskMode, ...] = ("first", "latest", "every")
 POLICIES = ("adaptive", "drop_oldest", "block")
 FOREGROUNDS = ("none", "grabcut", "sam2")
+MOST_OBJECTS = 32
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,20 @@ class StreamConfig(Checked):
         low=0.0,
         high=3600.0,
     )
+    max_objects: int = option(
+        1,
+        "objects that are followed at once; above 1 each value of the mask that is not 0 is an object's id "
+        "(docs/several_objects.md)",
+        low=1,
+        high=MOST_OBJECTS,
+    )
+    max_missing_s: float = option(
+        5.0,
+        "with max_objects above 1 an object that is in no mask for so long is retired, and makes room; 0 = never",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
     reset_on_frame_id_change: bool = option(True, "another frame_id resets; false: such frames are dropped")
 
     @property
@@ -84,6 +99,26 @@ def check_queue(config: StreamConfig, frames: int) -> None:
     if config.queue_size < frames:
         raise ConfigError(
             f"queue_size is {config.queue_size}, but a window has {frames} frames: raise queue_size or lower frames"
+        )
+
+
+def check_objects(config: StreamConfig) -> None:
+    """Whether several objects can be told apart.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    if config.max_objects == 1:
+        return
+    if config.foreground != "none":
+        raise ConfigError(
+            f"max_objects is {config.max_objects}, but foreground {config.foreground!r} finds one object: "
+            "set foreground to none and give masks that hold ids, or max_objects to 1"
+        )
+    if config.mask_instance_id:
+        raise ConfigError(
+            f"max_objects is {config.max_objects}, but mask_instance_id {config.mask_instance_id} chooses one object: "
+            "set mask_instance_id to 0, or max_objects to 1"
         )
 
 

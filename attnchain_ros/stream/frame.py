@@ -50,6 +50,14 @@ class MaskImage:
 
 
 @dataclass(frozen=True, eq=False)
+class IdImage:
+    """A mask of several objects on its own: [H, W] of whole numbers, 0 = none, else the object's id; stamp 0 = any."""
+
+    ids: np.ndarray
+    stamp_ns: int
+
+
+@dataclass(frozen=True, eq=False)
 class DepthImage:
     """A depth image on its own: [H, W] float32 metres registered to the camera image, 0 = unknown.
 
@@ -82,7 +90,7 @@ class Refused:
     frame: bool = False
 
 
-Event: TypeAlias = Frame | MaskImage | DepthImage | Calibration | NoMoreMasks | Refused
+Event: TypeAlias = Frame | MaskImage | IdImage | DepthImage | Calibration | NoMoreMasks | Refused
 """Whatever may come into a stream."""
 
 

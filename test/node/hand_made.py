@@ -113,12 +113,19 @@ class HandMadeEngine:
         self.anchors: list[NewAnchor] = []
         self.saved_memory = 0
         self.in_window = threading.Event()
+        self.beside_me: dict[int, HandMadeEngine] = {}
         self._index = self._topology = 0
         self._last_ns: int | None = None
 
     def resolve(self, settings: NodeSettings) -> NodeSettings:
         """No recommendations."""
         return settings
+
+    def beside(self, object_id: int) -> HandMadeEngine:
+        """This one for the first object, so that tests can look at it; others for those that come later."""
+        found = type(self)(self.settings, self.seconds) if self.beside_me else self
+        self.beside_me[object_id] = found
+        return found
 
     def configure(self, config: RolloutConfig) -> None:
         """Keep the config."""

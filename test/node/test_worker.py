@@ -14,13 +14,13 @@ from node.hand_made import ALWAYS_NO_MEMORY, BAD_LUCK, NO_MEMORY, HandMadeEngine
 from attnchain_ros.node.anchoring import NewAnchor
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
-from attnchain_ros.node.worker import Worker, is_out_of_memory
+from attnchain_ros.node.worker import Work, Worker, is_out_of_memory
 from attnchain_ros.notes import Note
 from attnchain_ros.rollout.window import Window, WindowResult
 from attnchain_ros.stream.buffer import Batch
 from attnchain_ros.stream.config import StreamConfig
-from attnchain_ros.stream.frame import Frame
-from attnchain_ros.stream.stream import Stream
+from attnchain_ros.stream.frame import Frame, IdImage
+from attnchain_ros.stream.several import Hooks, Member, ObjectStreams
 
 MASK = np.ones((4, 6), bool)
 
@@ -36,15 +36,18 @@ class Bench:
     """A worker with everything around it, without ROS."""
 
     def __init__(self, seconds: float = 0.0, publish_fault: Exception | None = None) -> None:
-        self.stream = Stream(StreamConfig(queue_size=16), 4, on_ready=lambda: self.worker.wake())
-        self.buffer = self.stream.buffer
+        hooks = Hooks(ready=lambda: self.worker.wake())
+        self.streams = ObjectStreams(StreamConfig(queue_size=16), 4, hooks=hooks)
+        self.member = self.streams.members[0]
+        self.buffer = self.member.stream.buffer
         self.statistics = Statistics()
         self.results: list[WindowResult] = []
         self.publish_fault = publish_fault
         self.doubt = False
         self.threads: set[int] = set()
         self.seconds = seconds
-        self.worker = Worker(self.stream, self._make, self._assemble, self._publish, self.statistics)
+        work = Work(self._assemble, self._publish)
+        self.worker = Worker(self.streams, self._make, work, self.statistics)
         self.engine = self.worker.start().result(10)
         self.worker.set_running(True)
         self.next = 0
@@ -53,14 +56,14 @@ class Bench:
         self.threads.add(threading.get_ident())
         return HandMadeEngine(NodeSettings(), self.seconds)
 
-    def _assemble(self, batch: Batch) -> Window:
+    def _assemble(self, member: Member, batch: Batch) -> Window:
         return Window(
             images=np.stack([frame.image for frame in batch.frames]),
             masks=np.stack([frame.mask for frame in batch.frames]),
             stamps_ns=np.array([frame.stamp_ns for frame in batch.frames]),
         )
 
-    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+    def _publish(self, member: Member, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
         self.threads.add(threading.get_ident())
         if self.publish_fault is not None:
             raise self.publish_fault
@@ -207,7 +210,7 @@ def test_another_anchor_waits_for_the_next_chain(bench):
     found = bench()
     found.send(4)
     wait_until(lambda: len(found.results) == 1)
-    found.worker.take_anchor(NewAnchor(None, 0.5))
+    found.worker.take_anchor(found.member, NewAnchor(None, 0.5))
     found.send(3)
     wait_until(lambda: len(found.results) == 2)
     assert found.engine.anchors == [] and found.results[1].index == 1, "the chain under way keeps its own"
@@ -233,12 +236,62 @@ def test_a_fault_in_publishing_is_reported_and_does_not_break_the_chain(bench):
     assert found.results[0].index == 1
 
 
+class Costly(HandMadeEngine):
+    """Takes so many seconds of a clock that only goes on where it computes: ten times as long for object 7."""
+
+    now_s = 0.0
+    order: list[int]
+
+    def beside(self, object_id: int) -> Costly:
+        found = Costly(self.settings)
+        found.object_id, found.root = object_id, self
+        return found
+
+    def run(self, window: Window, *more) -> WindowResult:
+        self.root.now_s += 10.0 if self.object_id == 7 else 1.0
+        self.root.order.append(self.object_id)
+        return super().run(window, *more)
+
+
+def test_of_several_objects_the_least_served_is_next_and_nobody_starves():
+    root = Costly(NodeSettings())
+    root.order = []
+    config = StreamConfig(queue_size=400, max_objects=3, overflow_policy="block", max_gap_s=0.0)
+    streams = ObjectStreams(config, 4)
+    ids = np.zeros((12, 18), np.uint8)
+    ids[:, :6], ids[:, 6:12], ids[:, 12:] = 3, 7, 9
+    for number in range(1, 302):
+        streams.take_in(IdImage(ids, number * 10**8))
+        streams.take_in(Frame(np.zeros((12, 18, 3), np.uint8), None, number * 10**8))
+    results: list[tuple[int, WindowResult]] = []
+
+    def publish(member: Member, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+        results.append((member.object_id, result))
+        return result
+
+    work = Work(lambda member, batch: member.stream.assemble(batch), publish)
+    worker = Worker(streams, lambda: root, work, Statistics(), clock=lambda: root.now_s)
+    worker.start().result(10)
+    worker.set_running(True)
+    wait_until(lambda: len(results) == 300)
+    worker.stop(5.0)
+    # While all three have something to compute each gets its third of the time, in turns.
+    busy = root.order[: root.order.index(7, 40)]
+    seconds = {one: busy.count(one) * (10.0 if one == 7 else 1.0) for one in (3, 7, 9)}
+    assert max(seconds.values()) - min(seconds.values()) <= 20.0, seconds
+    assert busy.count(3) >= 9 * (busy.count(7) - 1)
+    for one in (3, 7, 9):
+        assert [result.index for object_id, result in results if object_id == one] == list(range(100))
+    found = streams.accounts()
+    assert found.used == found.received == 903 and not found.dropped
+
+
 def test_an_engine_that_cannot_be_built_tells_why():
     def fail() -> HandMadeEngine:
         raise FileNotFoundError("no weights")
 
-    stream = Stream(StreamConfig(queue_size=16), 4)
-    worker = Worker(stream, fail, lambda batch: None, lambda *all: None, Statistics())
+    streams = ObjectStreams(StreamConfig(queue_size=16), 4)
+    worker = Worker(streams, fail, Work(lambda *all: None, lambda *all: None), Statistics())
     with pytest.raises(FileNotFoundError, match="no weights"):
         worker.start().result(10)
     wait_until(lambda: not worker.alive)
