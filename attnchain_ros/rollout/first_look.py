@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ..camera.crop import union_crop
+from ..camera.crop import Crop, union_crop
 from ..camera.first_pose import find_first_pose
 from ..camera.side import colour_agreement
 from ..config import RolloutConfig
@@ -44,12 +44,10 @@ def look_around(
     """
     small = trace.crop.at_size(OUTLINE_SIZE)
     intrinsics = small.intrinsics(trace.intrinsics)
-    mask = sample_crop(trace.window.masks[ANCHOR_FRAME], small)
+    mask, picture = _cut(trace, ANCHOR_FRAME, small)
     anchor = trace.state.anchor
     surface = (trace.state.vertices, anchor.mesh.faces)
     colors = welded_colors(anchor.colors, anchor.expand, len(anchor.mesh.vertices))
-    rows = sample_crop(np.arange(trace.window.masks[ANCHOR_FRAME].size).reshape(trace.window.masks.shape[1:]), small)
-    picture = trace.window.images[ANCHOR_FRAME].reshape(-1, 3)[rows]
 
     @functools.cache
     def tracks() -> PixelTracks:
@@ -70,6 +68,36 @@ def look_around(
     poses = np.repeat(found[0][None], len(poses), axis=0) if turned else poses.copy()
     poses[ANCHOR_FRAME] = found[0]
     return replace(camera, camera_from_object=poses), turned
+
+
+def look_anew(trace: Trace, vertices: np.ndarray, pose: np.ndarray, frame: int) -> tuple[np.ndarray, float] | None:
+    """The pose of a frame in which the object was lost: all directions tried against its mask and colours.
+
+    Args:
+        trace: the window.   vertices: [V, 3] the mesh in that frame.   pose: [4, 4] where it was believed to be.
+        frame: which one.
+    Returns:
+        [4, 4] and its overlap; None if the mask is empty.
+    """
+    small = trace.crop.at_size(OUTLINE_SIZE)
+    intrinsics, anchor = small.intrinsics(trace.intrinsics), trace.state.anchor
+    mask, picture = _cut(trace, frame, small)
+    colors = welded_colors(anchor.colors, anchor.expand, len(anchor.mesh.vertices))
+    surface = (vertices, anchor.mesh.faces)
+
+    def evidence(pose: np.ndarray) -> float:
+        if colors is None:
+            return 0.0
+        return COLOUR_WEIGHT * colour_agreement(surface, colors, (picture, mask), intrinsics, pose)
+
+    return find_first_pose(surface, intrinsics, mask, (pose,), evidence)
+
+
+def _cut(trace: Trace, frame: int, small: Crop) -> tuple[np.ndarray, np.ndarray]:
+    """Mask [S, S] and image [S, S, 3] of a frame in a crop."""
+    mask, image = trace.window.masks[frame], trace.window.images[frame]
+    rows = sample_crop(np.arange(mask.size).reshape(mask.shape), small)
+    return sample_crop(mask, small), image.reshape(-1, 3)[rows]
 
 
 def welded_colors(colors: np.ndarray | None, expand: np.ndarray, count: int) -> np.ndarray | None:

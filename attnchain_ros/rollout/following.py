@@ -25,6 +25,7 @@ from ..parts.rigid import carry_landmarks, fit_parts
 from .animating import Animation, clean_matches, keep_vertex_history, steady_vertices
 from .cameras import estimate_cameras
 from .first_look import look_around
+from .holding import hold_by_outlines
 from .matching import window_seed
 from .state import Anchor, Keyframe, Memory, RolloutState, TrackState
 from .trace import Trace
@@ -234,6 +235,8 @@ def pose_window(trace: Trace, state: RolloutState, chain: ChainMotion, config: R
             resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, False)
             if (resting > 0).mean() >= LEAST_LAID:
                 camera = camera_from_pixels(trace, follower.cameras, resting, misses)
+                camera = hold_by_outlines(trace, chain.animation.vertices, camera, config.camera)
+                follower.cameras = camera.camera_from_object
                 return Posed(camera, (), memory, follower)
     camera, notes = estimate_cameras(trace, chain.animation, config.camera, window_seed(config, state))
     turned = False
@@ -250,8 +253,9 @@ def pose_window(trace: Trace, state: RolloutState, chain: ChainMotion, config: R
         resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, not turned)
         if (resting > 0).mean() >= LEAST_LAID:
             camera = camera_from_pixels(trace, follower.cameras, resting, misses)
-        else:
-            follower.cameras = camera.camera_from_object
+        if state.index:
+            camera = hold_by_outlines(trace, chain.animation.vertices, camera, config.camera)
+        follower.cameras = camera.camera_from_object
     return Posed(camera, notes, memory, follower)
 
 
