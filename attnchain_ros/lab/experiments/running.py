@@ -24,7 +24,7 @@ from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.runs import RunFile
 from ..report import CELLS, LENGTHS, write_report
 from ..table import concat
-from . import camera, long, networks, poses, reading, sensitivity, steps, summary, targets, tracks
+from . import camera, dirty, long, networks, poses, presets, reading, sensitivity, steps, summary, targets, tracks
 from .bench import Bench, Experiment, Task
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (summary, networks, steps, reading, tracks, camera, poses, sensitivity, long)
+    for module in (summary, networks, steps, reading, tracks, camera, poses, sensitivity, long, dirty, presets)
 }
 """All experiments in the order in which they run and are reported; the longest is the last."""
 
@@ -108,7 +108,7 @@ def run_experiment(
     first = [
         Task(name, split, clip, baselines=(split, str(clip)) not in known)
         for split in experiment.splits
-        for clip in range(clips)
+        for clip in experiment.clips(clips)
     ]
     tables = [_run_tasks(setup, first, file, processes, progress, 0)]
     keys = ((task.split, str(task.clip)) for task in first)

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from attnchain_ros.lab.experiments import camera, long, networks, poses, reading, sensitivity, steps, summary, tracks
+from attnchain_ros.lab.experiments import (
+    camera,
+    long,
+    networks,
+    poses,
+    presets_report,
+    reading,
+    sensitivity,
+    steps,
+    summary,
+    tracks,
+)
 from attnchain_ros.lab.experiments.bench import Bench
 from attnchain_ros.lab.experiments.running import EXPERIMENTS
 from attnchain_ros.lab.experiments.targets import targets
@@ -44,7 +55,7 @@ def test_the_targets_are_those_of_the_code(sections: dict[str, list[str]], bench
 
 def test_columns_are_called_as_the_code_calls_them(sections: dict[str, list[str]]) -> None:
     own = {*TITLES.values()}
-    for module in (camera, poses, long, reading, steps, summary, tracks, networks, sensitivity):
+    for module in (camera, poses, long, reading, steps, summary, tracks, networks, sensitivity, presets_report):
         for columns in ("_COLUMNS", "_FIGURES", "_FLOW_FIGURES", "_WORLD_FIGURES"):
             own |= set(getattr(module, columns, {}).values())
     own |= {"seconds of denoising"}
