@@ -70,9 +70,15 @@ class RolloutEngine:
         self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
     ) -> WindowResult:
         """Compute one window; raises ``Cancelled`` soon after ``cancelled()`` turns true."""
-        result = self._rollout.run(window, progress, cancelled)
-        steps, self._steps = self._steps, []
-        return dataclasses.replace(result, notes=(*steps, *result.notes)) if steps else result
+        return self._told(self._rollout.run(window, progress, cancelled), self._take_steps())
+
+    def begin(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> Callable[[], WindowResult]:
+        """The part of ``run`` that the next window waits for; see ``Rollout.begin``."""
+        finish = self._rollout.begin(window, progress, cancelled)
+        steps = self._take_steps()
+        return lambda: self._told(finish(), steps)
 
     def reset(self) -> None:
         """Forget the chain so far."""
@@ -100,6 +106,14 @@ class RolloutEngine:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _take_steps(self) -> list[Note]:
+        steps, self._steps = self._steps, []
+        return steps
+
+    @staticmethod
+    def _told(result: WindowResult, steps: list[Note]) -> WindowResult:
+        return dataclasses.replace(result, notes=(*steps, *result.notes)) if steps else result
 
     def _effective(self) -> RolloutConfig:
         config = self.settings.rollout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 
@@ -12,9 +14,11 @@ from rclpy.lifecycle import LifecycleNode
 from ..errors import Cancelled
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
+from ..stream.camera import CameraModel
 from ..stream.frame import Frame
 from ..stream.stream import Stream
 from .anchoring import Anchoring, AnchorWish, NewAnchor, Understood
+from .finisher import Finisher
 from .inputs import Inputs
 from .live import LiveFigures, LiveThread
 from .log_once import LogOnce
@@ -22,6 +26,9 @@ from .outputs import Outputs
 from .parameters import NodeSettings
 from .statistics import Statistics
 from .worker import Engine, Worker
+
+MOST_UNDER_WAY = 3
+"""Windows between assembling and publishing, at most: one is computed, one waits for the finisher, one is with it."""
 
 STOP_TIMEOUT_S = 3.0
 """How long a window under way may take to notice that it is cancelled."""
@@ -53,13 +60,15 @@ class Session:
         self._closing = threading.Lock()  # the timer that looks after things runs beside transitions
         self._closed = False
         self._overlap_awaited = False
+        self._assembled: deque[tuple[weakref.ref[Window], CameraModel]] = deque(maxlen=MOST_UNDER_WAY)
         self._anchoring = Anchoring(self._take_anchor, self._on_anchor_failure)
         self._settings = settings
         self._stream = Stream(settings.node, settings.rollout.frames, self._on_ready, self._on_problem)
         self.buffer = self._stream.buffer
         self._worker = Worker(
-            self._stream, lambda: make_engine(settings), self._assemble, self._publish, self.statistics
-        )
+            self._stream, lambda: make_engine(settings), self._assemble, self._publish, self.statistics,
+            finisher=Finisher() if settings.node.host_thread else None,
+        )  # fmt: skip
         future = self._worker.start()
         while True:
             try:
@@ -213,6 +222,8 @@ class Session:
     def _assemble(self, batch: Batch) -> Window:
         window = self._stream.assemble(batch)
         assembler = self._stream.assembler
+        # The next window may be assembled before this one is published.
+        self._assembled.append((weakref.ref(window), assembler.camera))
         for note in assembler.notes:
             # What is wrong with a calibration is said anew with each that comes; the rest may differ in every window.
             self._complain(note.text if note in assembler.camera.notes else note.code, note.text)
@@ -230,5 +241,6 @@ class Session:
             self._overlap_awaited = False
             overlap = result.silhouette_iou
             self._node.get_logger().info(f"the new anchor overlaps the first mask by {overlap:.2f} (1: all of both)")
-        self._outputs.publish(result, self._stream.assembler.camera, batch.frames[0].frame_id, self._settings)
+        camera = next(camera for assembled, camera in self._assembled if assembled() is window)
+        self._outputs.publish(result, camera, batch.frames[0].frame_id, self._settings)
         return result

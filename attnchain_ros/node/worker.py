@@ -2,18 +2,22 @@
 
 A failed window is logged, counted and skipped, and the chain starts anew with the next one. Running out of memory is
 tried once more with smaller pieces. Resets travel with the batches: a reset voids the window under way (it is
-cancelled) and the next batch says that the rollout has to start anew.
+cancelled) and the next batch says that the rollout has to start anew. With a ``Finisher`` what needs no device is done
+in its thread beside the next window; if it fails there, the window that has begun on it is cancelled, too.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Protocol
 
 from ..config import RolloutConfig
@@ -22,6 +26,7 @@ from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
 from ..stream.stream import Stream
 from .anchoring import NewAnchor
+from .finisher import Finisher
 from .parameters import NodeSettings
 from .statistics import Statistics
 
@@ -40,6 +45,11 @@ class Engine(Protocol):
     ) -> WindowResult:
         """Compute one window; raises ``Cancelled`` soon after ``cancelled()`` turns true."""
 
+    def begin(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> Callable[[], WindowResult]:
+        """The part of ``run`` that the next window waits for; what it returns does the rest, in any thread."""
+
     def reset(self) -> None:
         """Forget the chain so far."""
 
@@ -56,6 +66,10 @@ class Engine(Protocol):
         """The device ran out of memory: give cached memory back and work in smaller pieces."""
 
 
+Rest = Callable[[], str | None]
+"""What is left to do of a window; returns why its frames were dropped, None for a published one."""
+
+
 class _Order(Enum):
     WAKE = auto()
     STOP = auto()
@@ -69,6 +83,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+@dataclass(eq=False)
+class _Link:
+    """One window in the chain; ``broken``: none may go on from it."""
+
+    broken: bool = False
+
+
 class Worker:
     """Takes batches from the buffer, computes and publishes them, until it is stopped.
 
@@ -76,9 +97,10 @@ class Worker:
         stream: where batches come from; wire its ``on_ready`` to ``wake``.
         make_engine: builds the engine; called in the worker's thread.
         assemble: batch to window.
-        publish: called with each result, in the worker's thread; returns it as it went out.
+        publish: called with each result, in the worker's thread or the finisher's; returns it as it went out.
         statistics: where to count.
         clock: seconds of a steady clock, the one of ``Frame.arrived_s``.
+        finisher: ends windows beside the next one, and with the worker; None = the worker does everything itself.
     """
 
     def __init__(
@@ -89,6 +111,8 @@ class Worker:
         publish: Callable[[Batch, Window, WindowResult], WindowResult],
         statistics: Statistics,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        finisher: Finisher | None = None,
     ) -> None:
         self._stream = stream
         self._buffer = stream.buffer
@@ -97,6 +121,8 @@ class Worker:
         self._publish = publish
         self._statistics = statistics
         self._clock = clock
+        self._finisher = finisher
+        self._last: _Link | None = None
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._running = threading.Event()
@@ -146,7 +172,8 @@ class Worker:
         self._orders.put(_Order.STOP)
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        ended = self._finisher is None or self._finisher.stop(timeout_s)
+        return ended and not self._thread.is_alive()
 
     @property
     def alive(self) -> bool:
@@ -187,18 +214,45 @@ class Worker:
             self._stream.configure(settings.node, settings.rollout.frames)
 
     def _process(self, engine: Engine, batch: Batch) -> None:
-        def void() -> bool:
-            return self._stopping.is_set() or not self._running.is_set() or batch.generation != self._buffer.generation
+        before = self._last if batch.reset is None else None
+        link = self._last = _Link()
 
+        def void() -> bool:
+            return (
+                self._stopping.is_set()
+                or not self._running.is_set()
+                or batch.generation != self._buffer.generation
+                or (before is not None and before.broken)
+            )
+
+        rest: Rest | str = "window_error"
+        try:
+            rest = self._compute(engine, batch, void)
+        finally:
+            if isinstance(rest, str):
+                self._settle(batch, link, rest)
+            self._statistics.stage("idle")
+        if isinstance(rest, str):
+            return
+        if self._finisher is None:
+            self._end(batch, link, rest)
+        else:
+            self._finisher.hand(partial(self._end, batch, link, rest))
+
+    def _end(self, batch: Batch, link: _Link, rest: Rest) -> None:
+        """Do the rest of a window, in this thread or the finisher's."""
         fate: str | None = "window_error"
         try:
-            fate = self._compute(engine, batch, void)
+            fate = rest()
         finally:
-            self._buffer.finish(batch, dropped=fate)
-            self._statistics.stage("idle")
+            self._settle(batch, link, fate)
 
-    def _compute(self, engine: Engine, batch: Batch, void: Callable[[], bool]) -> str | None:
-        """Returns None for a published window, otherwise why its frames were dropped."""
+    def _settle(self, batch: Batch, link: _Link, fate: str | None) -> None:
+        link.broken = fate is not None
+        self._buffer.finish(batch, dropped=fate)
+
+    def _compute(self, engine: Engine, batch: Batch, void: Callable[[], bool]) -> Rest | str:
+        """As much of a window as the next one waits for: what is left then, or why its frames were dropped."""
         started = self._clock()
         try:
             if batch.reset is not None:
@@ -209,19 +263,45 @@ class Worker:
                     engine.take_anchor(anchor)
                 engine.reset()
             window = self._assemble(batch)
-            result = self._run(engine, window, void)
-        except Cancelled:
-            return "cancelled"
+            finish = self._run(engine, window, void)
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            _LOG.error(
-                "a window of %d frames failed and is skipped: %s",
-                len(batch.frames),
-                text,
-                exc_info=not _is_plain(error),
-            )
-            self._statistics.failed(self._clock(), text)
-            return "window_error"
+            return self._skipped(batch, error)
+        return lambda: self._complete(batch, window, finish, started, void)
+
+    def _skipped(self, batch: Batch, error: Exception) -> str:
+        """Why the frames of a window that ended so were dropped."""
+        if isinstance(error, Cancelled):
+            return "cancelled"
+        text = f"{type(error).__name__}: {error}"
+        _LOG.error(
+            "a window of %d frames failed and is skipped: %s",
+            len(batch.frames),
+            text,
+            exc_info=None if _is_plain(error) else error,
+        )
+        self._statistics.failed(self._clock(), text)
+        return "window_error"
+
+    def _complete(
+        self,
+        batch: Batch,
+        window: Window,
+        finish: Callable[[], WindowResult],
+        started: float,
+        void: Callable[[], bool],
+    ) -> str | None:
+        """Make and publish a result: None, or why the window's frames were dropped."""
+        if void():
+            return "cancelled"
+        try:
+            try:
+                result = finish()
+            except MemoryError as error:
+                self._statistics.error(f"{type(error).__name__}: {error}")
+                gc.collect()
+                result = finish()
+        except Exception as error:
+            return self._skipped(batch, error)
         if void():
             return "cancelled"
         computed = self._clock()
@@ -237,12 +317,18 @@ class Worker:
         self._statistics.window(done, computed - started, done - batch.frames[-1].arrived_s, done - computed, result)
         return None
 
-    def _run(self, engine: Engine, window: Window, void: Callable[[], bool]) -> WindowResult:
+    def _run(self, engine: Engine, window: Window, void: Callable[[], bool]) -> Callable[[], WindowResult]:
         def progress(stage: str, done: int, total: int) -> None:
             self._statistics.stage(f"{stage} {done}/{total}")
 
+        def compute() -> Callable[[], WindowResult]:
+            if self._finisher is not None:
+                return engine.begin(window, progress, void)
+            result = engine.run(window, progress, void)
+            return lambda: result
+
         try:
-            return engine.run(window, progress, void)
+            return compute()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -251,7 +337,7 @@ class Worker:
         _LOG.warning("out of memory in a window of %d frames (%s): once more with smaller pieces", window.frames, text)
         self._statistics.error(text)
         engine.save_memory()
-        return engine.run(window, progress, void)
+        return compute()
 
 
 def _is_plain(error: Exception) -> bool:
