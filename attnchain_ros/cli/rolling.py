@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ..config import RolloutConfig, replace
 from ..errors import AttnChainError, Cancelled, ConfigError
 from ..files.meshes import read_mesh
 from ..files.results import ResultOptions, ResultWriter, counted
@@ -102,7 +103,8 @@ def roll(clip: Clip, args: argparse.Namespace, on_result: OnResult = lambda part
     source = clip.source
     anchor = None if args.anchor is None else read_mesh(args.anchor)
     changes = parse_settings(args.settings)
-    backbone = load_backbone(args.weights, args.device, args.dtype, str(changes.get("low_memory", "auto")))
+    asked = replace(RolloutConfig(), changes)
+    backbone = load_backbone(args.weights, args.device, args.dtype, asked.low_memory, asked.kernels)
     config = resolve(backbone, changes)
     windows = ClipWindows(source, clip.config, config.frames, parse_intrinsics(args.intrinsics))
     options = ResultOptions(

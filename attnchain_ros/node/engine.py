@@ -38,7 +38,7 @@ class RolloutEngine:
     def __init__(self, settings: NodeSettings) -> None:
         node = settings.node
         self._backbone: Backbone = load_backbone(
-            node.weights or None, node.device, node.dtype, settings.rollout.low_memory
+            node.weights or None, node.device, node.dtype, settings.rollout.low_memory, settings.rollout.kernels
         )
         self._anchor: Mesh | None = read_mesh(Path(node.anchor_mesh)) if node.anchor_mesh else None
         self.settings = self.resolve(settings)

@@ -278,7 +278,7 @@ class Rollout:
     def _facts(self, trace: Trace, moved: Animation) -> Facts:
         """What the result says besides what is seen."""
         latents = _window_latents(trace) if self._keep_latents else None
-        notes = match_notes(trace.matches, moved)
+        notes = (*self.backbone.passes.take_notes(), *match_notes(trace.matches, moved))
         return Facts(self.config, self._topology, self._given is not None, notes, latents)
 
     def _hand_over(self, trace: Trace, state: RolloutState, moved: Animation) -> None:

@@ -71,7 +71,8 @@ def test_the_object_is_closed_and_found_again_by_what_runs_without_networks() ->
     scene = Scene.of(mesh, config.frames)
     assert 0.02 < scene.window.masks.mean() < 0.5
     found = host_stages(build(SIZES["small"], META, torch.bfloat16), SIZES["small"].config({"frames": 4}), 1)
-    assert set(found) == {"preparation", "animation", "camera", "tracks"}
+    assert set(found) == {"preparation", "animation", "sight", "camera", "tracks"}
+    assert [name for name in found if found[name].beside] == ["camera", "tracks"]
     assert "4 poses" in found["camera"].note
     assert all(one.seconds > 0 for one in found.values())
 
