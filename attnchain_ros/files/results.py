@@ -104,7 +104,7 @@ class _Spool:
 
 
 _TRACK_FIELDS = ("points_px", "points_object", "points_camera", "visible", "confidence")
-_CAMERA_FIELDS = ("camera_from_object", "valid", "inliers", "reprojection_px")
+_CAMERA_FIELDS = ("camera_from_object", "valid", "inliers", "reprojection_px", "covariance")
 
 
 class ResultWriter:
@@ -116,7 +116,8 @@ class ResultWriter:
     Files: ``animation.glb``; ``tracks.npz``; ``cameras.npz``; ``contact_sheet.png``; ``summary.json``; on request
     ``meshes/frame_XXXXX.ply``. Animation and meshes are in the frame and units of the anchor mesh if one was given;
     else in the object frame, in metres where the scale is known and object units otherwise. The NPZ files are in object
-    units, and hold ``scale`` (metres per unit of each frame, 1 = not metric) and ``user_from_object`` to convert them.
+    units and hold ``scale`` (metres per unit of each frame, 1 = not metric) and ``user_from_object`` to convert them; a
+    pose's ``covariance`` is that of ``CameraTrack``, NaN where the pose is not ``valid``.
     """
 
     def __init__(self, out_dir: Path, options: ResultOptions) -> None:
@@ -195,8 +196,9 @@ class ResultWriter:
         self._spools["scale"].append(np.full(count, result.scale if result.metric else 1.0))
         for name in _TRACK_FIELDS:
             self._spools[name].append(getattr(result.tracks, name)[fresh])
+        camera = dataclasses.replace(result.camera, covariance=result.camera.trusted_covariance)
         for name in _CAMERA_FIELDS:
-            self._spools[name].append(getattr(result.camera, name)[fresh])
+            self._spools[name].append(getattr(camera, name)[fresh])
         for offset in range(fresh.start or 0, result.frames):
             self._keep_picture(images[offset], None if masks is None else masks[offset])
         self._windows += 1

@@ -82,6 +82,14 @@ class NodeConfig(StreamConfig):
         "attnchain_output",
         "folder below which ~/save_mesh writes; made when needed; later only changed to one below that of the start",
     )
+    restart_doubtful: int = option(
+        4,
+        "windows in a row without a trusted camera pose that make the chain start anew, each time in vain twice as "
+        "many; 0 = never",
+        unit="windows",
+        low=0,
+        high=1000,
+    )
     markers_rate_hz: float = option(5.0, "most markers per second of image time", unit="Hz", low=0.01, high=1000.0)
     path_length: int = option(2000, "poses kept in ~/camera_path", low=1, high=100000)
     watchdog_s: float = option(

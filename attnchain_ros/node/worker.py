@@ -24,6 +24,7 @@ from ..config import RolloutConfig
 from ..errors import AttnChainError, Cancelled
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
+from ..stream.doubts import Doubts
 from ..stream.stream import Stream
 from .anchoring import NewAnchor
 from .finisher import Finisher
@@ -130,6 +131,7 @@ class Worker:
         self._awake = False
         self._new_settings: NodeSettings | None = None
         self._new_anchor: NewAnchor | None = None
+        self._doubts = Doubts()
         self._ready: Future[Engine] = Future()
         # A daemon, because a step of torch cannot be interrupted: a program that has to end does not wait for it.
         self._thread = threading.Thread(target=self._main, name="attnchain-worker", daemon=True)
@@ -211,6 +213,7 @@ class Worker:
             settings, self._new_settings = self._new_settings, None
         if settings is not None:
             engine.configure(settings.rollout)
+            self._doubts.limit = settings.node.restart_doubtful
             self._stream.configure(settings.node, settings.rollout.frames)
 
     def _process(self, engine: Engine, batch: Batch) -> None:
@@ -249,7 +252,8 @@ class Worker:
 
     def _settle(self, batch: Batch, link: _Link, fate: str | None) -> None:
         link.broken = fate is not None
-        self._buffer.finish(batch, dropped=fate)
+        # Beside the finisher the window that has begun already still belongs to a chain that is to start anew.
+        self._buffer.finish(batch, dropped=fate, restart=None if fate else self._doubts.due())
 
     def _compute(self, engine: Engine, batch: Batch, void: Callable[[], bool]) -> Rest | str:
         """As much of a window as the next one waits for: what is left then, or why its frames were dropped."""
@@ -313,6 +317,7 @@ class Worker:
             _LOG.exception("a window could not be published")
             self._statistics.failed(self._clock(), f"publishing: {type(error).__name__}: {error}")
             return None  # the chain itself is whole
+        self._doubts.saw(result.notes, begins=batch.reset is not None)
         done = self._clock()
         self._statistics.window(done, computed - started, done - batch.frames[-1].arrived_s, done - computed, result)
         return None

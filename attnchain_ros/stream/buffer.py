@@ -361,19 +361,26 @@ class FrameBuffer:
                 return spread
         return 1
 
-    def finish(self, batch: Batch, dropped: str | None = None) -> None:
-        """Say what became of a batch: used (None) or dropped for a cause. After a dropped one the chain starts anew."""
+    def finish(self, batch: Batch, dropped: str | None = None, restart: str | None = None) -> None:
+        """Say what became of a batch.
+
+        Args:
+            batch: from ``take``.
+            dropped: why it was not used; the chain starts anew then.   None = it was used.
+            restart: why the chain starts anew although it was.
+        """
         with self._changed:
             self._in_flight -= batch.new_frames
             if dropped is None:
                 self._used += batch.new_frames
+            else:
+                self._dropped[dropped] += batch.new_frames
+            cause = dropped or restart
+            if cause is None or batch.generation != self._generation:
                 return
-            self._dropped[dropped] += batch.new_frames
-            if batch.generation != self._generation:
-                return
-            self._resets[dropped] += 1
+            self._resets[cause] += 1
             segment = batch.segment
-            segment.anchor, segment.reset = None, dropped
+            segment.anchor, segment.reset = None, cause
             # A new chain needs a mask to start from, unless masks are made anyway.
             while segment.ready and segment.ready[0].mask is None and not self._masks.made:
                 segment.ready.popleft()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from attnchain_ros.node.finisher import Finisher
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
 from attnchain_ros.node.worker import Worker, is_out_of_memory
+from attnchain_ros.notes import Note
 from attnchain_ros.rollout.window import Window, WindowResult
 from attnchain_ros.stream.buffer import Batch
 from attnchain_ros.stream.config import StreamConfig
@@ -43,6 +45,7 @@ class Bench:
         self.statistics = Statistics()
         self.results: list[WindowResult] = []
         self.publish_fault = publish_fault
+        self.doubt = False
         self.threads: set[int] = set()
         self.seconds = seconds
         self.worker = Worker(self.stream, self._make, self._assemble, self._publish, self.statistics, finisher=finisher)
@@ -65,6 +68,8 @@ class Bench:
         self.threads.add(threading.get_ident())
         if self.publish_fault is not None:
             raise self.publish_fault
+        if self.doubt:
+            result = dataclasses.replace(result, notes=(Note("poses_doubtful", "wrong side"),))
         self.results.append(result)
         return result
 
@@ -120,6 +125,20 @@ def test_a_failed_window_is_counted_and_the_chain_starts_anew(bench):
     found.send(4)
     wait_until(lambda: len(found.results) == 1)
     assert found.engine.resets == resets + 1 and not found.results[0].shared_first
+
+
+def test_a_chain_that_stays_doubtful_starts_anew(bench):
+    found = bench()
+    found.worker.configure(change(NodeSettings(), {"restart_doubtful": 2, "frames": 4}))
+    found.doubt = True
+    resets = found.engine.resets
+    for number, count in enumerate((4, 3, 4, 3, 3, 3, 4)):
+        found.send(count)
+        wait_until(lambda expected=number + 1: len(found.results) == expected and found.settled())
+    assert [result.shared_first for result in found.results] == [False, True, False, True, True, True, False]
+    assert found.engine.resets == resets + 3
+    accounts = found.buffer.accounts()
+    assert accounts.resets["doubtful"] == 2 and accounts.used == accounts.received == 24
 
 
 def test_out_of_memory_is_tried_once_more(bench):

@@ -118,8 +118,8 @@ def _buying(report: Report, chart: str) -> list[str]:
         "",
         "By the count: a stage takes as long as the slowest of its arithmetic (60 % of the data sheet's peak), its "
         "memory traffic (70 %, half of it cached) and its launches; the host's part is what it took here. Cameras and "
-        f"tracks ({report.host_seconds(beside=True):.2f} s here) are made beside the next window (`host_thread`): they add to "
-        "the time until a window's result, not to the time from one window to the next. Nothing of "
+        f"tracks ({report.host_seconds(beside=True):.2f} s here) are made beside the next window (`host_thread`): they "
+        "add to the time until a window's result, not to the time from one window to the next. Nothing of "
         f"this was measured on these cards. The networks need {need:.1f} GB, {less:.1f} GB where Stage 0 leaves the "
         f"device after the anchor. At 30 images a second `stride` spreads a window's {FRAMES} frames so that windows "
         "follow one another without a gap; `overflow_policy: adaptive` finds it by itself.",

@@ -120,7 +120,7 @@ class Report:
             return []
         paper = self.paper_seconds()
         found = [
-            Verdict(f"from window to window on {one.name}, by the count", one.budget_s, paper.get(one.name, math.nan), "s")
+            Verdict(f"window to window on {one.name}, by the count", one.budget_s, paper.get(one.name, math.nan), "s")
             for one in DEVICES
             if one.budget_s is not None
         ]

@@ -122,7 +122,7 @@ def test_budgets_are_kept_or_not() -> None:
 def test_tables_and_the_document_say_it_all() -> None:
     report = made_up(ratios={"skinning": 50.0}, variants={"torch.compile": (math.nan, "no compiler")})
     lines = "\n".join(table(report))
-    for word in ("denoising", "(image to 3D)", "pass  window on H100 SXM", "no compiler", "50.0 times"):
+    for word in ("denoising", "(image to 3D)", "pass  window to window on H100 SXM", "no compiler", "50.0 times"):
         assert word in lines
     text = markdown([report])
     for word in ("| denoising |", "## What to buy", "| RTX 4090 | 24 | yes |", "**not kept**", "performance.png"):
