@@ -306,6 +306,30 @@ class PartsConfig(Checked):
 
 
 @dataclass(frozen=True)
+class KernelConfig(Checked):
+    """How Stage 0 and Stage I are computed, with the same results but for rounding; read when weights are loaded."""
+
+    attention: str = option(
+        "auto",
+        "kernel of fused attention; 'auto': on a GPU the fastest, measured when the weights are loaded, on a CPU "
+        "torch's choice. One that does not work is said once, and torch chooses",
+        choices=("auto", "flash", "efficient", "cudnn", "math"),
+    )
+    compile: str = option(
+        "off",
+        "'on': torch.compile for passes whose attention is not read (minutes at the first window); 'graphs': CUDA "
+        "graphs besides. Where it does not work that is said once, and passes are computed without it",
+        choices=("off", "on", "graphs"),
+    )
+    guidance: str = option(
+        "auto",
+        "both halves of classifier-free guidance in one batch ('together') or one after the other ('apart'); 'auto': "
+        "together on a GPU whose memory has room for both",
+        choices=("auto", "together", "apart"),
+    )
+
+
+@dataclass(frozen=True)
 class RolloutConfig(Checked):
     """The whole method: one window after another."""
 
@@ -355,6 +379,7 @@ class RolloutConfig(Checked):
     camera: CameraConfig = field(default_factory=CameraConfig)
     tracks: TrackConfig = field(default_factory=TrackConfig)
     parts: PartsConfig = field(default_factory=PartsConfig)
+    kernels: KernelConfig = field(default_factory=KernelConfig)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Field[Any], Any]]:

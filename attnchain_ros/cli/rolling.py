@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import signal
 import sys
@@ -10,14 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ..config import RolloutConfig
+from ..config import RolloutConfig, replace
 from ..errors import AttnChainError, Cancelled, ConfigError
 from ..files.meshes import read_mesh
 from ..files.results import ResultOptions, ResultWriter, counted
@@ -109,7 +110,8 @@ def load_networks(args: argparse.Namespace) -> Networks:
     from ..options import resolve
 
     changes = parse_settings(args.settings)
-    backbone = load_backbone(args.weights, args.device, args.dtype, str(changes.get("low_memory", "auto")))
+    asked = replace(RolloutConfig(), changes)
+    backbone = load_backbone(args.weights, args.device, args.dtype, asked.low_memory, asked.kernels)
     return Networks(backbone, resolve(backbone, changes), changes)
 
 
@@ -173,7 +175,7 @@ def roll(
                     raise outcome.failure
             if outcome.failure is not None:
                 break
-    return replace(outcome, folders=tuple(folders))
+    return dataclasses.replace(outcome, folders=tuple(folders))
 
 
 def _roll_chain(

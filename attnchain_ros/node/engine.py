@@ -49,7 +49,7 @@ class RolloutEngine:
     def __init__(self, settings: NodeSettings) -> None:
         node = settings.node
         self._backbone: Backbone = load_backbone(
-            node.weights or None, node.device, node.dtype, settings.rollout.low_memory
+            node.weights or None, node.device, node.dtype, settings.rollout.low_memory, settings.rollout.kernels
         )
         for_all = node.anchor_mesh and ID not in node.anchor_mesh
         anchor: Mesh | None = read_mesh(Path(node.anchor_mesh)) if for_all else None
@@ -97,9 +97,15 @@ class RolloutEngine:
         self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
     ) -> WindowResult:
         """Compute one window; raises ``Cancelled`` soon after ``cancelled()`` turns true."""
-        result = self._rollout.run(window, progress, cancelled)
-        steps, self._steps = self._steps, []
-        return dataclasses.replace(result, notes=(*steps, *result.notes)) if steps else result
+        return self._told(self._rollout.run(window, progress, cancelled), self._take_steps())
+
+    def begin(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> Callable[[], WindowResult]:
+        """The part of ``run`` that the next window waits for; see ``Rollout.begin``."""
+        finish = self._rollout.begin(window, progress, cancelled)
+        steps = self._take_steps()
+        return lambda: self._told(finish(), steps)
 
     def reset(self) -> None:
         """Forget the chain so far."""
@@ -139,6 +145,14 @@ class RolloutEngine:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _take_steps(self) -> list[Note]:
+        steps, self._steps = self._steps, []
+        return steps
+
+    @staticmethod
+    def _told(result: WindowResult, steps: list[Note]) -> WindowResult:
+        return dataclasses.replace(result, notes=(*steps, *result.notes)) if steps else result
 
     def _effective(self) -> RolloutConfig:
         config = self.settings.rollout

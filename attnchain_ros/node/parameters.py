@@ -63,6 +63,11 @@ class NodeConfig(StreamConfig):
         low=0,
         high=MOST_THREADS,
     )
+    host_thread: bool = option(
+        True,
+        "cameras, tracks and messages of a window are made in a thread of their own while the next one begins; results "
+        "are the same",
+    )
     anchor_mesh: str = option(
         "",
         "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image; with {id} in its "
@@ -116,6 +121,10 @@ _AT_CONFIGURE = frozenset(
         "device",
         "dtype",
         "threads",
+        "host_thread",
+        "kernels.attention",
+        "kernels.compile",
+        "kernels.guidance",
         "anchor_mesh",
         "anchor_dir",
         "image_transport",

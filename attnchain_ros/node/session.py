@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
@@ -16,10 +18,12 @@ from rclpy.lifecycle import LifecycleNode
 from ..errors import Cancelled, InputError
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
+from ..stream.camera import CameraModel
 from ..stream.frame import Frame
 from ..stream.masking import MaskFigures
 from ..stream.several import Hooks, Member, ObjectStreams
 from .anchoring import Anchoring, AnchorWish, NewAnchor, Understood
+from .finisher import Finisher
 from .inputs import Inputs
 from .live import LiveFigures, LiveThread
 from .log_once import LogOnce
@@ -29,6 +33,9 @@ from .prompting import Prompting
 from .statistics import Statistics
 from .track import ObjectFigures, ObjectTrack
 from .worker import Engine, Work, Worker
+
+MOST_UNDER_WAY = 3
+"""Windows between assembling and publishing, at most: one is computed, one waits for the finisher, one is with it."""
 
 STOP_TIMEOUT_S = 3.0
 """How long a window under way may take to notice that it is cancelled."""
@@ -59,6 +66,7 @@ class Session:
         self._closing = threading.Lock()  # the timer that looks after things runs beside transitions
         self._closed = self._active = False
         self._tracks: dict[int, ObjectTrack] = {}  # by member
+        self._assembled: deque[tuple[weakref.ref[Window], CameraModel]] = deque(maxlen=MOST_UNDER_WAY)
         self._topologies: dict[int, int] = {}  # the next one of each id
         self._anchoring = Anchoring(self._take_anchor, self._on_anchor_failure)
         self._settings = settings
@@ -71,7 +79,10 @@ class Session:
             self._assemble, self._publish, self._on_gone,
             (lambda stop: None) if self._prompting is None else self._prompting.work,
         )  # fmt: skip
-        self._worker = Worker(self.streams, lambda: self._build(make_engine), work, self.statistics)
+        self._worker = Worker(
+            self.streams, lambda: self._build(make_engine), work, self.statistics,
+            finisher=Finisher() if settings.node.host_thread else None,
+        )  # fmt: skip
         future = self._worker.start()
         while True:
             try:
@@ -343,6 +354,8 @@ class Session:
     def _assemble(self, member: Member, batch: Batch) -> Window:
         window = member.stream.assemble(batch)
         assembler = member.stream.assembler
+        # The next window may be assembled before this one is published.
+        self._assembled.append((weakref.ref(window), assembler.camera))
         for note in assembler.notes:
             # What is wrong with a calibration is said anew with each that comes; the rest may differ in every window.
             self._complain(note.text if note in assembler.camera.notes else note.code, note.text)
@@ -361,5 +374,6 @@ class Session:
             overlap = result.silhouette_iou
             self._node.get_logger().info(f"the new anchor overlaps the first mask by {overlap:.2f} (1: all of both)")
         settings = self._settings.of_object(member.object_id)
-        self._outputs.publish(result, member.stream.assembler.camera, batch.frames[0].frame_id, settings)
+        camera = next(camera for assembled, camera in self._assembled if assembled() is window)
+        self._outputs.publish(result, camera, batch.frames[0].frame_id, settings)
         return result

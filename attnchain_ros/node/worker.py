@@ -3,11 +3,14 @@
 A failed window is logged, counted and skipped, and the chain starts anew with the next one. Running out of memory is
 tried once more with smaller pieces. Resets travel with the batches: a reset voids the window under way (it is
 cancelled) and the next batch says that the rollout has to start anew. Each object has an engine beside the first one,
-which shares its networks; of several objects whoever was served least is served next.
+which shares its networks; of several objects whoever was served least is served next. With a ``Finisher`` what needs
+no device is done in its thread beside the next window; if it fails there, the window that went on from it is cancelled,
+too.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import threading
@@ -16,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Protocol
 
 from ..config import RolloutConfig
@@ -27,6 +31,7 @@ from ..stream.prompted import Tracker
 from ..stream.several import Member, ObjectStreams
 from ..stream.turns import Turns
 from .anchoring import NewAnchor
+from .finisher import Finisher
 from .parameters import NodeSettings
 from .statistics import Statistics
 
@@ -47,6 +52,11 @@ class Engine(Protocol):
         self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
     ) -> WindowResult:
         """Compute one window; raises ``Cancelled`` soon after ``cancelled()`` turns true."""
+
+    def begin(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> Callable[[], WindowResult]:
+        """The part of ``run`` that the next window waits for; what it returns does the rest, in any thread."""
 
     def reset(self) -> None:
         """Forget the chain so far."""
@@ -82,11 +92,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with a batch around its computation, always in the worker's thread.
+    """What is done with a batch around its computation, in the worker's thread.
 
     Attributes:
         assemble: batch to window.
-        publish: is given each result; returns it as it went out.
+        publish: is given each result, in the finisher's thread where there is one; returns it as it went out.
         gone: is told of each object that is retired and has nothing left to compute.
         make_masks: called between windows with what says that it has to stop; makes masks for frames that await one.
     """
@@ -95,6 +105,28 @@ class Work:
     publish: Callable[[Member, Batch, Window, WindowResult], WindowResult]
     gone: Callable[[Member], object] = lambda member: None
     make_masks: Callable[[Callable[[], bool]], None] = lambda stop: None
+
+
+Rest = Callable[[], str | None]
+"""What is left to do of a window; returns why its frames were dropped, None for a published one."""
+
+
+@dataclass(eq=False)
+class _Task:
+    """One window on its way.
+
+    Attributes:
+        member, batch: whose, and which.
+        started: when, by the worker's clock.
+        void: whether nobody wants its result any more.
+        broken: it came to nothing, so that no window can go on from it.
+    """
+
+    member: Member
+    batch: Batch
+    started: float
+    void: Callable[[], bool]
+    broken: bool = False
 
 
 class Worker:
@@ -106,6 +138,7 @@ class Worker:
         work: what is done around the computation.
         statistics: where to count.
         clock: seconds of a steady clock, the one of ``Frame.arrived_s``.
+        finisher: ends windows beside the next one, and with the worker; None = the worker does everything itself.
     """
 
     def __init__(
@@ -115,12 +148,15 @@ class Worker:
         work: Work,
         statistics: Statistics,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        finisher: Finisher | None = None,
     ) -> None:
         self._streams = streams
         self._make_engine = make_engine
         self._work = work
         self._statistics = statistics
         self._clock = clock
+        self._finisher = finisher
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._running = threading.Event()
@@ -130,6 +166,7 @@ class Worker:
         self._new_anchors: dict[int, NewAnchor] = {}
         self._engines: dict[int, Engine] = {}
         self._turns = Turns()
+        self._last: dict[int, _Task] = {}  # of each member
         self._doubts: dict[int, Doubts] = {}
         self._doubtful_limit = 0
         self._ready: Future[Engine] = Future()
@@ -174,7 +211,8 @@ class Worker:
         self._orders.put(_Order.STOP)
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        ended = self._finisher is None or self._finisher.stop(timeout_s)
+        return ended and not self._thread.is_alive()
 
     @property
     def alive(self) -> bool:
@@ -225,6 +263,7 @@ class Worker:
         """Let go of objects that are retired and have nothing left to compute."""
         for member in self._streams.tidy():
             self._engines.pop(member.number, None)
+            self._last.pop(member.number, None)
             self._doubts.pop(member.number, None)
             with self._lock:
                 self._new_anchors.pop(member.number, None)
@@ -242,16 +281,45 @@ class Worker:
 
     def _process(self, engine: Engine, member: Member, batch: Batch) -> None:
         buffer = member.stream.buffer
+        before = self._last.get(member.number) if batch.reset is None else None
 
         def void() -> bool:
-            return self._stopping.is_set() or not self._running.is_set() or batch.generation != buffer.generation
+            return (
+                self._stopping.is_set()
+                or not self._running.is_set()
+                or batch.generation != buffer.generation
+                or (before is not None and before.broken)
+            )
 
+        task = self._last[member.number] = _Task(member, batch, self._clock(), void)
+        rest: Rest | str = "window_error"
+        try:
+            rest = self._begin(engine, task)
+        finally:
+            if isinstance(rest, str):
+                self._settle(task, rest)
+            self._statistics.stage("idle")
+        if isinstance(rest, str):
+            return
+        if self._finisher is None:
+            self._end(task, rest)
+        else:
+            self._finisher.hand(partial(self._end, task, rest))
+
+    def _end(self, task: _Task, rest: Rest) -> None:
+        """Do the rest of a window, in this thread or the finisher's."""
         fate: str | None = "window_error"
         try:
-            fate = self._compute(engine, member, batch, void)
+            fate = rest()
         finally:
-            buffer.finish(batch, dropped=fate, restart=self._doubts_of(member).due())
-            self._statistics.stage("idle")
+            self._settle(task, fate)
+            if self._finisher is not None:
+                self.wake()  # whoever is retired may have nothing left now
+
+    def _settle(self, task: _Task, fate: str | None) -> None:
+        task.broken = fate is not None
+        restart = self._doubts_of(task.member).due()
+        task.member.stream.buffer.finish(task.batch, dropped=fate, restart=restart)
 
     def _engine_of(self, engine: Engine, member: Member) -> Engine:
         """The object's own; the first one, which holds the networks, computes nothing itself."""
@@ -266,35 +334,57 @@ class Worker:
         found.limit = self._doubtful_limit
         return found
 
-    def _compute(self, engine: Engine, member: Member, batch: Batch, void: Callable[[], bool]) -> str | None:
-        """Returns None for a published window, otherwise why its frames were dropped."""
-        started = self._clock()
-        whose = f" of object {member.object_id}" if self._streams.several else ""
+    def _begin(self, engine: Engine, task: _Task) -> Rest | str:
+        """As much of a window as the next one waits for: what is left then, or why its frames were dropped."""
+        member, batch = task.member, task.batch
         try:
             engine = self._engine_of(engine, member)
             if batch.reset is not None:
-                _LOG.info("the chain%s starts anew (%s)", whose, batch.reset)
+                _LOG.info("the chain%s starts anew (%s)", self._whose(member), batch.reset)
                 with self._lock:
                     anchor = self._new_anchors.pop(member.number, None)
                 if anchor is not None:
                     engine.take_anchor(anchor)
                 engine.reset()
             window = self._work.assemble(member, batch)
-            result = self._run(engine, window, void)
-        except Cancelled:
-            return "cancelled"
+            finish = self._run(engine, window, task.void)
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            _LOG.error(
-                "a window of %d frames%s failed and is skipped: %s",
-                len(batch.frames),
-                whose,
-                text,
-                exc_info=not _is_plain(error),
-            )
-            self._statistics.failed(self._clock(), text)
-            return "window_error"
-        if void():
+            return self._skipped(task, error)
+        return lambda: self._complete(task, window, finish)
+
+    def _whose(self, member: Member) -> str:
+        return f" of object {member.object_id}" if self._streams.several else ""
+
+    def _skipped(self, task: _Task, error: Exception) -> str:
+        """Why the frames of a window that ended so were dropped."""
+        if isinstance(error, Cancelled):
+            return "cancelled"
+        text = f"{type(error).__name__}: {error}"
+        _LOG.error(
+            "a window of %d frames%s failed and is skipped: %s",
+            len(task.batch.frames),
+            self._whose(task.member),
+            text,
+            exc_info=None if _is_plain(error) else error,
+        )
+        self._statistics.failed(self._clock(), text)
+        return "window_error"
+
+    def _complete(self, task: _Task, window: Window, finish: Callable[[], WindowResult]) -> str | None:
+        """Make and publish a result: None, or why the window's frames were dropped."""
+        member, batch = task.member, task.batch
+        if task.void():
+            return "cancelled"
+        try:
+            try:
+                result = finish()
+            except MemoryError as error:
+                self._statistics.error(f"{type(error).__name__}: {error}")
+                gc.collect()
+                result = finish()
+        except Exception as error:
+            return self._skipped(task, error)
+        if task.void():
             return "cancelled"
         computed = self._clock()
         try:
@@ -307,15 +397,22 @@ class Worker:
             return None  # the chain itself is whole
         self._doubts_of(member).saw(result.notes, begins=batch.reset is not None)
         done = self._clock()
-        self._statistics.window(done, computed - started, done - batch.frames[-1].arrived_s, done - computed, result)
+        seconds, delay = computed - task.started, done - batch.frames[-1].arrived_s
+        self._statistics.window(done, seconds, delay, done - computed, result)
         return None
 
-    def _run(self, engine: Engine, window: Window, void: Callable[[], bool]) -> WindowResult:
+    def _run(self, engine: Engine, window: Window, void: Callable[[], bool]) -> Callable[[], WindowResult]:
         def progress(stage: str, done: int, total: int) -> None:
             self._statistics.stage(f"{stage} {done}/{total}")
 
+        def compute() -> Callable[[], WindowResult]:
+            if self._finisher is not None:
+                return engine.begin(window, progress, void)
+            result = engine.run(window, progress, void)
+            return lambda: result
+
         try:
-            return engine.run(window, progress, void)
+            return compute()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -324,7 +421,7 @@ class Worker:
         _LOG.warning("out of memory in a window of %d frames (%s): once more with smaller pieces", window.frames, text)
         self._statistics.error(text)
         engine.save_memory()
-        return engine.run(window, progress, void)
+        return compute()
 
 
 def _is_plain(error: Exception) -> bool:

@@ -10,11 +10,10 @@ from ..camera.pnp import estimate_pose
 from ..camera.raycast import RasterBuffer, rasterize
 from ..camera.silhouette import fit_to_mask
 from ..camera.tracks3d import to_camera
-from ..chain.bridge import vertex_to_patch
 from ..config import CameraConfig
 from ..notes import Note
 from .animating import Animation
-from .trace import Trace
+from .trace import View
 from .window import CameraTrack
 
 RASTER_SIZE = 128
@@ -25,7 +24,7 @@ OUTLINE_SIZE = 256
 
 
 def estimate_cameras(
-    trace: Trace, moved: Animation, config: CameraConfig, seed: int
+    trace: View, moved: Animation, config: CameraConfig, seed: int
 ) -> tuple[CameraTrack, tuple[Note, ...]]:
     """A pose for every frame from the patches that its landmarks look at (Eq. 7, 8).
 
@@ -48,8 +47,7 @@ def estimate_cameras(
     before = last if trace.shared_first else None
     for frame in range(frames):
         if config.estimate:
-            _, _, place = vertex_to_patch(trace.stage.maps.token_patches[frame].T, trace.matches.rows[frame])
-            pixels = crop.patch_to_full(place.cpu().numpy().astype(np.float64), trace.grid)
+            pixels = crop.patch_to_full(trace.sight.places[frame].astype(np.float64), trace.grid)
             chosen = np.flatnonzero(moved.valid[frame])
             matches[frame] = len(chosen)
             found = estimate_pose(
@@ -77,7 +75,7 @@ def estimate_cameras(
 
 
 def _lay_on_outlines(
-    trace: Trace, moved: Animation, poses: np.ndarray, accepted: np.ndarray, turn_deg: float, before: np.ndarray | None
+    trace: View, moved: Animation, poses: np.ndarray, accepted: np.ndarray, turn_deg: float, before: np.ndarray | None
 ) -> np.ndarray:
     """The poses after ``fit_to_outlines``; frames before the first accepted one start from it."""
     first = int(accepted.argmax())

@@ -10,14 +10,14 @@ from ..camera.tracks3d import project, to_camera, visibility
 from ..conventions import ANCHOR_FRAME
 from .animating import Animation
 from .cameras import RASTER_SIZE
-from .trace import Trace
+from .trace import View
 from .window import CameraTrack
 
 PLAIN_COLOR = 200
 """Grey of vertices that no camera saw."""
 
 
-def paint_vertices(trace: Trace, moved: Animation, camera: CameraTrack, buffers: list[RasterBuffer]) -> np.ndarray:
+def paint_vertices(trace: View, moved: Animation, camera: CameraTrack, buffers: list[RasterBuffer]) -> np.ndarray:
     """Colour [V, 3] uint8 of each vertex: the first image where it is seen there, else its nearest seen neighbour.
 
     The first frame needs a valid pose; where it shows nothing of the object all vertices are grey.

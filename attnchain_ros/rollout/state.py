@@ -142,3 +142,9 @@ class RolloutState:
         """A state to work on: what it holds is replaced while a window is computed, never changed in place."""
         tracks = None if self.tracks is None else replace(self.tracks)
         return replace(self, tracks=tracks)
+
+    def seen_like(self, other: RolloutState) -> RolloutState:
+        """A copy with everything that another state knows from pictures: poses, tracks, colours and scale."""
+        names = ("pose", "tracks", "scale", "metric", "recent", "first_error")
+        anchor = replace(self.anchor, colors=other.anchor.colors)
+        return replace(self, anchor=anchor, **{name: getattr(other, name) for name in names}).copy()

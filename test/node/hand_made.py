@@ -114,6 +114,9 @@ class HandMadeEngine:
         self.saved_memory = 0
         self.in_window = threading.Event()
         self.beside_me: dict[int, HandMadeEngine] = {}
+        self.finishing, self.may_finish = threading.Event(), threading.Event()
+        self.may_finish.set()
+        self.faults: list[Exception] = []
         self._index = self._topology = 0
         self._last_ns: int | None = None
 
@@ -171,6 +174,23 @@ class HandMadeEngine:
         self._index += 1
         self._last_ns = int(window.stamps_ns[-1])
         return result
+
+    def begin(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> Callable[[], WindowResult]:
+        """As ``run``; what is left fails as often as ``faults`` says, and waits for ``may_finish``."""
+        result = self.run(window, progress, cancelled)
+
+        def finish() -> WindowResult:
+            self.finishing.set()
+            while not self.may_finish.wait(0.002):
+                if cancelled():
+                    raise Cancelled("asked to stop")
+            if self.faults:
+                raise self.faults.pop(0)
+            return result
+
+        return finish
 
     def answer(self, window: Window, shared_first: bool) -> WindowResult:
         """The truth about a window, or the anchor that was set at rest."""

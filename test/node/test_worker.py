@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from node.hand_made import ALWAYS_NO_MEMORY, BAD_LUCK, NO_MEMORY, HandMadeEngine
 
+from attnchain_ros.errors import MaskError
 from attnchain_ros.node.anchoring import NewAnchor
+from attnchain_ros.node.finisher import Finisher
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
 from attnchain_ros.node.worker import Work, Worker, is_out_of_memory
@@ -35,7 +37,9 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
 class Bench:
     """A worker with everything around it, without ROS."""
 
-    def __init__(self, seconds: float = 0.0, publish_fault: Exception | None = None) -> None:
+    def __init__(
+        self, seconds: float = 0.0, publish_fault: Exception | None = None, finisher: Finisher | None = None
+    ) -> None:
         hooks = Hooks(ready=lambda: self.worker.wake())
         self.streams = ObjectStreams(StreamConfig(queue_size=16), 4, hooks=hooks)
         self.member = self.streams.members[0]
@@ -47,7 +51,7 @@ class Bench:
         self.threads: set[int] = set()
         self.seconds = seconds
         work = Work(self._assemble, self._publish)
-        self.worker = Worker(self.streams, self._make, work, self.statistics)
+        self.worker = Worker(self.streams, self._make, work, self.statistics, finisher=finisher)
         self.engine = self.worker.start().result(10)
         self.worker.set_running(True)
         self.next = 0
@@ -295,3 +299,78 @@ def test_an_engine_that_cannot_be_built_tells_why():
     with pytest.raises(FileNotFoundError, match="no weights"):
         worker.start().result(10)
     wait_until(lambda: not worker.alive)
+
+
+def two_windows(bench: Callable[..., Bench]) -> Bench:
+    """One window at the finisher, which may not go on, and the next one waiting for it."""
+    found = bench(finisher=Finisher())
+    found.engine.may_finish.clear()
+    found.send(4)
+    wait_until(found.engine.finishing.is_set)
+    found.send(3)
+    wait_until(lambda: len(found.engine.windows) == 2)
+    return found
+
+
+def test_the_next_window_is_computed_before_the_last_one_is_finished(bench):
+    found = two_windows(bench)
+    assert not found.results and found.buffer.accounts().in_flight == 7
+    found.engine.may_finish.set()
+    found.send(3)
+    wait_until(lambda: len(found.results) == 3 and found.settled())
+    assert [result.index for result in found.results] == [0, 1, 2] and found.buffer.accounts().used == 10
+    assert len(found.threads) == 2, "windows are published in the finisher's thread, engines made in the worker's"
+
+
+def test_a_window_that_fails_at_the_finisher_takes_the_one_that_went_on_from_it_along(bench):
+    found = two_windows(bench)
+    resets = found.engine.resets
+    found.engine.faults = [MaskError("no pose at all")]
+    found.engine.may_finish.set()
+    wait_until(found.settled)
+    assert found.buffer.accounts().dropped == {"window_error": 4, "cancelled": 3}
+    assert not found.results and found.figures().last_error == "MaskError: no pose at all"
+    found.send(4)
+    wait_until(lambda: len(found.results) == 1)
+    assert found.engine.resets == resets + 1 and (found.results[0].index, found.results[0].shared_first) == (0, False)
+
+
+def test_a_host_without_memory_makes_a_result_once_more(bench):
+    found = two_windows(bench)
+    found.engine.faults = [MemoryError()]
+    found.engine.may_finish.set()
+    wait_until(lambda: len(found.results) == 2 and found.settled())
+    assert found.figures().failed_windows == 0 and "MemoryError" in found.figures().last_error
+    found.engine.faults = [MemoryError(), MemoryError()]
+    found.send(3)
+    wait_until(lambda: found.figures().failed_windows == 1 and found.settled())
+    assert found.buffer.accounts().dropped == {"window_error": 3}
+
+
+def test_out_of_memory_beside_the_finisher_is_tried_once_more(bench):
+    found = bench(finisher=Finisher())
+    found.send(4, NO_MEMORY)
+    wait_until(lambda: len(found.results) == 1)
+    found.send(3)
+    wait_until(lambda: len(found.results) == 2)
+    assert found.engine.saved_memory == 1 and [result.index for result in found.results] == [0, 1]
+
+
+def test_a_reset_voids_what_is_computed_and_what_is_finished(bench):
+    found = two_windows(bench)
+    found.buffer.reset("service")
+    wait_until(found.settled)
+    assert found.buffer.accounts().dropped == {"cancelled": 7} and not found.results
+    found.engine.may_finish.set()
+    found.send(4)
+    wait_until(lambda: len(found.results) == 1)
+    assert (found.results[0].index, found.results[0].shared_first) == (0, False)
+
+
+def test_stopping_ends_both_threads(bench):
+    found = two_windows(bench)
+    before = {thread.name for thread in threading.enumerate()}
+    assert "attnchain-finisher" in before
+    assert found.worker.stop(5.0)
+    wait_until(lambda: not {"attnchain-finisher", "attnchain-worker"} & {t.name for t in threading.enumerate()})
+    assert found.buffer.accounts().in_flight == 0 and not found.results
