@@ -148,6 +148,7 @@ class ResultWriter:
         names = ("vertices", "stamps_ns", "confidence_frame", "scale", *_TRACK_FIELDS, *_CAMERA_FIELDS)
         self._spools = {name: _Spool(self._place / name) for name in names}
         self._first: WindowResult | None = None
+        self._colors = np.zeros((0, 3), np.uint8)
         self._frames = 0
         self._windows = 0
         self._stride = 1
@@ -207,6 +208,7 @@ class ResultWriter:
             )
         elif not np.array_equal(result.tracks.ids, first.tracks.ids):
             raise InputError(f"the track ids of window {result.index} differ from the first window's without a reset")
+        self._colors = result.vertex_colors  # they get better with every window
         fresh = slice(1 if result.shared_first and self._frames else 0, None)
         count = result.frames - (fresh.start or 0)
         self._spools["vertices"].append(result.vertices[fresh].astype(np.float32))
@@ -250,7 +252,7 @@ class ResultWriter:
             self.out_dir / "animation.glb",
             placed,  # type: ignore[arg-type]
             first.faces,
-            first.vertex_colors,
+            self._colors,
             times,
             max_frames=self.options.max_glb_frames,
         )
@@ -270,7 +272,7 @@ class ResultWriter:
         self._write_npz("cameras.npz", cameras)
         if self.options.per_frame_meshes:
             for number in range(len(stamps)):
-                mesh = Mesh(placed[number], first.faces, first.vertex_colors)
+                mesh = Mesh(placed[number], first.faces, self._colors)
                 write_mesh(self.out_dir / "meshes" / f"frame_{number:05d}.ply", mesh)
         summary = self._summary(first, arrays, times)
         self._write_sheet(first, arrays, times, summary)
@@ -354,7 +356,7 @@ class ResultWriter:
                 )
             )
         title, subtitle = sheet_titles(summary)
-        sheet = contact_sheet(frames, first.faces, first.vertex_colors, title, subtitle, self.options.sheet_tile)
+        sheet = contact_sheet(frames, first.faces, self._colors, title, subtitle, self.options.sheet_tile)
         good, data = cv2.imencode(".png", sheet[..., ::-1])
         if not good:
             raise InputError(f"a contact sheet of {sheet.shape[1]}x{sheet.shape[0]} pixels could not be encoded")

@@ -17,7 +17,7 @@ from .cameras import RASTER_SIZE, draw_frames, sample_crop
 from .following import lay_on_pixels
 from .judging import judged
 from .matching import LandmarkMatches
-from .painting import PLAIN_COLOR, paint_vertices
+from .painting import paint_window
 from .state import RolloutState
 from .trace import View
 from .tracking import start_tracks, track_points
@@ -86,11 +86,13 @@ def describe(
     overlap = float("nan")
     if camera.valid[ANCHOR_FRAME]:
         overlap = _overlap(view, buffers)
-        if state.anchor.colors is None:
-            colors = paint_vertices(view, moved, camera, buffers)
-            state.anchor = replace(state.anchor, colors=colors[state.anchor.expand])
     trusted, doubts = trust_cameras(view, state, moved, camera, buffers, config.camera, anchor_given=facts.anchor_given)
+    found = camera.valid
     tracks, camera = hide_untrusted(tracks, camera, trusted), trusted
+    if state.paint is not None or state.anchor.colors is None:  # a given mesh keeps its own colours
+        state.paint = paint_window(state.paint, view, moved, camera, found, buffers)
+        colors = state.paint.colors(state.anchor.mesh.vertices)
+        state.anchor = replace(state.anchor, colors=colors[state.anchor.expand])
     fix_scale(state, view, camera, buffers, config.camera)
     watch.lap("tracks")
     result = replace(
@@ -121,9 +123,7 @@ def _result(
     view: View, state: RolloutState, moved: Animation, tracks: PointTracks, camera: CameraTrack
 ) -> WindowResult:
     anchor = state.anchor
-    colors = anchor.colors
-    if colors is None:
-        colors = np.full((len(anchor.expand), 3), PLAIN_COLOR, np.uint8)
+    assert anchor.colors is not None  # a given mesh's, or painted
     return WindowResult(
         index=view.state.index,
         topology_id=0,
@@ -131,7 +131,7 @@ def _result(
         shared_first=view.shared_first,
         vertices=np.ascontiguousarray(moved.vertices[:, anchor.expand]),
         faces=anchor.faces,
-        vertex_colors=colors,
+        vertex_colors=anchor.colors,
         confidence=moved.valid.mean(axis=1).astype(np.float32),
         landmark_vertices=_first_rows(anchor.expand, len(anchor.mesh.vertices))[anchor.landmark_vertices],
         landmarks=moved.landmarks,
