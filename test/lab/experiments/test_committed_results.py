@@ -1,4 +1,4 @@
-"""docs/results.md is a report of today's form: its parts, targets and columns are those that the code would write."""
+"""The reports in docs/ are of today's form: their parts, targets and columns are those that the code would write."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ from attnchain_ros.lab.experiments.targets import targets
 from attnchain_ros.lab.report import TITLES, compare_lines
 from attnchain_ros.lab.table import Subject
 
-RESULTS = Path(__file__).resolve().parents[3] / "docs" / "results.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+REPORTS = ("results.md", "presets.md")
+"""One run each: the paper's experiments; the two presets and dirty pictures."""
 
 
 @pytest.fixture(scope="module")
 def sections() -> dict[str, list[str]]:
-    """The lines below each heading of the second level."""
-    parts = RESULTS.read_text(encoding="utf-8").split("\n## ")[1:]
+    """The lines below each heading of the second level, of all reports."""
+    parts = [part for name in REPORTS for part in (DOCS / name).read_text(encoding="utf-8").split("\n## ")[1:]]
     return {part.split("\n")[0]: part.split("\n")[1:] for part in parts}
 
 
