@@ -29,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--object-id", type=int, default=1, help="number of the object in messages (default 1)")
     parser.add_argument("--object-frame", help="TF frame of the object (default object_ID)")
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="format of the results bag")
+    parser.add_argument(
+        "--no-scene", action="store_true",
+        help="leave the meshes for Foxglove out of the results bag (an mcap has them, a GLB a frame)",
+    )  # fmt: skip
     add_clip_arguments(parser, prompts=True)
     add_rollout_arguments(parser)
 
@@ -77,6 +81,7 @@ def _roll(args: argparse.Namespace, networks: Networks | None = None) -> Outcome
         object_id=args.object_id,
         object_frame=args.object_frame or f"object_{args.object_id}",
         storage=args.storage,
+        scene=not args.no_scene,
         overwrite=True,
     )
     config = stream_config(args, max_gap_s=args.max_gap)
