@@ -117,8 +117,8 @@ def animations(
 
     Args:
         clip: folder of images, video, rosbag2 folder, or images [F, H, W, 3] uint8 RGB (taken as 30 a second).
-        masks: folder with a mask per image, or [F, H, W] bool or integer ids; None = the clip's own (alpha, topic), else
-            GrabCut.
+        masks: folder with a mask per image, or [F, H, W] bool or integer ids; None = the clip's own (alpha, topic),
+            else GrabCut.
         instance: value of the object in masks that hold several objects; 0 = they hold one.
         anchor: mesh of the object as in frame 0 (glb, ply, obj); None = made from the first image.
         backbone: as from ``load``; None loads the small one.
