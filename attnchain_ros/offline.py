@@ -25,6 +25,7 @@ from .rollout.window import WindowResult
 from .shapes import check_shape
 from .stream.config import StreamConfig
 from .stream.frame import Frame
+from .stream.objects import one_object
 from .stream.source import ArraySource, FrameSource
 from .stream.windows import ClipWindows
 
@@ -119,7 +120,7 @@ def animations(
         clip: folder of images, video, rosbag2 folder, or images [F, H, W, 3] uint8 RGB (taken as 30 a second).
         masks: folder with a mask per image, or [F, H, W] bool or integer ids; None = the clip's own (alpha, topic),
             else GrabCut.
-        instance: value of the object in masks that hold several objects; 0 = they hold one.
+        instance: value of the object in masks that hold several objects; 0 = they hold one, several are refused.
         anchor: mesh of the object as in frame 0 (glb, ply, obj); None = made from the first image.
         backbone: as from ``load``; None loads the small one.
         options: of the method by dotted name, such as ``{"sampling.steps": 4}``; they win over the checkpoint's.
@@ -165,7 +166,9 @@ def _source(clip: str | Path | np.ndarray, masks: str | Path | np.ndarray | None
             raise InputError("the clip is an array, but masks are a path: give both as arrays or both as paths")
         check_shape("masks", masks, "F H W", "one mask per image, of its size", **axes)
     stamps = stamps_from_fps(len(clip), DEFAULT_FPS)
-    whose = None if masks is None else masks == instance if instance else np.asarray(masks, bool)
-    rows = [None] * len(clip) if whose is None else list(whose)
+    rows: list[np.ndarray | None] = [None] * len(clip)
+    if masks is not None:
+        masks = masks.astype(np.uint8) if masks.dtype == bool else masks
+        rows = [one_object(mask, instance, f"mask {number}") for number, mask in enumerate(masks)]
     frames = [Frame(image, mask, int(stamp)) for image, mask, stamp in zip(clip, rows, stamps, strict=True)]
     return ArraySource(frames, "images in memory")

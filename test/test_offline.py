@@ -73,6 +73,8 @@ def test_images_in_memory_give_the_same_as_their_folder(
     one, other = ac.animate(clip_folder, **arguments), ac.animate(images, masks=masks, **arguments)
     np.testing.assert_array_equal(one.vertices, other.vertices)
     ids = np.where(masks, 7, 0) + 3 * (np.arange(masks.shape[2]) < 4)  # another object at the border
+    with pytest.raises(InputError, match="mask 0 holds several objects, ids 3, 7"):
+        ac.animate(images[:3], masks=ids[:3], **arguments)
     third = ac.animate(images[:3], masks=ids[:3], instance=7, **arguments)
     cut = ac.animate(images[:3], masks=ids[:3] == 7, **arguments)
     np.testing.assert_array_equal(third.vertices, cut.vertices)

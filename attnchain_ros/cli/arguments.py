@@ -116,6 +116,11 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, prompts: bool = Fals
     parser.add_argument(
         "input", metavar="INPUT", help=f"image folder, video, rosbag2 folder, or {SYNTHETIC}SEED (a held-out clip)"
     )
+    add_any_clip_arguments(parser, prompts=prompts)
+
+
+def add_any_clip_arguments(parser: argparse.ArgumentParser, *, prompts: bool = False) -> None:
+    """What is said about a clip of whatever kind, whose name is taken elsewhere."""
     parser.add_argument("--fps", type=float, help="frames per second (default: the video's own; 30 for images)")
     add_clip_arguments(parser, prompts=prompts)
 

@@ -18,7 +18,7 @@ from ..errors import ConfigError, FileFormatError
 from ..files.atomic import write_bytes
 from ..files.results import counted
 from . import run as one_clip
-from .arguments import SYNTHETIC, add_clip_arguments, check_output
+from .arguments import SYNTHETIC, add_any_clip_arguments, check_output
 from .batching import Ended, Job, run_jobs
 from .main import FAILED, OK
 from .rolling import add_rollout_arguments, say
@@ -34,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "clips", nargs="+", metavar="CLIP",
         help="what run takes, a pattern in quotes ('bags/*'), or a .txt file with one of these a line",
     )  # fmt: skip
-    parser.add_argument("--fps", type=float, help="frames per second (default: the video's own; 30 for images)")
     parser.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes (default 0: one a GPU, or one on the CPU)"
     )
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="of a running Ray cluster; auto: of this machine (default: one is started)",
     )
-    add_clip_arguments(parser, prompts=True)
+    add_any_clip_arguments(parser, prompts=True)
     add_rollout_arguments(parser)
     parser.epilog = f"{NAME} in --masks, --anchor and --first-mask is the clip's own name."
 

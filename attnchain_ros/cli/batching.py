@@ -16,14 +16,15 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import AttnChainError, ConfigError
 from ..threads import CACHES, COUNTS, WAITING
-from .rolling import Networks, load_networks, say
-from .run import run_clip
+from . import run as one_clip
+from .main import OK
+from .rolling import load_networks, say
 
 _STORE_BYTES = 100 * 2**20
 """Of Ray's shared memory, which holds arguments and outcomes only: results go to files."""
@@ -59,14 +60,11 @@ class Ended:
     seconds: float
 
 
-@dataclass
 class _Worker:
-    """What a worker's process holds."""
-
-    networks: Networks | None = field(default=None)
+    """What a worker's process holds: the networks of the first clip, which are every clip's."""
 
     def load(self, args: argparse.Namespace) -> tuple[int, str]:
-        """Load the networks of the first clip, which are every clip's: number of the process, and where they are."""
+        """Load them: number of the process, and what and where they are."""
         self.networks = load_networks(args)
         backbone = self.networks.backbone
         return os.getpid(), f"{backbone.name} on {backbone.device}"
@@ -82,7 +80,8 @@ class _Worker:
             contextlib.redirect_stderr(log),
         ):
             try:
-                run_clip(job.args, self.networks)
+                if one_clip.run(job.args, self.networks) != OK:
+                    error = "stopped before its end"
             except (AttnChainError, OSError, MemoryError) as reason:
                 error = str(reason) or type(reason).__name__
             except Exception as reason:  # of which the log tells more; the other clips go on
@@ -107,27 +106,26 @@ def run_jobs(jobs: Sequence[Job], workers: int, address: str | None, on_end: Cal
     with _cluster(workers, address) as ray:
         crew = _Crew(ray, jobs[0].args, workers)
         waiting = deque(jobs)
-        running: dict[Any, tuple[Job, int]] = {}
-        while waiting or running:
-            while waiting and (number := crew.free()) is not None:
-                job = waiting.popleft()
-                again = "" if job.attempt == 1 else " again"
-                say(f"{job.name}: begins{again} on worker {number + 1} (process {crew.process(number)})")
-                running[crew.begin(number, job)] = job, number
-            done, _ = ray.wait(list(running), num_returns=1)
-            job, number = running.pop(done[0])
-            ended = crew.end(number, done[0])
-            on_end(job, ended)
-            if ended.error and job.attempt == 1:
-                waiting.append(replace(job, attempt=2))
+        while waiting or crew.busy:
+            while waiting and crew.idle:
+                crew.begin(waiting.popleft())
+            if (found := crew.wait()) is not None:
+                job, ended = found
+                on_end(job, ended)
+                if ended.error and job.attempt == 1:
+                    waiting.append(replace(job, attempt=2))
 
 
 class _Crew:
-    """The workers: who is free, and a new one for one that ended."""
+    """The workers, by number: what each does, and a new process for one that ended. All load at the same time.
+
+    Attributes:
+        idle: who has nothing to do; a worker that loads is not among them.
+    """
 
     def __init__(self, ray: Any, args: argparse.Namespace, workers: int) -> None:
         self._ray, self._args = ray, args
-        on_gpu = args.device == "auto" or args.device.startswith("cuda")
+        on_gpu = args.device in ("auto", "cuda")
         there = int(ray.cluster_resources().get("GPU", 0)) if on_gpu else 0
         if there and workers > there:
             raise ConfigError(f"--workers is {workers}, but Ray sees {there} GPU and each worker takes one")
@@ -135,45 +133,53 @@ class _Crew:
         self._kind = ray.remote(
             num_cpus=0, num_gpus=1 if there else 0, max_restarts=0, runtime_env={"env_vars": surroundings}
         )(_Worker)
-        self._workers: list[Any] = []
-        self._processes: list[int] = []
-        self._idle: deque[int] = deque()
+        self.idle: deque[int] = deque()
+        self._workers: dict[int, Any] = {}
+        self._processes: dict[int, int] = {}
+        self._doing: dict[Any, tuple[int, Job | None]] = {}
         for number in range(workers or there or 1):
-            self._workers.append(self._kind.remote())
-            self._processes.append(0)
-            self._idle.append(number)
-        for number in range(len(self._workers)):
-            self._load(number)
+            self._start(number)
 
-    def free(self) -> int | None:
-        """A worker with nothing to do."""
-        return self._idle.popleft() if self._idle else None
+    @property
+    def busy(self) -> bool:
+        """Whether a clip is running."""
+        return any(job is not None for _, job in self._doing.values())
 
-    def process(self, number: int) -> int:
-        """Its process."""
-        return self._processes[number]
+    def begin(self, job: Job) -> None:
+        """Hand a clip to the worker that has been idle for longest."""
+        number = self.idle.popleft()
+        again = "" if job.attempt == 1 else " again"
+        say(f"{job.name}: begins{again} on worker {number + 1} (process {self._processes[number]})")
+        self._doing[self._workers[number].run.remote(job)] = number, job
 
-    def begin(self, number: int, job: Job) -> Any:
-        """Hand a clip to a worker; what ``end`` takes when it is done."""
-        return self._workers[number].run.remote(job)
+    def wait(self) -> tuple[Job, Ended] | None:
+        """Wait until a clip ends, which is returned, or a worker has loaded the networks.
 
-    def end(self, number: int, reference: Any) -> Ended:
-        """How a clip ended; its worker is free again, or replaced."""
+        Raises:
+            AttnChainError: a worker cannot load the networks.
+        """
+        done, _ = self._ray.wait(list(self._doing), num_returns=1)
+        number, job = self._doing.pop(done[0])
+        if job is None:
+            self._loaded(number, done[0])
+            self.idle.append(number)
+            return None
         try:
-            ended: Ended = self._ray.get(reference)
+            ended: Ended = self._ray.get(done[0])
+            self.idle.append(number)
         except self._ray.exceptions.RayError as error:
             told = str(error).strip().splitlines()[0]
-            ended = Ended(
-                f"the worker's process {self._processes[number]} ended (killed, or out of memory): {told}", 0.0
-            )
-            self._workers[number] = self._kind.remote()
-            self._load(number)
-        self._idle.append(number)
-        return ended
+            ended = Ended(f"process {self._processes[number]} ended (killed, or out of memory): {told}", 0.0)
+            self._start(number)
+        return job, ended
 
-    def _load(self, number: int) -> None:
+    def _start(self, number: int) -> None:
+        self._workers[number] = worker = self._kind.remote()
+        self._doing[worker.load.remote(self._args)] = number, None
+
+    def _loaded(self, number: int, reference: Any) -> None:
         try:
-            self._processes[number], where = self._ray.get(self._workers[number].load.remote(self._args))
+            self._processes[number], where = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise AttnChainError(f"worker {number + 1} cannot load the networks: {error.cause}") from error
         except self._ray.exceptions.RayError as error:

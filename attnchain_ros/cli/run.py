@@ -27,13 +27,13 @@ def check_arguments(args: argparse.Namespace) -> None:
     check_rollout_arguments(args)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the rollout on the clip; 0 when all windows are done, 130 when stopped by Ctrl-C."""
-    return run_clip(args)
+def run(args: argparse.Namespace, networks: Networks | None = None) -> int:
+    """Run the rollout on the clip; 0 when all windows are done, 130 when stopped by Ctrl-C.
 
-
-def run_clip(args: argparse.Namespace, networks: Networks | None = None) -> int:
-    """The same, with networks that are loaded already (None: loads them)."""
+    Args:
+        args: of the verb.
+        networks: as from ``load_networks``; None loads them.
+    """
     if args.instance == ALL_OBJECTS:
         return roll_all(open_input(args), args, _roll, networks)
     return _roll(args, networks).exit_code()

@@ -38,7 +38,7 @@ from .glb import (
     load_glb,
     weights_sampler,
 )
-from .shading import linear_from_srgb, srgb_from_linear, vertex_normals
+from .shading import linear_from_srgb, shading_normals, srgb_from_linear
 
 _GENERATOR = b"attnchain_ros animation"
 
@@ -355,7 +355,7 @@ def _blocks(
         return raw + b"\0" * (-len(raw) % 4)
 
     base = np.asarray(vertices[keep[0]], np.float32)
-    base_normals = vertex_normals(base, faces) if normals else None
+    base_normals = shading_normals(base, faces) if normals else None
     yield packed(faces, "<u4")
     yield packed(base, "<f4")
     if base_normals is not None:
@@ -366,7 +366,7 @@ def _blocks(
         now = np.asarray(vertices[number], np.float32)
         yield packed(now - base, "<f4")
         if base_normals is not None:
-            yield packed(vertex_normals(now, faces) - base_normals, "<f4")
+            yield packed(shading_normals(now, faces) - base_normals, "<f4")
     if len(keep) > 1:
         yield packed(times, "<f4")
         # Key frame 0 is the base (all weights 0), key frame f has target f - 1 alone.

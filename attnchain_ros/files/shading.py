@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..mesh.types import vertex_normals
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals; vertices without a triangle (or of flat ones only) get +z.
+
+def shading_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """``vertex_normals`` for files and pictures, which want a direction everywhere.
 
     Args:
         vertices: [V, 3].
         faces: [T, 3] counter-clockwise seen from outside.
     Returns:
-        [V, 3] float32, pointing outwards.
+        [V, 3] float32, pointing outwards; vertices without a triangle (or of flat ones only) get +z.
     """
-    corners = np.asarray(vertices, np.float64)[faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    flat = np.asarray(faces).ravel()
-    total = np.stack(
-        [np.bincount(flat, np.repeat(across[:, axis], 3), minlength=len(vertices)) for axis in range(3)], axis=1
-    )
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    unit = np.where(length > 0, total / np.where(length > 0, length, 1.0), [0.0, 0.0, 1.0])
+    unit = vertex_normals(vertices, faces)
+    unit[~unit.any(axis=1)] = (0.0, 0.0, 1.0)
     return unit.astype(np.float32)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..camera.poses import apply_pose
 from ..camera.raycast import RasterBuffer, rasterize
 from ..errors import InputError
-from .shading import shade, vertex_normals
+from .shading import shade, shading_normals
 
 TILE = 300
 """Side of a picture on the sheet, pixels."""
@@ -212,7 +212,7 @@ def _render(
     hit = buffer.face >= 0
     corners = faces[buffer.face[hit]]
     weights = buffer.barycentric[hit][..., None]
-    normals = (vertex_normals(vertices_camera, faces)[corners] * weights).sum(axis=1)
+    normals = (shading_normals(vertices_camera, faces)[corners] * weights).sum(axis=1)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     # A surface seen from behind (open mesh) is lit as if it faced the viewer.
     seen_from_behind = (normals * vertices_camera[corners[:, 0]]).sum(axis=1) > 0

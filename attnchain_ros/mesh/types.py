@@ -72,6 +72,24 @@ class Mesh:
         return float(np.linalg.norm(np.ptp(self.vertices.astype(np.float64), axis=0)))
 
 
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normal of every vertex, the mean over its triangles by area.
+
+    Args:
+        vertices: [V, 3].
+        faces: [T, 3].
+    Returns:
+        [V, 3] float64, outward for counter-clockwise faces, zero where there is no triangle or only flat ones.
+    """
+    corners = np.asarray(vertices, np.float64)[faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat = np.asarray(faces).ravel()
+    total = np.stack([np.bincount(flat, np.repeat(across[:, axis], 3), len(vertices)) for axis in range(3)], axis=1)
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    unit: np.ndarray = total / np.where(length > 0, length, 1.0)
+    return unit
+
+
 def face_areas_normals(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Area and unit normal of every face.
 

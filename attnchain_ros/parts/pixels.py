@@ -11,10 +11,11 @@ from scipy.spatial import cKDTree
 
 from ..camera.crop import Crop, union_crop
 from ..camera.tracks3d import carry_points
+from ..mesh.types import vertex_normals
 from .cameras import GUESS_TURN_DEG, TrackedPoints, camera_series, smooth_poses
 from .confidence import track_confidence
 from .flow import View, cut_view, find_again, flow_both_ways, read_mask, step_points
-from .sight import Sight, look_at_points, vertex_normals
+from .sight import Sight, look_at_points
 from .solving import LEAST_INLIERS, PartShapes, Sightings, motions_of, solve_parts
 
 ASTRAY_PX = 5.0

@@ -31,15 +31,6 @@ class Sight:
     clear: np.ndarray
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """[V, 3] float64 unit normals, means over the triangles by area; zero where there are none."""
-    corners = np.asarray(vertices, np.float64)[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    flat = faces.ravel()
-    sums = np.stack([np.bincount(flat, np.repeat(normals[:, axis], 3), len(vertices)) for axis in range(3)], axis=1)
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-
-
 def look_at_points(
     mesh: tuple[np.ndarray, np.ndarray],
     points_camera: np.ndarray,

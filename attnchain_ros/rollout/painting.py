@@ -7,6 +7,7 @@ import numpy as np
 from ..camera.raycast import RasterBuffer
 from ..camera.tracks3d import project, to_camera, visibility
 from ..conventions import ANCHOR_FRAME
+from ..mesh.types import vertex_normals
 from .animating import Animation
 from .cameras import RASTER_SIZE
 from .paint import Paint
@@ -90,11 +91,6 @@ def _facing(posed: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
     A thin sheet is seen from both sides, so that the sign says nothing.
     """
-    corners = posed[faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.stack(
-        [np.bincount(faces.ravel(), np.repeat(across[:, axis], 3), len(posed)) for axis in range(3)], axis=1
-    )
-    lengths = np.linalg.norm(normals, axis=1) * np.linalg.norm(posed, axis=1)
-    cosine: np.ndarray = np.abs((normals * posed).sum(axis=1)) / np.maximum(lengths, 1e-20)
+    along = (vertex_normals(posed, faces) * posed).sum(axis=1)
+    cosine: np.ndarray = np.abs(along) / np.maximum(np.linalg.norm(posed, axis=1), 1e-20)
     return cosine

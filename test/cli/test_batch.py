@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -21,7 +20,6 @@ from attnchain_ros.cli.main import _parser
 from attnchain_ros.errors import ConfigError
 
 SAME = ("animation.glb", "tracks.npz", "cameras.npz")
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra batch")
 
 
 @pytest.fixture
@@ -71,7 +69,6 @@ def test_what_cannot_run_is_refused_before_anything_starts(clips: Path, capsys: 
     assert not out.exists()
 
 
-@needs_ray
 @pytest.mark.slow
 def test_a_killed_worker_costs_nothing_but_time(clips: Path, words: list[str], capsys: Any) -> None:
     out = clips / "out"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from attnchain_ros.errors import InputError
-from attnchain_ros.files.shading import linear_from_srgb, shade, srgb_from_linear, vertex_normals
+from attnchain_ros.files.shading import linear_from_srgb, shade, shading_normals, srgb_from_linear
 from attnchain_ros.files.sheet import SheetFrame, _Crop, _cut, contact_sheet
 
 
@@ -116,7 +116,7 @@ def test_tracks_far_outside_or_absent_are_left_out(make_scene: Callable[..., Any
 
 def test_normals_of_a_cube_and_of_nothing() -> None:
     square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [5, 5, 5]], np.float32)
-    normals = vertex_normals(square, np.array([[0, 2, 1], [0, 3, 2]]))
+    normals = shading_normals(square, np.array([[0, 2, 1], [0, 3, 2]]))
     np.testing.assert_array_equal(normals, [[0, 0, -1]] * 4 + [[0, 0, 1]])
 
 

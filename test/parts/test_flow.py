@@ -7,6 +7,7 @@ import pytest
 
 from attnchain_ros.camera.crop import Crop
 from attnchain_ros.lab.reference import parts as twin
+from attnchain_ros.mesh.types import vertex_normals
 from attnchain_ros.parts.flow import (
     View,
     cut_view,
@@ -16,7 +17,7 @@ from attnchain_ros.parts.flow import (
     step_points,
     working_crop,
 )
-from attnchain_ros.parts.sight import look_at_points, vertex_normals
+from attnchain_ros.parts.sight import look_at_points
 
 
 @pytest.fixture

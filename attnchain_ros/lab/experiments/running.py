@@ -201,7 +201,6 @@ def write_results(path: Path, bench: Bench, tables: Mapping[str, pd.DataFrame], 
         "same anchor; the last two are given the true surface of every frame."
     )
     sections = [EXPERIMENTS[name].describe(bench, table) for name, table in tables.items()]
-    # A run of other experiments has no word on these targets.
-    if any(target.found is not None for target in targets.targets(bench, tables)):
+    if any(name in tables for name in targets.MEASURED_BY):
         sections.insert(0, targets.describe(bench, tables))
     return write_report(path, "The experiments, in small", identity, intro, sections)

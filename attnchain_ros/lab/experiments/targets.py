@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AT_LEAST, AT_MOST = "at least", "at most"
+MEASURED_BY = ("networks", "summary", "tracks", "camera", "long")
+"""Experiments that say something about a target."""
 Found = Mapping[str, "pd.DataFrame"]
 """Tables by experiment."""
 
@@ -53,8 +55,9 @@ class Target:
 
 def targets(bench: Bench, tables: Found) -> list[Target]:
     """Every target with what these tables say about it on the test split; by experiment."""
-    names = ("networks", "summary", "tracks", "camera", "long")
-    networks, summary, tracks, camera, long = (select(tables.get(name, concat([])), dataset="test") for name in names)
+    networks, summary, tracks, camera, long = (
+        select(tables.get(name, concat([])), dataset="test") for name in MEASURED_BY
+    )
     given, image = (select(summary, group=group) for group in (GIVEN, IMAGE))
     flows = occluded(select(tracks, group=FLOWS))
     drift = select(long, group=OBJECT, variant=variant_name(bench.config))
