@@ -30,6 +30,7 @@ from .following import (
 )
 from .judging import judged
 from .matching import Chain, window_seed
+from .moving import sized_scale, window_motion
 from .painting import PLAIN_COLOR, paint_vertices
 from .state import Anchor, RolloutState
 from .trace import (
@@ -175,12 +176,13 @@ class Rollout:
         watch.lap("animation")
         watch.report("camera")
         followed = None
+        motion, unknown = window_motion(trace, config.camera)
         if chain is None:
             seed = window_seed(config, state)
-            camera, refusals = estimate_cameras(trace, moved, config.camera, seed)  # Eq. 7, 8
+            camera, refusals = estimate_cameras(trace, moved, config.camera, seed, motion)  # Eq. 7, 8
             watch.lap("camera")
         else:
-            posed = pose_window(trace, state, chain, config)
+            posed = pose_window(trace, state, chain, config, motion)
             camera, refusals = posed.camera, posed.notes
             watch.lap("camera")
             watch.report("pixels")
@@ -218,7 +220,7 @@ class Rollout:
             replace(
                 result,
                 silhouette_iou=overlap,
-                notes=(*_assumptions(trace), *_match_notes(trace, moved), *refusals, *doubts, *routes),
+                notes=(*_assumptions(trace), *_match_notes(trace, moved), *unknown, *refusals, *doubts, *routes),
                 timings_s=watch.laps,
                 latents=_window_latents(trace) if self._keep_latents else None,
             ),
@@ -296,6 +298,7 @@ class Rollout:
             metric=state.metric,
             silhouette_iou=float("nan"),
             user_from_object=anchor.user_from_object,
+            fixed_from_camera=trace.window.fixed_from_camera,
         )
 
     def _hand_over(self, trace: Trace, state: RolloutState, moved: Animation) -> None:
@@ -315,10 +318,9 @@ def fix_scale(
 ) -> None:
     """Metres per object unit: from the object's size, else once from depth; unitless without either."""
     depth = trace.window.depth_m
-    size_m = state.size_m or config.object_size_m
-    if size_m > 0:
-        side = float(np.ptp(state.anchor.mesh.vertices, axis=0).max())
-        state.scale, state.metric = size_m / side, True
+    sized = sized_scale(state, config)
+    if sized is not None:
+        state.scale, state.metric = sized, True
     elif not state.metric and depth is not None and camera.valid[ANCHOR_FRAME]:
         small = trace.crop.at_size(RASTER_SIZE)
         mask = sample_crop(trace.window.masks[ANCHOR_FRAME], small)
