@@ -58,6 +58,8 @@ setup(
         "lab": requirements("lab"),
         # Masks from a click; the tests need it as well, so that it is pinned there.
         "masks": [line for line in requirements("development") if line.startswith("transformers")],
+        # Results as a page in the browser.
+        "view": [line for line in requirements("development") if line.startswith("viser")],
     },
     entry_points={"console_scripts": ["attnchain = attnchain_ros.cli:main"]},
     zip_safe=False,

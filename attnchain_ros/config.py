@@ -7,6 +7,7 @@ Each field carries its unit, range and where its default comes from ("paper" or 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -312,6 +313,30 @@ class PartsConfig(Checked):
 
 
 @dataclass(frozen=True)
+class KernelConfig(Checked):
+    """How Stage 0 and Stage I are computed, with the same results but for rounding; read when weights are loaded."""
+
+    attention: str = option(
+        "auto",
+        "kernel of fused attention; 'auto': on a GPU the fastest, measured when the weights are loaded, on a CPU "
+        "torch's choice. One that does not work is said once, and torch chooses",
+        choices=("auto", "flash", "efficient", "cudnn", "math"),
+    )
+    compile: str = option(
+        "off",
+        "'on': torch.compile for passes whose attention is not read (minutes at the first window); 'graphs': CUDA "
+        "graphs besides. Where it does not work that is said once, and passes are computed without it",
+        choices=("off", "on", "graphs"),
+    )
+    guidance: str = option(
+        "auto",
+        "both halves of classifier-free guidance in one batch ('together') or one after the other ('apart'); 'auto': "
+        "together on a GPU whose memory has room for both",
+        choices=("auto", "together", "apart"),
+    )
+
+
+@dataclass(frozen=True)
 class RolloutConfig(Checked):
     """The whole method: one window after another."""
 
@@ -361,6 +386,7 @@ class RolloutConfig(Checked):
     camera: CameraConfig = field(default_factory=CameraConfig)
     tracks: TrackConfig = field(default_factory=TrackConfig)
     parts: PartsConfig = field(default_factory=PartsConfig)
+    kernels: KernelConfig = field(default_factory=KernelConfig)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, tuple[dataclasses.Field[Any], Any]]:
@@ -398,3 +424,25 @@ def replace(config: Any, changes: dict[str, Any]) -> Any:
     for head, inner in nested.items():
         own[head] = replace(getattr(config, head), inner)
     return dataclasses.replace(config, **own)
+
+
+def parse_numbers(text: str, count: int, name: str) -> list[float]:
+    """Comma-separated numbers.
+
+    Args:
+        text: as the user gave it.
+        count: how many there must be.
+        name: of the argument or option, for the error.
+    Raises:
+        ConfigError: not so many, or not finite.
+
+    >>> parse_numbers("500,500,319.5,239.5", 4, "--intrinsics")
+    [500.0, 500.0, 319.5, 239.5]
+    """
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{name} is {text!r}, wanted {count} numbers separated by commas") from error
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise ConfigError(f"{name} is {text!r}, wanted {count} numbers separated by commas")
+    return values

@@ -56,7 +56,7 @@ class Animation:
     @property
     def vertex_colors(self) -> np.ndarray:
         """[V, 3] uint8 RGB."""
-        return self.windows[0].vertex_colors
+        return self.windows[-1].vertex_colors
 
     @property
     def stamps_ns(self) -> np.ndarray:

@@ -85,7 +85,7 @@ def measure_callback(folder: Path, args: argparse.Namespace) -> list[Row]:
                 started, worked = time.perf_counter(), time.thread_time()
                 running.session.inputs.image.callback(scene.set_stamp(image, stamp))
                 ended, rested = time.perf_counter(), time.thread_time()
-                if running.session.buffer.accounts().in_flight:
+                if running.session.streams.accounts().in_flight:
                     durations.append(ended - started)
                     busy.append(rested - worked)
                 number, due = number + 1, due + 1 / 30
@@ -93,7 +93,7 @@ def measure_callback(folder: Path, args: argparse.Namespace) -> list[Row]:
 
         camera = threading.Thread(target=film, daemon=True)
         camera.start()
-        _wait(lambda: running.session.latest is not None, 300)
+        _wait(lambda: running.session.tracks[0].latest is not None, 300)
         durations.clear()
         busy.clear()
         client = subprocess.run(
@@ -102,7 +102,7 @@ def measure_callback(folder: Path, args: argparse.Namespace) -> list[Row]:
         )  # fmt: skip
         stop.set()
         camera.join(10)
-        accounts = running.session.buffer.accounts()
+        accounts = running.session.streams.accounts()
     if client.returncode:
         raise RuntimeError(f"the services could not be called: {client.stderr[-2000:]}")
     figures = f"median {1e3 * np.median(durations):.1f} ms, processor time p95 {1e3 * np.quantile(busy, 0.95):.1f} ms"
@@ -221,12 +221,12 @@ def measure_window(folder: Path, args: argparse.Namespace) -> list[Row]:
             started = time.perf_counter()
             library.run(window)
             outside.append(time.perf_counter() - started)
-            running.session.buffer.reset("service")
-            done = running.session.buffer.accounts().used + frames
+            running.session.streams.reset("service")
+            done = running.session.streams.accounts().used + frames
             for image, mask in messages:
                 running.feed(image, mask)
             started = time.perf_counter()
-            _wait(lambda done=done: running.session.buffer.accounts().used >= done, 300, step_s=0.005)
+            _wait(lambda done=done: running.session.streams.accounts().used >= done, 300, step_s=0.005)
             inside.append(time.perf_counter() - started)
     ratios = np.array(inside[1:]) / np.array(outside[1:])  # the first of each warms up
     seconds = f"medians {np.median(inside[1:]):.2f} s and {np.median(outside[1:]):.2f} s"

@@ -4,9 +4,10 @@ The whole path: image and mask callbacks, frame buffer, worker, the real pipelin
 with the small checkpoint and the environment that the node makes for itself, once in each precision (``--dtype``), each
 in a process of its own. ``--tiny`` takes a random checkpoint of a few thousand weights and small grids instead, so that
 a window takes a fraction of a second (1,000 windows then). Every fifty windows the stamps jump back, a parameter
-changes, the chain is reset, or a mesh is saved. Prints one JSON line each with the resident memory at the start (after
-five windows), after each tenth and at the end; the exit status is 1 if it grew by more than ``--limit`` MB over the
-second half, or a frame is not accounted for.
+changes, the chain is reset, or a mesh is saved. ``--objects 2`` puts two objects with ids into the picture, each of
+which goes away for a while and comes again; ``--minutes`` runs for a time instead of a number of windows. Prints one
+JSON line each with the resident memory at the start (after five windows), after each tenth and at the end; the exit
+status is 1 if it grew by more than ``--limit`` MB over the second half, or a frame is not accounted for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,8 @@ from attnchain_ros.threads import prepare
 EVENT_EVERY = 50
 DTYPES = ("float32", "bfloat16")
 SIZE = (48, 64)
+PERIOD = 480
+"""Frames after which the comings and goings of two objects begin anew."""
 QUICK = {
     "sampling.steps": 1, "surface.grid": 16, "surface.coarse_grid": 8, "surface.n_surface": 128,
     "surface.candidate_grid": 16, "encode_points": 128, "animation.landmarks": 16, "tracks.max_queries": 20,
@@ -50,7 +54,10 @@ QUICK = {
 
 @dataclass(frozen=True)
 class Report:
-    """What a soak found; memory in MB of resident set after a garbage collection, ``curve_mb`` after each tenth."""
+    """What a soak found; memory in MB of resident set after a garbage collection, ``curve_mb`` after each tenth.
+
+    ``objects``: admitted, retired, turned away; ``windows_seen``: by object, while it was there to be asked.
+    """
 
     dtype: str
     windows: int
@@ -66,6 +73,8 @@ class Report:
     frames_dropped: dict[str, int]
     unaccounted: int
     threads_left: int
+    objects: dict[str, int] = field(default_factory=dict)
+    windows_seen: dict[int, int] = field(default_factory=dict)
 
     @property
     def growth_mb(self) -> float:
@@ -73,14 +82,44 @@ class Report:
         return self.end_mb - self.half_mb
 
 
-def soak(windows: int, weights: Path | None, folder: Path, settings: dict[str, Any] | None = None) -> Report:
-    """Run ``windows`` windows.
+@dataclass(frozen=True)
+class Length:
+    """How long a soak lasts: ``windows``, or ``minutes`` where that is not 0."""
+
+    windows: int
+    minutes: float = 0.0
+
+    def tenths(self, windows: int, seconds: float) -> int:
+        """How many tenths are over."""
+        return int(10 * (seconds / (60 * self.minutes) if self.minutes else windows / self.windows))
+
+
+def frames_of(objects: int) -> list[tuple[Any, Any]]:
+    """Messages of images and masks, periodic; two objects stand side by side, and each is away at times of its own."""
+    pictures = [scene.draw_frame(number, *SIZE) for number in range(60)]
+    if objects == 1:
+        return [
+            (scene.image_message(image, 0), scene.image_message(mask * np.uint8(255), 0)) for image, mask in pictures
+        ]
+    found = []
+    for number in range(PERIOD):
+        (image, mask), (other, others) = pictures[number % 60], pictures[(number + 30) % 60]
+        # Each is away once for longer than max_missing_s, and object 1 once for six frames.
+        here = mask & (not (24 <= number < 64 or 400 <= number < 406)), others & (not 300 <= number < 360)
+        ids = np.concatenate([here[0] * np.uint8(1), here[1] * np.uint8(2)], axis=1)
+        found.append((scene.image_message(np.concatenate([image, other], axis=1), 0), scene.image_message(ids, 0)))
+    return found
+
+
+def soak(length: Length, weights: Path | None, folder: Path, settings: dict[str, Any], objects: int = 1) -> Report:
+    """Run a node for so long.
 
     Args:
-        windows: how many, at least 10.
+        length: at least 10 windows.
         weights: checkpoint folder, None = the package's small one.
         folder: for the anchor mesh and saved meshes.
         settings: parameters, such as QUICK.
+        objects: in the picture.
     """
     parameters = {
         "weights": str(weights or ""),
@@ -90,13 +129,12 @@ def soak(windows: int, weights: Path | None, folder: Path, settings: dict[str, A
         "overflow_policy": "block",
         "path_length": 100,
         "markers_rate_hz": 1000.0,
-        **(settings or {}),
+        "max_objects": objects,
+        **({"max_missing_s": 1.0, "max_gap_s": 0.5} if objects > 1 else {}),
+        **settings,
     }
-    pictures = [scene.draw_frame(number, *SIZE) for number in range(60)]
-    messages = [
-        (scene.image_message(image, 0), scene.image_message(mask * np.uint8(255), 0)) for image, mask in pictures
-    ]
-    empty = scene.image_message(np.zeros(SIZE, np.uint8), 0)
+    messages = frames_of(objects)
+    empty = scene.image_message(np.zeros((SIZE[0], objects * SIZE[1]), np.uint8), 0)
     started = time.monotonic()
     with RunningNode(parameters) as running:
         listener = rclpy.create_node("listener")
@@ -110,7 +148,9 @@ def soak(windows: int, weights: Path | None, folder: Path, settings: dict[str, A
         curve_mb: list[float] = []
         stamp = number = 0
         done = events = 0
-        while done < windows:
+        by_object: Counter[int] = Counter()
+        seen: dict[int, int] = {}
+        while len(curve_mb) < 10:
             image, mask = messages[number % len(messages)]
             stamp, number = stamp + scene.STEP_NS, number + 1
             running.session.inputs.mask.callback(scene.set_stamp(mask, stamp))
@@ -118,7 +158,11 @@ def soak(windows: int, weights: Path | None, folder: Path, settings: dict[str, A
             done = session.statistics.snapshot(0.0).windows
             if start_mb is None and done >= 5:
                 start_mb = _resident()
-            if done >= (len(curve_mb) + 1) * windows // 10:
+            for track in session.tracks:
+                if track.windows > seen.get(track.member.number, 0):
+                    by_object[track.object_id] += track.windows - seen.get(track.member.number, 0)
+                    seen[track.member.number] = track.windows
+            if length.tenths(done, time.monotonic() - started) > len(curve_mb):
                 curve_mb.append(round(_resident(), 1))
                 sys.stderr.write(f"{done} windows: {curve_mb[-1]} MB resident\n")
             if done >= (events + 1) * EVENT_EVERY:
@@ -127,7 +171,7 @@ def soak(windows: int, weights: Path | None, folder: Path, settings: dict[str, A
         end_mb = _resident()
         found = session.statistics.snapshot(0.0)
         listener.destroy_node()
-    accounts = session.buffer.accounts()
+    accounts = session.streams.accounts()
     dropped = sum(accounts.dropped.values())
     return Report(
         dtype=str(session.settings.node.dtype),
@@ -144,6 +188,8 @@ def soak(windows: int, weights: Path | None, folder: Path, settings: dict[str, A
         frames_dropped=accounts.dropped,
         unaccounted=accounts.received - accounts.used - dropped - accounts.in_flight - accounts.waiting,
         threads_left=running.threads_left(),
+        objects=session.streams.counts(),
+        windows_seen=dict(by_object),
     )
 
 
@@ -155,7 +201,7 @@ def _make_trouble(running: RunningNode, events: int, empty: Any, stamp: int) -> 
     if kind == 1:
         running.node.set_parameters([Parameter("tracks.visibility_margin", value=0.02 + 0.001 * events)])
     elif kind == 2:
-        running.session.buffer.reset("service")
+        running.session.streams.reset("service")
     else:
         # An image whose mask is empty is dropped and told; then the mesh so far is written.
         running.session.inputs.mask.callback(scene.set_stamp(empty, stamp + scene.STEP_NS // 2))
@@ -177,6 +223,8 @@ def _ignore(message: Any) -> None:
 def main() -> int:
     """Run and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", type=int, choices=(1, 2), default=1, help="in the picture (default 1)")
+    parser.add_argument("--minutes", type=float, default=0.0, help="run for so long instead")
     parser.add_argument("--windows", type=int, help="how many (default 200, with --tiny 1000)")
     parser.add_argument("--weights", type=Path, help="checkpoint folder (default: the package's small one)")
     parser.add_argument("--tiny", action="store_true", help="a tiny random checkpoint and small grids")
@@ -199,7 +247,7 @@ def main() -> int:
             from tiny import write_tiny_checkpoint
 
             weights = write_tiny_checkpoint(folder / "tiny")
-        report = soak(windows, weights, folder, settings)
+        report = soak(Length(windows, args.minutes), weights, folder, settings, args.objects)
     sys.stdout.write(json.dumps(asdict(report)) + "\n")
     return 1 if report.growth_mb > args.limit or report.unaccounted or report.threads_left else 0
 

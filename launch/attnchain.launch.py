@@ -27,7 +27,7 @@ PARAMETERS = {
     "anchor_mesh": "mesh file of the object as in the first frame; empty = made from the image",
     "overflow_policy": "adaptive (live), drop_oldest, or block (bags: lossless)",
     "mask_mode": "every, latest or first",
-    "foreground": "none (masks are awaited), or grabcut (no masks: cut out by colours)",
+    "foreground": "none (masks are awaited), sam2 (from a click on ~/prompt), or grabcut (cut out by colours)",
     "output_dir": "folder below which save_mesh writes",
 }
 # Topics to remap: name and help.

@@ -46,7 +46,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     # The player reads it when it starts; it goes when the launch ends.
     atexit.register(Path(file.name).unlink, missing_ok=True)
     # One that is left empty must not override params_file.
-    given = {name: value(name) for name in ("weights", "foreground") if value(name)}
+    given: dict[str, str | int] = {name: value(name) for name in ("weights", "foreground") if value(name)}
+    if value("max_objects"):
+        given["max_objects"] = int(value("max_objects"))
     large = profile_environment()
     namespace = value("namespace").strip("/")
     name = f"/{namespace}/attnchain_node" if namespace else "/attnchain_node"
@@ -88,6 +90,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("weights", default_value="", description="folder with the weights; empty = params_file"),
         DeclareLaunchArgument(
             "foreground", default_value="", description="grabcut where the bag has no masks; empty = params_file"
+        ),
+        DeclareLaunchArgument(
+            "max_objects", default_value="", description="objects at once, by the ids in masks; empty = params_file"
         ),
         DeclareLaunchArgument("rate", default_value="1.0", description="how much faster than recorded"),
         DeclareLaunchArgument("loop", default_value="false", description="start again at the end"),

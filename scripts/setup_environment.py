@@ -332,9 +332,9 @@ def build_messages(environment: Environment) -> None:
     check = (
         "from rclpy.type_support import check_for_type_support as check\n"
         "from attnchain_ros.msg import AnimatedMesh, Tracks\n"
-        "from attnchain_ros.srv import GetMesh, SaveMesh, SetAnchor\n"
+        "from attnchain_ros.srv import GetMesh, ResetObject, SaveMesh, SetAnchor\n"
         "from tf2_msgs.msg import TFMessage\n"
-        "[check(kind) for kind in (AnimatedMesh, Tracks, GetMesh, SaveMesh, SetAnchor, TFMessage)]\n"
+        "[check(kind) for kind in (AnimatedMesh, Tracks, GetMesh, ResetObject, SaveMesh, SetAnchor, TFMessage)]\n"
     )
     environment.run([environment.python, "-c", check], "loading the messages that were just built")
 

@@ -19,6 +19,14 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="session")
+def sam_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random SAM 2 video model, as it would be fetched."""
+    from tiny_sam import write_tiny_sam
+
+    return write_tiny_sam(tmp_path_factory.mktemp("sam"))
+
+
 QUICK = [
     "sampling.steps=2", "surface.grid=16", "surface.coarse_grid=8", "surface.n_surface=128", "encode_points=128",
     "animation.landmarks=16", "tracks.max_queries=20", "camera.iterations=20",

@@ -80,6 +80,8 @@ def test_setup_takes_its_ranges_from_the_pins(tmp_path: Path) -> None:
         for list_ in ("library", "lab")
     )
     written = (tmp_path / "attnchain_ros.egg-info" / "requires.txt").read_text(encoding="utf-8")
+    written, _, view = written.partition("[view]")
+    assert [line.partition("<")[0] for line in view.split()] == ["viser"]
     written, _, masks = written.partition("[masks]")
     assert [line.partition("<")[0] for line in masks.split()] == ["transformers"]
     always, _, extra = written.partition("[lab]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import RolloutConfig
+from ..config import KernelConfig, RolloutConfig
 from ..conventions import ANCHOR_FRAME
 from ..errors import ConfigError, WeightsError
 from ..mesh.sampling import farthest_points
@@ -21,14 +21,15 @@ from . import weights
 from .flow import StepProgress
 from .image_encoder import ImageEncoder, load_image_encoder
 from .layers import PIECE_BYTES
-from .memory import FIRST_MESH, IMAGES, NETWORKS, WINDOW, DeviceMemory, choose_level, window_bytes
+from .memory import FIRST_MESH, IMAGES, NETWORKS, SPARE, WINDOW, DeviceMemory, choose_level, window_bytes
+from .passes import Passes, use_kernels
 from .reinforcement import PairTracer
 from .schedule import stage_zero_schedule
 from .stage_one import StageOne, denoise_window, source_noise
 from .stage_zero import denoise_image
 from .tensor_files import TensorFile
-from .transformer import FlowTransformer
-from .vae import DecodedLatents, ShapeVae
+from .transformer import FlowTransformer, TransformerSizes
+from .vae import LEAST_POINTS, DecodedLatents, ShapeVae
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Backbone:
             weights).
         device, dtype: where and in what it computes.
         memory: which networks are on the device, and how large temporary arrays may get.
+        passes: how Stage 0 and Stage I are computed.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Backbone:
     device: torch.device
     dtype: torch.dtype
     memory: DeviceMemory
+    passes: Passes = field(default_factory=Passes)
 
     @property
     def frames(self) -> int:
@@ -124,7 +127,7 @@ class Backbone:
         context = self.encoder_zero.encode(image[None])
         noise = torch.randn((self.tokens, self.channels), generator=torch.Generator().manual_seed(seed)).to(self.device)
         schedule = stage_zero_schedule(steps, self.stage_zero_shift)
-        return denoise_image(self.stage_zero, noise[None], context, schedule, guidance, progress)[0]
+        return denoise_image(self.stage_zero, noise[None], context, schedule, guidance, progress, passes=self.passes)[0]
 
     @torch.no_grad()
     def denoise(
@@ -143,8 +146,9 @@ class Backbone:
         start[ANCHOR_FRAME] = anchor_latent.float()
         pieces, keep = self.memory.piece_bytes, self.memory.level < 2
         return denoise_window(
-            self.stage_one, start, context, config, trace, progress, piece_bytes=pieces, keep_keys=keep
-        )
+            self.stage_one, start, context, config, trace, progress,
+            piece_bytes=pieces, keep_keys=keep, passes=self.passes,
+        )  # fmt: skip
 
 
 def default_weights() -> Path:
@@ -192,7 +196,11 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def load_backbone(
-    folder: Path | str | None = None, device: str = "auto", dtype: str = "auto", low_memory: str = "auto"
+    folder: Path | str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    low_memory: str = "auto",
+    kernels: KernelConfig | None = None,
 ) -> Backbone:
     """Load a checkpoint folder in the published layout (docs/method.md, "Backbone").
 
@@ -202,6 +210,7 @@ def load_backbone(
         device: auto, cpu, cuda or cuda:N.
         dtype: auto, float32, bfloat16 or float16.
         low_memory: auto, off or on; see ``RolloutConfig.low_memory``.
+        kernels: how Stage 0 and Stage I are computed; None = as ``KernelConfig`` has it.
     Raises:
         WeightsError: something is missing, of another shape or unknown; it is named.
         ConfigError: the device or dtype cannot be had.
@@ -211,7 +220,8 @@ def load_backbone(
         raise WeightsError(f"no checkpoint folder at {where}: give the folder that holds TripoSG/ and ActionMesh/")
     chosen = choose_device(device)
     kind = choose_dtype(dtype, chosen)
-    level = first_level(where, chosen, kind, low_memory)
+    options = KernelConfig() if kernels is None else kernels
+    level, room = first_level(where, chosen, kind, low_memory)
     target, host = weights.Target(chosen, kind), weights.Target(torch.device("cpu"), kind)
     vae = weights.load_vae(where, target)
     # What is brought before it works and need not be there at first goes to the host.
@@ -230,6 +240,10 @@ def load_backbone(
     extra = weights.read_json(where / weights.RECOMMENDED_FILE) if (where / weights.RECOMMENDED_FILE).is_file() else {}
     scheduler = where / weights.SCHEDULER_FILE
     shift = weights.config_number(weights.read_json(scheduler), scheduler, "shift", 1.0)
+    networks = dict(zip(NETWORKS, (vae, stage_zero, stage_one, encoder_zero.model, encoder_one.model), strict=True))
+    together = options.guidance == "together" or (options.guidance == "auto" and room)
+    memory = DeviceMemory(networks, chosen, level, together)
+    passes = Passes(options, lambda: memory.together)
     backbone = Backbone(
         name=str(extra.get("name", where.resolve().name)),
         checksum=checksum(where),
@@ -243,34 +257,43 @@ def load_backbone(
         recommended=weights.recommended_options(extra, where / weights.RECOMMENDED_FILE),
         device=chosen,
         dtype=kind,
-        memory=DeviceMemory(
-            dict(zip(NETWORKS, (vae, stage_zero, stage_one, encoder_zero.model, encoder_one.model), strict=True)),
-            chosen,
-            level,
-        ),
+        memory=memory,
+        passes=passes,
     )
+    probe = torch.zeros(attention_shape(stage_one.sizes, chosen), device=chosen, dtype=kind)
+    use_kernels([stage_zero, stage_one], options, probe, passes)
     logger.info("loaded checkpoint %s (%s) on %s in %s", backbone.name, backbone.checksum, chosen, kind)
     return backbone
 
 
-def first_level(folder: Path, device: torch.device, dtype: torch.dtype, low_memory: str) -> int:
-    """How much leaves the device (``memory.py``), from what the checkpoint needs and the device has free.
+def attention_shape(sizes: TransformerSizes, device: torch.device) -> tuple[int, int, int, int]:
+    """[B, H, S, D] of Stage I's inflated attention; on a CPU, where nothing is measured, of a few rows."""
+    rows = sizes.frames * (sizes.tokens + 1) if device.type == "cuda" else LEAST_POINTS
+    return 1, sizes.heads, rows, sizes.width // sizes.heads
+
+
+def first_level(folder: Path, device: torch.device, dtype: torch.dtype, low_memory: str) -> tuple[int, bool]:
+    """How much leaves the device (``memory.py``), from what the checkpoint needs and the device has free; and whether
+    there is room for both halves of guidance at a time.
 
     Raises:
         ConfigError: ``low_memory`` is no such word.   WeightsError: a file cannot be read.
     """
     if device.type != "cuda":
-        return choose_level(low_memory, device, None, (0, 0))
+        return choose_level(low_memory, device, None, (0, 0)), False
     files = weights.VAE_FILE, weights.STAGE_ZERO_FILE, weights.STAGE_ONE_FILE
     vae, zero, one = (TensorFile(folder / name).elements * dtype.itemsize for name in files)
     encoder = folder / weights.IMAGE_ENCODER_ZERO
     images = TensorFile(encoder / "model.safetensors").elements * dtype.itemsize
     dino = weights.dino_sizes(encoder / "config.json")
     sizes = weights.stage_one_sizes((folder / weights.STAGE_ONE_FILE).with_name("config.json"))
-    window = window_bytes(sizes, (dino.image // dino.patch) ** 2, dtype.itemsize, PIECE_BYTES)
+    patches = (dino.image // dino.patch) ** 2
+    window, both = (window_bytes(sizes, patches, dtype.itemsize, PIECE_BYTES, halves=count) for count in (1, 2))
     staying = vae + one + 2 * images
     free, _ = torch.cuda.mem_get_info(device)
-    return choose_level(low_memory, device, free, (staying + zero, staying + window))
+    level = choose_level(low_memory, device, free, (staying + zero, staying + window))
+    rest = staying + zero if level < 1 else staying
+    return level, level < 2 and rest + both <= SPARE * free
 
 
 def load_encoders(folder: Path, target: weights.Target) -> tuple[ImageEncoder, ImageEncoder]:

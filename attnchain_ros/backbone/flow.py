@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..conventions import ANCHOR_FRAME
+from .passes import Passes
 from .schedule import Schedule
 from .transformer import ContextKeys, FlowTransformer, Probe
 
@@ -35,6 +36,7 @@ class Flow:
         anchored: frames have places in time, and the first one's latent is given and never updated (Stage I).
         guidance: classifier-free guidance; 1 leaves the unconditioned pass out.
         unguided_last: so many steps at the end go without guidance.
+        passes: how the network is computed.
     """
 
     network: FlowTransformer
@@ -43,6 +45,7 @@ class Flow:
     anchored: bool
     guidance: float = 1.0
     unguided_last: int = 0
+    passes: Passes = field(default_factory=Passes)
 
     def follow(
         self,
@@ -68,10 +71,13 @@ class Flow:
         for step, (at, distance) in enumerate(zip(self.schedule.times, self.schedule.distances, strict=True)):
             time = torch.where(given, 0.0, float(at)).expand(batch, -1)
             probes = look(step)
-            velocity = self.network(latents, time, self.keys, steps, probes.conditioned)
-            if self.guidance != 1.0 and step < self.schedule.steps - self.unguided_last:
-                free = self.network(latents, time, None, steps, probes.free)
+            guided = self.guidance != 1.0 and step < self.schedule.steps - self.unguided_last
+            if guided and self.keys is not None:
+                both = probes.conditioned, probes.free
+                velocity, free = self.passes.guided(self.network, latents, time, self.keys, steps, both)
                 velocity = free + self.guidance * (velocity - free)
+            else:
+                velocity = self.passes.one(self.network, latents, time, self.keys, steps, probes.conditioned)
             velocity = velocity.masked_fill(given[:, None, None], 0.0)
             latents = latents + float(distance) * velocity
             after(step, latents, velocity)

@@ -64,12 +64,15 @@ class DeviceMemory:
             once copied to the host, they are only ever copied back.
         device: where they compute.
         level: see above.
+        together: both halves of guidance are computed in one batch.
     Attributes:
-        level: in force.   piece_bytes: the largest temporary array.
+        level: in force.   piece_bytes: the largest temporary array.   together: in force.
     """
 
-    def __init__(self, networks: dict[str, nn.Module], device: torch.device, level: int) -> None:
-        self.networks, self.device, self.level = networks, device, level
+    def __init__(
+        self, networks: dict[str, nn.Module], device: torch.device, level: int, together: bool = False
+    ) -> None:
+        self.networks, self.device, self.level, self.together = networks, device, level, together
         self._host: dict[int, list[Tensor]] = {}
         self.piece_bytes = PIECE_BYTES
         if level >= 2:
@@ -90,6 +93,9 @@ class DeviceMemory:
 
     def save(self) -> str | None:
         """Take the next step after the device ran out of memory: what was done, or None if nothing is left to do."""
+        if self.together:
+            self.together = False
+            return "both halves of the guidance are computed one after the other: results differ in rounding at most"
         if self.level < 2 and self.device.type != "cpu":
             self.level = 2
             self._cut(min(self.piece_bytes, SMALL_PIECES))
@@ -147,7 +153,9 @@ def weight_bytes(networks: Iterable[nn.Module]) -> int:
     return sum(w.numel() * w.element_size() for network in distinct.values() for w in tensors_of(network))
 
 
-def window_bytes(sizes: TransformerSizes, patches: int, element: int, piece_bytes: int, keep_keys: bool = True) -> int:
+def window_bytes(
+    sizes: TransformerSizes, patches: int, element: int, piece_bytes: int, keep_keys: bool = True, halves: int = 1
+) -> int:
     """About how much Stage I takes at its peak beside its weights: denoising a window while attention is read.
 
     Args:
@@ -156,9 +164,10 @@ def window_bytes(sizes: TransformerSizes, patches: int, element: int, piece_byte
         element: bytes of a number of the network.
         piece_bytes: the largest temporary array.
         keep_keys: the images' keys and values are kept for all steps (below level 2).
+        halves: of the guidance that are computed at a time.
     A test compares it with what the networks really allocate at the published size.
     """
-    hidden = sizes.frames * (sizes.tokens + 1) * sizes.width * element
+    hidden = halves * sizes.frames * (sizes.tokens + 1) * sizes.width * element
     keys = 2 * sizes.layers * sizes.frames * (patches + 1) * sizes.width * element if keep_keys else 0
     maps = 4 * sizes.frames * sizes.tokens * (sizes.tokens + patches)
     # The largest array there could be: four times as wide inside the feed-forward, for both halves of the guidance.

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..config import RolloutConfig
 from .flow import Flow, Look, StepProgress
 from .layers import PIECE_BYTES, Attended
+from .passes import Passes
 from .readout import MapReader, TokenMaps
 from .reinforcement import PairTracer, TokenPairs, reinforce_output
 from .schedule import TRAIN_STEPS, stage_one_schedule
@@ -75,6 +76,7 @@ def denoise_window(
     *,
     piece_bytes: int = PIECE_BYTES,
     keep_keys: bool = True,
+    passes: Passes | None = None,
 ) -> StageOne:
     """Denoise all frames of a window from the anchor's latent and the images (Sec. 3, Stage I).
 
@@ -88,6 +90,7 @@ def denoise_window(
         progress: called after every step.
         piece_bytes: the largest temporary array of reading and reinforcing.
         keep_keys: as in ``FlowTransformer.project_context``.
+        passes: how the network is computed; None = the plain way.
     Returns:
         latents and attention maps.
     Raises:
@@ -124,5 +127,5 @@ def denoise_window(
             progress(step + 1, schedule.steps)
 
     keys = network.project_context(context, keep_keys)
-    flow = Flow(network, keys, schedule, True, sampling.guidance, sampling.unguided_last_steps)
+    flow = Flow(network, keys, schedule, True, sampling.guidance, sampling.unguided_last_steps, passes or Passes())
     return StageOne(flow.follow(latents.float()[None], look, after)[0], reader.maps())

@@ -103,13 +103,35 @@ class Block(nn.Module):
     def look_at_image(
         self, hidden: Tensor, keys: tuple[Tensor, Tensor] | None, layer: int, probe: Probe | None
     ) -> Tensor:
-        """What cross-attention adds to [B, S, W]; of an all-zero context only the bias of its output remains."""
+        """What cross-attention adds to [B, S, W]; of an all-zero context only the bias of its output remains.
+
+        Keys of fewer images than there are rows belong to the first ones; the others have the all-zero context.
+        """
         if keys is None:
             return self.cross_attention.to_out.bias
+        seen = len(keys[0])
+        if seen < len(hidden):
+            added = self.look_at_image(hidden[:seen], keys, layer, probe)
+            return torch.cat([added, self.cross_attention.to_out.bias.expand(len(hidden) - seen, *added.shape[1:])])
         q = self.cross_attention.queries(self.norm_cross(hidden))
         if probe is not None:
             probe.cross_attention(layer, q, keys[0])
         return self.cross_attention.join(self.cross_attention.attend(q, *keys))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a pass stands: batch B and frames F, the rotary table [B, F (N + 1), D / 2], and the latents' dtype."""
+
+    batch: int
+    frames: int
+    table: Tensor | None
+    dtype: torch.dtype
+
+    def twice(self) -> _Place:
+        """Two of the same, one after the other."""
+        table = None if self.table is None else self.table.repeat(2, 1, 1)
+        return _Place(2 * self.batch, self.frames, table, self.dtype)
 
 
 class FlowTransformer(nn.Module):
@@ -158,30 +180,77 @@ class FlowTransformer(nn.Module):
         Returns:
             [B, F, N, c], dtype of the latents.
         """
+        hidden, place = self._enter(latents, time, frame_steps)
+        hidden = self._look_around(0, hidden, place, probe)
+        return self._leave(self._from_first(hidden, place, context, probe), place)
+
+    def guided(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        context: ContextKeys,
+        frame_steps: Tensor | None = None,
+        probes: tuple[Probe | None, Probe | None] = (None, None),
+        *,
+        together: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Both velocities of classifier-free guidance: with images, and with the all-zero context.
+
+        They differ from the first cross-attention on: the first self-attention is computed once for both.
+
+        Args:
+            latents, time, context, frame_steps: as in ``forward``.
+            probes: of the pass with images and of the other; both see the same pairs.
+            together: the rest of both in one batch, where neither has a probe: fewer kernels, twice the activations;
+                the last digits may differ.
+        """
+        hidden, place = self._enter(latents, time, frame_steps)
+        hidden = self._look_around(0, hidden, place, probes[0])
+        if together and probes == (None, None):
+            place = place.twice()
+            both = self._leave(self._from_first(hidden.repeat(2, 1, 1), place, context, None), place)
+            conditioned, free = both.chunk(2)
+            return conditioned, free
+        velocity = self._leave(self._from_first(hidden, place, context, probes[0]), place)
+        return velocity, self._leave(self._from_first(hidden, place, None, probes[1]), place)
+
+    def _enter(self, latents: Tensor, time: Tensor, frame_steps: Tensor | None) -> tuple[Tensor, _Place]:
+        """The first block's input [B * F, N + 1, W]."""
         batch, frames, tokens, channels = latents.shape
-        length = tokens + 1
         dtype = self.proj_in.weight.dtype
         hidden = self.proj_in(latents.reshape(batch * frames, tokens, channels).to(dtype))
         hidden = torch.cat([self.time_proj(time.reshape(-1))[:, None], hidden], dim=1)
         table = None
         if frame_steps is not None:
             relative = frame_steps - frame_steps.amin(dim=1, keepdim=True)
-            table = rotary_table(relative.repeat_interleave(length, dim=1), self.sizes.width // self.sizes.heads)
+            table = rotary_table(relative.repeat_interleave(tokens + 1, dim=1), self.sizes.width // self.sizes.heads)
+        return hidden, _Place(batch, frames, table, latents.dtype)
+
+    def _look_around(self, index: int, hidden: Tensor, place: _Place, probe: Probe | None) -> Tensor:
+        """A block's input with what its self-attention adds."""
+        inflate = index in self.sizes.inflated_layers
+        flat = hidden.reshape(place.batch if inflate else place.batch * place.frames, -1, self.sizes.width)
+        turns = None if place.table is None else place.table.reshape(*flat.shape[:2], -1)
+        looks = probe if probe is not None and inflate and probe.reads(index) else None
+        return hidden + self.typed_blocks()[index].look_around(flat, turns, index, looks).reshape(hidden.shape)
+
+    def _from_first(self, hidden: Tensor, place: _Place, context: ContextKeys | None, probe: Probe | None) -> Tensor:
+        """From the first block's self-attention to the last block's output."""
         lower: list[Tensor] = []
         for index, block in enumerate(self.typed_blocks()):
-            hidden = block.merge(lower, hidden)
-            inflate = index in self.sizes.inflated_layers
-            flat = hidden.reshape(batch if inflate else batch * frames, -1, self.sizes.width)
-            turns = None if table is None else table.reshape(*flat.shape[:2], -1)
-            looks = probe if probe is not None and inflate and probe.reads(index) else None
-            hidden = hidden + block.look_around(flat, turns, index, looks).reshape(hidden.shape)
-            del flat
+            if index:
+                hidden = block.merge(lower, hidden)
+                hidden = self._look_around(index, hidden, place, probe)
             hidden = hidden + block.look_at_image(hidden, None if context is None else context[index], index, probe)
             hidden = hidden + block.feed_forward(block.norm_feed(hidden))
             if index < self.sizes.layers // 2:
                 lower.append(hidden)
+        return hidden
+
+    def _leave(self, hidden: Tensor, place: _Place) -> Tensor:
+        """The velocity [B, F, N, c] in the last block's output."""
         velocity = self.proj_out(self.norm_out(hidden[:, 1:]))
-        return velocity.reshape(batch, frames, tokens, channels).to(latents.dtype)
+        return velocity.reshape(place.batch, place.frames, -1, self.sizes.channels).to(place.dtype)
 
 
 class KeysOnDemand(Sequence[tuple[Tensor, Tensor]]):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -22,7 +23,28 @@ REFINED = 8
 CLOSE_OVERLAP = 0.02
 """Overlaps this close together do not decide: the earlier start does."""
 
+TIED_OVERLAP = 0.08
+"""Overlaps this close together leave it to what else is known, if anything is: masks are not as clean as that."""
+
+SAME_DEG = 8.0
+"""Fits turned by less than this from one another are one pose."""
+
+QUARTERS_DEG = (90, 180, 270)
+"""Turns about the upright axis under which many things look alike."""
+
 _COARSE = 64
+
+
+@dataclass(frozen=True)
+class FirstPose:
+    """A pose that fits the first mask.
+
+    Attributes:
+        pose: [4, 4] camera_from_object.   overlap: of mask and silhouette, 0 to 1.
+    """
+
+    pose: np.ndarray
+    overlap: float
 
 
 def find_first_pose(
@@ -30,17 +52,21 @@ def find_first_pose(
     intrinsics: np.ndarray,
     mask: np.ndarray,
     starts: Sequence[np.ndarray] = (),
+    evidence: Callable[[np.ndarray], float] | None = None,
     distance: float = 3.5,
 ) -> tuple[np.ndarray, float] | None:
     """The pose whose silhouette is the mask.
 
     Objects that look alike from several sides mislead attention and the outline near its guess; the whole outline
-    seldom is the same from two sides, so that trying them all finds the right one.
+    seldom is the same from two sides, so that trying them all finds the right one. Where it is the same, what else is
+    known decides.
 
     Args:
         mesh: vertices [V, 3], object frame, y up, and faces [T, 3].
         intrinsics: [3, 3] K of the mask's pixels.   mask: [S, S] bool, the whole object.
         starts: poses [4, 4] to try as well, the likeliest first; among fits of like overlap they win in this order.
+        evidence: what speaks for a pose [4, 4] beside its outline, in units of overlap; only asked where outlines do
+            not decide (``TIED_OVERLAP``).
         distance: camera to object of the other directions tried, object units; the mask's size then decides.
     Returns:
         camera_from_object [4, 4] and the overlap of mask and silhouette; None if the mask is empty.
@@ -60,18 +86,55 @@ def find_first_pose(
         drawn = rasterize(to_camera(vertices[None], pose)[0], faces, camera, *wanted.shape)
         return silhouette_iou(wanted, drawn)
 
+    def laid(start: np.ndarray) -> FirstPose:
+        pose = fit_to_outlines(start[None], (vertices[None], faces), intrinsics, mask[None], 1.0)[0]
+        return FirstPose(pose, overlap(pose, intrinsics, mask))
+
     tried = [filled for start in directions(vertices, distance)
              if (filled := fit_to_mask(start, vertices, intrinsics, mask)) is not None]  # fmt: skip
     tried.sort(key=lambda pose: -overlap(pose, coarse, small))
-    best: tuple[np.ndarray, float] | None = None
-    for start in (*starts, *tried[:REFINED]):
-        pose = fit_to_outlines(start[None], (vertices[None], faces), intrinsics, mask[None], 1.0)[0]
-        found = overlap(pose, intrinsics, mask)
-        if best is None or found > best[1] + CLOSE_OVERLAP:
-            best = (pose, found)
-        elif found > best[1] and _apart_deg(pose, best[0]) < 5.0:
-            best = (pose, found)
-    return best
+    fits = [laid(start) for start in (*starts, *tried[:REFINED])]
+    if evidence is not None:
+        best = max(fits, key=lambda fit: fit.overlap)
+        turned = [turn_upright(best.pose, vertices, degrees) for degrees in QUARTERS_DEG]
+        alike = [pose for pose in turned if overlap(pose, coarse, small) > best.overlap - 2 * TIED_OVERLAP]
+        fits += [laid(pose) for pose in alike]
+        tied = tied_fits(fits)
+        if len(tied) > 1:
+            # The first start is where attention looked: of equals it wins.
+            total = [
+                fit.overlap + evidence(fit.pose) + (0.5 * CLOSE_OVERLAP if fit is fits[0] and starts else 0.0)
+                for fit in tied
+            ]
+            chosen = tied[int(np.argmax(total))]
+            return chosen.pose, chosen.overlap
+    found: FirstPose | None = None
+    for fit in fits:
+        if found is None or fit.overlap > found.overlap + CLOSE_OVERLAP:
+            found = fit
+        elif fit.overlap > found.overlap and _apart_deg(fit.pose, found.pose) < 5.0:
+            found = fit
+    return None if found is None else (found.pose, found.overlap)
+
+
+def tied_fits(fits: Sequence[FirstPose]) -> list[FirstPose]:
+    """Of fits, the best of each pose, where its overlap comes near the best of all; in their order."""
+    enough = max((fit.overlap for fit in fits), default=0.0) - TIED_OVERLAP
+    kept: list[FirstPose] = []
+    for fit in sorted((fit for fit in fits if fit.overlap >= enough), key=lambda fit: -fit.overlap):
+        if all(_apart_deg(fit.pose, other.pose) > SAME_DEG for other in kept):
+            kept.append(fit)
+    return [fit for fit in fits if any(fit is other for other in kept)]
+
+
+def turn_upright(pose: np.ndarray, vertices: np.ndarray, degrees: float) -> np.ndarray:
+    """A pose [4, 4] after the object was turned about the upright axis through the middle of its vertices [V, 3]."""
+    middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0)).astype(np.float64)
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("y", degrees, degrees=True).as_matrix()
+    turn[:3, 3] = middle - turn[:3, :3] @ middle
+    turned: np.ndarray = pose @ turn
+    return turned
 
 
 def directions(vertices: np.ndarray, distance: float) -> list[np.ndarray]:

@@ -42,10 +42,10 @@ class AnchorKind:
     along: Fit
 
 
-GIVEN = AnchorKind(0.04, Fit(0.85, 510.0), Fit(0.0041, 0.68), Fit(0.0072, 0.94))
+GIVEN = AnchorKind(0.025, Fit(0.85, 900.0), Fit(0.0041, 0.68), Fit(0.0072, 0.94))
 """A given mesh in its first window: its shape is exact, so every loss of overlap is an error of the pose."""
 
-GENERATED = AnchorKind(0.15, Fit(6.3, 115.0), Fit(0.029, 0.55), Fit(0.031, 0.75))
+GENERATED = AnchorKind(0.15, Fit(7.5, 100.0), Fit(0.033, 0.6), Fit(0.036, 0.8))
 """A mesh made from the first image, in its first window."""
 
 CARRIED = AnchorKind(0.2, Fit(3.2, 60.0), Fit(0.0106, 0.26), Fit(0.04, 0.09))
@@ -60,7 +60,7 @@ PATCHES = AnchorKind(0.2, Fit(6.7, 98.0), Fit(0.018, 0.43), Fit(0.12, 0.35))
 MOST_LOST = 0.4
 """Loss beyond ``always`` from which the error grows no more: the pose is wrong."""
 
-GROWTH = (0.2, 0.46)
+GROWTH = (0.2, 0.7)
 """Degrees added from frame to frame: by the mesh, and for each degree that the camera may turn (``turn_deg``)."""
 
 GROWTH_ACROSS, GROWTH_ALONG = (0.0007, 0.00105), (0.002, 0.0031)

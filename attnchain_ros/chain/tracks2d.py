@@ -30,6 +30,19 @@ class PatchTracks:
     score: np.ndarray
 
 
+@dataclass(frozen=True)
+class PatchPlaces:
+    """Where each patch of the anchor frame is in every frame, on the CPU.
+
+    Attributes:
+        place: [F, P, 2] float32 (column, row), patch centres at integers.
+        score: [F, P] float32 chain score of the best patch, >= 0.
+    """
+
+    place: np.ndarray
+    score: np.ndarray
+
+
 def grid_side(patches: int) -> int:
     """Patches along one side of a square grid.
 
@@ -126,6 +139,61 @@ def hard_argmax(scores: Tensor, grid: int) -> Tensor:
     return torch.stack([best % grid, best // grid], dim=-1).float()
 
 
+def patch_places(
+    token_tokens: Tensor, token_patches: Tensor, locate: Callable[[Tensor, int], Tensor] = soft_argmax
+) -> PatchPlaces:
+    """Where every patch of the anchor frame is in every frame of a window, with the attention of Stage I (Eq. 6).
+
+    Args:
+        token_tokens: [F, N, N] anchor tokens to each frame's tokens.
+        token_patches: [F, N, P] cross-attention of each frame's tokens over its patches, class token dropped.
+        locate: from scores [P, P] to places [P, 2]: ``soft_argmax`` or ``hard_argmax``.
+    Returns:
+        places and scores, on the CPU.
+    Raises:
+        ShapeError: sizes disagree.
+    """
+    axes = check_shape("token_tokens", token_tokens, "F N M")
+    axes = check_shape("token_patches", token_patches, "F M P", "one cross-attention per frame", **axes)
+    grid = grid_side(axes["P"])
+    rows = first_hop(token_patches[ANCHOR_FRAME])
+    places, best = [], []
+    # One frame at a time: the scores of all frames together would be F * P * P numbers.
+    for frame in range(axes["F"]):
+        scores = patch_scores(rows, token_tokens[frame], token_patches[frame])
+        places.append(locate(scores, grid))
+        best.append(scores.amax(dim=-1))
+    return PatchPlaces(torch.stack(places).cpu().numpy(), torch.stack(best).cpu().numpy())
+
+
+def carry_queries(queries_px: np.ndarray, places: PatchPlaces, crop: Crop) -> PatchTracks:
+    """Tracks of pixels of the anchor frame whose patches were found in every frame (Eq. 6).
+
+    A query takes the way of the patch that it lies in; its offset inside that patch is added again in every frame. In
+    the anchor frame it stays where it was asked for.
+
+    Args:
+        queries_px: [Q, 2] full-frame pixels of the anchor frame.
+        places: of all patches.   crop: the crop that all frames were encoded from.
+    Raises:
+        ShapeError: sizes disagree.
+    """
+    check_shape("queries_px", queries_px, "Q 2")
+    grid = grid_side(places.place.shape[1])
+    queries = np.asarray(queries_px, dtype=np.float64)
+    patch = crop.patch_of(queries, grid)
+    asked = np.flatnonzero(patch >= 0)
+    frames = len(places.place)
+    points = np.full((frames, len(queries), 2), np.nan, dtype=np.float32)
+    score = np.zeros((frames, len(queries)), dtype=np.float32)
+    home = patch[asked]
+    offset = crop.patch_coordinates(queries[asked], grid) - np.stack([home % grid, home // grid], axis=-1)
+    points[:, asked] = crop.patch_to_full(places.place[:, home].astype(np.float64) + offset, grid)
+    score[:, asked] = places.score[:, home]
+    points[ANCHOR_FRAME, asked] = queries[asked]
+    return PatchTracks(points_px=points, score=score)
+
+
 def track_patches(
     queries_px: np.ndarray,
     token_tokens: Tensor,
@@ -133,42 +201,9 @@ def track_patches(
     crop: Crop,
     locate: Callable[[Tensor, int], Tensor] = soft_argmax,
 ) -> PatchTracks:
-    """Track pixels of the anchor frame through a window with the attention of Stage I (Eq. 6).
+    """Track pixels of the anchor frame through a window: ``patch_places``, then ``carry_queries`` (Eq. 6).
 
-    A query takes the attention of the patch that it lies in; its offset inside that patch is added again in every
-    frame. In the anchor frame it stays where it was asked for.
-
-    Args:
-        queries_px: [Q, 2] full-frame pixels of the anchor frame.
-        token_tokens: [F, N, N] anchor tokens to each frame's tokens; the anchor's own entry is not read for places.
-        token_patches: [F, N, P] cross-attention of each frame's tokens over its patches, class token dropped.
-        crop: the crop that all frames were encoded from.
-        locate: from scores [Q, P] to places [Q, 2]: ``soft_argmax`` or ``hard_argmax``.
-    Returns:
-        places and scores.
-    Raises:
-        ShapeError: sizes disagree.
     Twin: ``lab.reference.tracks2d.track_patches``.
     """
     check_shape("queries_px", queries_px, "Q 2")
-    axes = check_shape("token_tokens", token_tokens, "F N M")
-    axes = check_shape("token_patches", token_patches, "F M P", "one cross-attention per frame", **axes)
-    grid = grid_side(axes["P"])
-    queries = np.asarray(queries_px, dtype=np.float64)
-    patch = crop.patch_of(queries, grid)
-    asked = np.flatnonzero(patch >= 0)
-    points = np.full((axes["F"], len(queries), 2), np.nan, dtype=np.float32)
-    score = np.zeros((axes["F"], len(queries)), dtype=np.float32)
-
-    home = torch.from_numpy(patch[asked]).to(token_patches.device)
-    rows = first_hop(token_patches[ANCHOR_FRAME])[home]
-    place = crop.patch_coordinates(queries[asked], grid)
-    offset = place - np.stack([patch[asked] % grid, patch[asked] // grid], axis=-1)
-    # One frame at a time: the scores of all frames together would be F * Q * P numbers.
-    for frame in range(axes["F"]):
-        scores = patch_scores(rows, token_tokens[frame], token_patches[frame])
-        found = locate(scores, grid).cpu().numpy().astype(np.float64)
-        points[frame, asked] = crop.patch_to_full(found + offset, grid)
-        score[frame, asked] = scores.amax(dim=-1).cpu().numpy()
-    points[ANCHOR_FRAME, asked] = queries[asked]
-    return PatchTracks(points_px=points, score=score)
+    return carry_queries(queries_px, patch_places(token_tokens, token_patches, locate), crop)

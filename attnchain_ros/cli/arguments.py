@@ -9,30 +9,31 @@ from typing import Any
 
 import numpy as np
 
-from ..config import RolloutConfig, flatten, replace
+from ..config import RolloutConfig, flatten, parse_numbers, replace
 from ..errors import ConfigError, FileFormatError
 from ..files.images import ClipOptions, is_bag, open_frames
 from ..stream.config import StreamConfig
 from ..stream.config import parse_box as parse_named_box
+from ..stream.objects import ALL_OBJECTS
 from ..stream.source import FrameSource
 from ..threads import MOST_THREADS
+from .prompting import KEPT, add_prompt_arguments, check_prompt_arguments, is_prompted
 
 SYNTHETIC = "synthetic:"
 
 
-def parse_numbers(text: str, count: int, name: str) -> list[float]:
-    """Comma-separated numbers.
+def instance_of(text: str) -> int:
+    """The value of ``--instance``.
 
-    >>> parse_numbers("500,500,319.5,239.5", 4, "--intrinsics")
-    [500.0, 500.0, 319.5, 239.5]
+    >>> instance_of("3"), instance_of("all") == ALL_OBJECTS
+    (3, True)
     """
+    if text == "all":
+        return ALL_OBJECTS
     try:
-        values = [float(part) for part in text.split(",")]
+        return int(text)
     except ValueError as error:
-        raise ConfigError(f"{name} is {text!r}, wanted {count} numbers separated by commas") from error
-    if len(values) != count or not np.isfinite(values).all():
-        raise ConfigError(f"{name} is {text!r}, wanted {count} numbers separated by commas")
-    return values
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, and not all") from error
 
 
 def parse_intrinsics(text: str | None) -> np.ndarray | None:
@@ -110,24 +111,24 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """The clip and its masks."""
+def add_input_arguments(parser: argparse.ArgumentParser, *, prompts: bool = False) -> None:
+    """The clip and its masks; ``prompts``: these may be made from what is pointed at."""
     parser.add_argument(
         "input", metavar="INPUT", help=f"image folder, video, rosbag2 folder, or {SYNTHETIC}SEED (a held-out clip)"
     )
     parser.add_argument("--fps", type=float, help="frames per second (default: the video's own; 30 for images)")
-    add_clip_arguments(parser)
+    add_clip_arguments(parser, prompts=prompts)
 
 
-def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
-    """Masks, a bag's topics, and how the object is cut out."""
+def add_clip_arguments(parser: argparse.ArgumentParser, *, prompts: bool = False) -> None:
+    """Masks, a bag's topics, and how the object is cut out; ``prompts``: also by what is pointed at."""
     parser.add_argument(
         "--masks", type=Path, metavar="PLACE",
         help="folder with a mask per image, or a mask video (default: masks/, NAME_mask.png, alpha, the bag's topic)",
     )  # fmt: skip
     parser.add_argument(
-        "--instance", "--mask-instance", type=int, default=0, metavar="ID", dest="instance",
-        help="value of the object in masks that hold several objects",
+        "--instance", "--mask-instance", type=instance_of, default=0, metavar="ID", dest="instance",
+        help="value of the object in masks that hold several objects; all: one after another, a folder for each",
     )  # fmt: skip
     for name in ("image", "mask", "depth", "camera-info"):
         none = "" if name == "image" else "; none: not used"
@@ -139,18 +140,24 @@ def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="images are rectified: camera_info's P is used, its distortion not",
     )
-    add_foreground_arguments(parser)
+    if prompts:
+        add_prompt_arguments(parser)
+        parser.add_argument(
+            "--keep-masks", action="store_true", help=f"leave the masks that SAM 2 made in DIR/{KEPT} (with --out DIR)"
+        )
+    add_foreground_arguments(parser, prompts=prompts)
 
 
-def add_foreground_arguments(parser: argparse.ArgumentParser) -> None:
-    """Cutting the object out, and frames left out."""
-    parser.add_argument(
-        "--foreground",
-        choices=("grabcut", "none"),
-        default="grabcut",
-        help="how to cut out the object of a clip without masks: GrabCut from a box, or not at all (an error)",
-    )
-    parser.add_argument("--box", metavar="X,Y,W,H", help="where GrabCut starts (default: the middle 70 %%)")
+def add_foreground_arguments(parser: argparse.ArgumentParser, *, prompts: bool = False) -> None:
+    """Cutting the object out, and frames left out; ``prompts``: SAM 2 may be asked for."""
+    how = "how to cut out the object of a clip without masks: GrabCut from a box, or not at all (an error)"
+    box = "where GrabCut starts (default: the middle 70 %%)"
+    if prompts:
+        how += "; sam2: from --point, --box or --first-mask, whatever masks there are"
+        box += "; with sam2 a box around the object in the first image"
+    methods = ("grabcut", "none", "sam2") if prompts else ("grabcut", "none")
+    parser.add_argument("--foreground", choices=methods, default="grabcut", help=how)
+    parser.add_argument("--box", metavar="X,Y,W,H", help=box)
     parser.add_argument("--stride", type=int, default=1, metavar="N", help="use every N-th frame (default 1)")
 
 
@@ -158,21 +165,40 @@ def check_foreground_arguments(args: argparse.Namespace) -> None:
     """Check what can be checked before anything is read."""
     if args.stride < 1:
         raise ConfigError(f"--stride is {args.stride}, the least is 1")
-    if not 0 <= args.instance <= 65535:
-        raise ConfigError(f"--instance is {args.instance}, wanted 0 to 65535")
+    if args.instance != ALL_OBJECTS and not 0 <= args.instance <= 65535:
+        raise ConfigError(f"--instance is {args.instance}, wanted 0 to 65535, or all")
     if args.box is not None and args.foreground == "none":
         raise ConfigError("--box is for --foreground grabcut")
-    parse_box(args.box)
+    if is_prompted(args):
+        check_prompt_arguments(args)
+    else:
+        parse_box(args.box)
+        if getattr(args, "keep_masks", False):
+            raise ConfigError("--keep-masks is for masks that are made: give --point, or a box with --foreground sam2")
 
 
 def open_input(args: argparse.Namespace) -> FrameSource:
-    """The clip of ``add_input_arguments``."""
+    """The clip of ``add_input_arguments``.
+
+    Raises:
+        ConfigError: all objects are asked for, of a clip that holds one.
+    """
     text = str(args.input)
     if text.startswith(SYNTHETIC):
+        if args.instance == ALL_OBJECTS:
+            raise ConfigError(f"{text} holds one object: leave out --instance all")
         if args.masks is not None or any(clip_options(args).topics):
             raise ConfigError(f"{text} has its own masks and no topics: leave out --masks and topics")
         return synthetic_source(text.removeprefix(SYNTHETIC), args.fps)
     return open_frames(Path(text), clip_options(args))
+
+
+def open_source(text: str, fps: float | None = None) -> FrameSource:
+    """A clip by what ``run`` takes as INPUT, without masks or topics of its own."""
+    if text.startswith(SYNTHETIC):
+        return synthetic_source(text.removeprefix(SYNTHETIC), fps)
+    path = Path(text)
+    return open_frames(path, ClipOptions(fps=None if is_bag(path) else fps))
 
 
 def clip_options(args: argparse.Namespace) -> ClipOptions:
@@ -183,10 +209,11 @@ def clip_options(args: argparse.Namespace) -> ClipOptions:
 
 def stream_config(args: argparse.Namespace, **options: Any) -> StreamConfig:
     """How the clip's frames become windows, by ``add_foreground_arguments``; ``options``: others of the stream."""
-    box = "" if args.box is None else str(args.box)
+    made = is_prompted(args)  # then masks come with the frames
+    box = "" if args.box is None or made else str(args.box)
     return StreamConfig(
         stride=args.stride,
-        foreground=args.foreground,
+        foreground="none" if made else args.foreground,
         foreground_box=box,
         image_rectified=args.image_rectified,
         **options,

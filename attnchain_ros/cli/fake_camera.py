@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import AttnChainError, ConfigError
+from ..stream.objects import ALL_OBJECTS
 from .arguments import add_input_arguments, check_foreground_arguments, open_input, parse_intrinsics, stream_config
 
 
@@ -37,6 +38,8 @@ def check_arguments(args: argparse.Namespace) -> None:
     if not args.frame_id:
         raise ConfigError("--frame-id is empty: messages must name the camera's optical frame")
     parse_intrinsics(args.intrinsics)
+    if args.instance == ALL_OBJECTS:
+        raise ConfigError("--instance all is for run and replay: the camera publishes one object, choose it by its id")
     check_foreground_arguments(args)
 
 

@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "replay": ("cli.replay", "the same for a bag, with the results in a new bag as well; without DDS"),
     "fake-camera": ("cli.fake_camera", "publish a clip as a camera would (needs ROS 2)"),
     "masks": ("cli.masks", "the object's mask in every image of a clip, from a click"),
+    "view": ("cli.view", "results, or a node at work, as a page in the browser"),
     "weights": ("cli.weights", "fetch the published weights, or check a folder of weights"),
     "doctor": ("cli.doctor", "one page about this machine: what works, what does not, and what to do"),
     "demo": ("lab.cli.demo", "the demonstration, end to end"),

@@ -9,8 +9,11 @@ from ..errors import ConfigError, FileFormatError
 from ..files.bag_writing import ResultBagWriter
 from ..files.images import is_bag, open_frames
 from ..stream.config import StreamConfig
+from ..stream.objects import ALL_OBJECTS
 from .arguments import add_clip_arguments, check_foreground_arguments, clip_options, stream_config
-from .rolling import Clip, add_rollout_arguments, check_rollout_arguments, roll
+from .objects import roll_all
+from .prompting import with_masks
+from .rolling import Clip, Networks, Outcome, add_rollout_arguments, check_rollout_arguments, roll
 
 RESULT_BAG = "results_bag"
 """Name of the bag inside the output folder."""
@@ -26,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--object-id", type=int, default=1, help="number of the object in messages (default 1)")
     parser.add_argument("--object-frame", help="TF frame of the object (default object_ID)")
     parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="format of the results bag")
-    add_clip_arguments(parser)
+    parser.add_argument(
+        "--no-scene", action="store_true",
+        help="leave the meshes for Foxglove out of the results bag (an mcap has them, a GLB a frame)",
+    )  # fmt: skip
+    add_clip_arguments(parser, prompts=True)
     add_rollout_arguments(parser)
 
 
@@ -47,21 +54,39 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ConfigError(f"--max-gap is {args.max_gap}, wanted 0 to 3600 seconds")
     if not 0 <= args.object_id < 2**31:
         raise ConfigError(f"--object-id is {args.object_id}, wanted 0 to {2**31 - 1}")
+    if args.instance == ALL_OBJECTS and args.object_frame:
+        raise ConfigError("--object-frame is one object's: with --instance all frames are named object_ID")
     check_foreground_arguments(args)
     check_rollout_arguments(args)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the rollout on the bag; 0 when all windows are done, 130 when stopped by Ctrl-C."""
+    if args.instance == ALL_OBJECTS:
+        return roll_all(open_frames(args.bag, clip_options(args)), args, _roll_by_id)
+    return _roll(args).exit_code()
+
+
+def _roll_by_id(args: argparse.Namespace, networks: Networks) -> Outcome:
+    """One of several objects, under its id."""
+    args.object_id, args.object_frame = args.instance, None
+    return _roll(args, networks)
+
+
+def _roll(args: argparse.Namespace, networks: Networks | None = None) -> Outcome:
+    """One object, with its results in a bag as well."""
     source = open_frames(args.bag, clip_options(args))
     writer = ResultBagWriter(
         args.out / RESULT_BAG,
         object_id=args.object_id,
         object_frame=args.object_frame or f"object_{args.object_id}",
         storage=args.storage,
+        scene=not args.no_scene,
         overwrite=True,
     )
-    clip = Clip(source, stream_config(args, max_gap_s=args.max_gap))
-    with writer as bag:
-        outcome = roll(clip, args, lambda part, result: bag.add(result, part.frame_id, part.camera.distort_points))
-    return outcome.exit_code()
+    config = stream_config(args, max_gap_s=args.max_gap)
+    with with_masks(source, args) as masked, writer as bag:
+        clip = Clip(masked, config)
+        return roll(
+            clip, args, lambda part, result: bag.add(result, part.frame_id, part.camera.distort_points), networks
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ..config import RolloutConfig, replace
 from ..errors import AttnChainError, Cancelled, ConfigError
 from ..files.meshes import read_mesh
 from ..files.results import ResultOptions, ResultWriter, counted
@@ -27,6 +29,7 @@ from .arguments import add_network_arguments, check_output, describe_settings, p
 from .main import INTERRUPTED, OK
 
 if TYPE_CHECKING:
+    from ..backbone import Backbone
     from ..rollout import Rollout
     from ..rollout.window import WindowResult
     from ..stream.windows import ClipWindow
@@ -38,7 +41,10 @@ def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
     """Where results go, what computes them, and the options of the method."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     add_network_arguments(parser)
-    parser.add_argument("--anchor", type=Path, metavar="MESH", help="mesh of the object in frame 0 (glb, ply, obj)")
+    parser.add_argument(
+        "--anchor", type=Path, metavar="MESH",
+        help="mesh of the object in frame 0 (glb, ply, obj); with --instance all {id} in its name is the object's",
+    )  # fmt: skip
     parser.add_argument("--intrinsics", metavar="FX,FY,CX,CY", help="camera in pixels (default: the bag's, or assumed)")
     parser.add_argument("--max-windows", type=int, metavar="N", help="stop after N windows")
     parser.add_argument("--per-frame-meshes", action="store_true", help="also write meshes/frame_00000.ply and so on")
@@ -68,10 +74,12 @@ class Outcome:
     Attributes:
         interrupted: stopped by Ctrl-C.
         failure: what ended it early; the windows before were written.
+        folders: with results, one a chain.
     """
 
     interrupted: bool = False
     failure: AttnChainError | None = None
+    folders: tuple[Path, ...] = ()
 
     def exit_code(self) -> int:
         """0, or 130 after Ctrl-C; raises the failure if there was one."""
@@ -80,7 +88,39 @@ class Outcome:
         return INTERRUPTED if self.interrupted else OK
 
 
-def roll(clip: Clip, args: argparse.Namespace, on_result: OnResult = lambda part, result: None) -> Outcome:
+@dataclass(frozen=True)
+class Networks:
+    """What computes, loaded once for all objects, and its options.
+
+    Attributes:
+        backbone: the networks.
+        config: options in force.
+        changes: those that were given.
+    """
+
+    backbone: Backbone
+    config: RolloutConfig
+    changes: dict[str, Any]
+
+
+def load_networks(args: argparse.Namespace) -> Networks:
+    """The networks and options of ``add_rollout_arguments``."""
+    # torch takes seconds to import; arguments are checked before.
+    from ..backbone import load_backbone
+    from ..options import resolve
+
+    changes = parse_settings(args.settings)
+    asked = replace(RolloutConfig(), changes)
+    backbone = load_backbone(args.weights, args.device, args.dtype, asked.low_memory, asked.kernels)
+    return Networks(backbone, resolve(backbone, changes), changes)
+
+
+def roll(
+    clip: Clip,
+    args: argparse.Namespace,
+    on_result: OnResult = lambda part, result: None,
+    networks: Networks | None = None,
+) -> Outcome:
     """Run all windows of a clip and write the results; a new chain starts the object anew, in a folder of its own.
 
     Ctrl-C stops at the next step of the method and writes what is finished (a second one stops at once). If a later
@@ -90,20 +130,17 @@ def roll(clip: Clip, args: argparse.Namespace, on_result: OnResult = lambda part
         clip: the frames.
         args: of ``add_rollout_arguments``.
         on_result: gets every window as well.
+        networks: as from ``load_networks``; None loads them.
     Returns:
         how it ended; a failure in the first window, with nothing to write, is raised instead.
     """
-    # torch takes seconds to import; arguments are checked before.
-    from ..backbone import load_backbone
-    from ..options import resolve
+    source = clip.source
+    anchor = None if args.anchor is None else read_mesh(args.anchor)
+    networks = load_networks(args) if networks is None else networks
     from ..rollout import Rollout
     from ..stream.windows import ClipWindows
 
-    source = clip.source
-    anchor = None if args.anchor is None else read_mesh(args.anchor)
-    changes = parse_settings(args.settings)
-    backbone = load_backbone(args.weights, args.device, args.dtype, str(changes.get("low_memory", "auto")))
-    config = resolve(backbone, changes)
+    backbone, config = networks.backbone, networks.config
     windows = ClipWindows(source, clip.config, config.frames, parse_intrinsics(args.intrinsics))
     options = ResultOptions(
         source=source.name,
@@ -113,11 +150,12 @@ def roll(clip: Clip, args: argparse.Namespace, on_result: OnResult = lambda part
         config=config,
         per_frame_meshes=args.per_frame_meshes,
     )
-    _say(f"{source.name}: windows of {config.frames} frames, weights {options.checkpoint} on {options.device}")
-    if changes:
-        _say(f"options: {describe_settings(changes)}")
+    say(f"{source.name}: windows of {config.frames} frames, weights {options.checkpoint} on {options.device}")
+    if networks.changes:
+        say(f"options: {describe_settings(networks.changes)}")
     rollout = Rollout(backbone, config, anchor)
     outcome = Outcome()
+    folders: list[Path] = []
     total = windows.count if args.max_windows is None else min(windows.count or args.max_windows, args.max_windows)
     with _interrupts() as stop, _Bars(total) as bars:
         parts = itertools.islice(windows, args.max_windows)
@@ -132,11 +170,12 @@ def roll(clip: Clip, args: argparse.Namespace, on_result: OnResult = lambda part
                     writer.add_note(note)
                 if writer.windows:
                     _report(writer.finish(), folder)
+                    folders.append(folder)
                 elif outcome.failure is not None and number == 0:
                     raise outcome.failure
             if outcome.failure is not None:
                 break
-    return outcome
+    return dataclasses.replace(outcome, folders=tuple(folders))
 
 
 def _roll_chain(
@@ -223,7 +262,7 @@ class _Bars:
         now = time.monotonic()
         if not self._live:
             total = "" if self._total is None else f"/{self._total}"
-            _say(f"window {self._done}{total}: {frames} frames in {now - self._since:.1f} s")
+            say(f"window {self._done}{total}: {frames} frames in {now - self._since:.1f} s")
         self._since = now
 
 
@@ -231,19 +270,19 @@ def _report(summary: dict[str, Any], out: Path) -> None:
     """The run in a few lines."""
     overlap = summary["silhouette_iou"]
     frames = summary["frames"]
-    _say(
+    say(
         f"{counted(frames, 'frame')} in {counted(summary['windows'], 'window')}, "
         f"{summary['seconds_per_window']:.1f} s per window; "
         f"{summary['vertices']} vertices, {summary['tracks']} tracks, camera poses {summary['camera_poses']}/{frames}"
         + ("" if overlap is None else f", outline overlap {overlap:.2f}")
     )
     for note in summary["notes"]:
-        _say(f"note: {note}")
+        say(f"note: {note}")
     files = ", ".join(("animation.glb", "tracks.npz", "cameras.npz", "contact_sheet.png", "summary.json"))
-    _say(f"wrote {files} to {out}")
+    say(f"wrote {files} to {out}")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """A line on standard output that does not break a progress bar."""
     tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()

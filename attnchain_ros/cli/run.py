@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from ..stream.objects import ALL_OBJECTS
 from .arguments import add_input_arguments, check_foreground_arguments, open_input, stream_config
-from .rolling import Clip, add_rollout_arguments, check_rollout_arguments, roll
+from .objects import roll_all
+from .prompting import with_masks
+from .rolling import Clip, Networks, Outcome, add_rollout_arguments, check_rollout_arguments, roll
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    add_input_arguments(parser)
+    add_input_arguments(parser, prompts=True)
     add_rollout_arguments(parser)
 
 
@@ -26,4 +29,12 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the rollout on the clip; 0 when all windows are done, 130 when stopped by Ctrl-C."""
-    return roll(Clip(open_input(args), stream_config(args)), args).exit_code()
+    if args.instance == ALL_OBJECTS:
+        return roll_all(open_input(args), args, _roll)
+    return _roll(args).exit_code()
+
+
+def _roll(args: argparse.Namespace, networks: Networks | None = None) -> Outcome:
+    """One object."""
+    with with_masks(open_input(args), args) as source:
+        return roll(Clip(source, stream_config(args)), args, networks=networks)

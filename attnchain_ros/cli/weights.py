@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetching.add_argument(
         "--drop-float32", action="store_true", help="with --dtype bfloat16: keep only the copy; needs less disk"
     )
+    fetching.add_argument(
+        "--masks", action="store_true",
+        help="fetch SAM 2.1's smallest video model (156 MB, Apache-2.0) instead, for masks from a click",
+    )  # fmt: skip
     _add_manifest(fetching)
     text = "tell what is in a folder of weights, and whether it would run on this machine"
     checking = actions.add_parser("check", help=text, description=text)
@@ -63,6 +67,10 @@ def check_arguments(args: argparse.Namespace) -> None:
     """
     if args.action == "fetch" and args.drop_float32 and args.dtype == "float32":
         raise ConfigError("--drop-float32 is for --dtype bfloat16: nothing else would be left")
+    if args.action == "fetch" and args.masks and args.dtype != "float32":
+        raise ConfigError(
+            f"--dtype {args.dtype} is not for --masks: the masks' model is small, and rounded when loaded"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,9 +80,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _fetch(args: argparse.Namespace) -> int:
     from ..published.fetching import FetchOptions, fetch
-    from ..published.manifest import read_manifest
+    from ..published.manifest import masks_manifest, read_manifest
 
-    manifest = read_manifest(args.manifest)
+    listed = masks_manifest() if args.masks and args.manifest is None else args.manifest
+    manifest = read_manifest(listed)
     for licence in manifest.licences:
         _say(f"{licence.of}: {licence.name} ({licence.terms})")
     if manifest.licences and not args.accept_licences:
@@ -82,7 +91,11 @@ def _fetch(args: argparse.Namespace) -> int:
     with _reading("checking and converting") as advance:
         options = FetchOptions(precision=args.dtype, drop_float32=args.drop_float32)
         folder = fetch(manifest, args.to, options, _say, advance)
-    _say(f"done: use them with --weights {folder}")
+    if args.masks:
+        place = folder / manifest.files[0].folder
+        _say(f"done: use it with --masks-weights {place} (found by itself in ./weights and in or beside --weights)")
+    else:
+        _say(f"done: use them with --weights {folder}")
     return OK
 
 
@@ -102,17 +115,19 @@ def _ask() -> None:
 
 def _check(args: argparse.Namespace) -> int:
     # torch takes seconds to import.
-    from ..published.checking import CheckOptions, check
-    from ..published.manifest import read_manifest
+    from ..published.checking import CheckOptions, check, check_masks
+    from ..published.manifest import masks_manifest, read_manifest
 
     manifest = read_manifest(args.manifest)
     options = CheckOptions(hashed=not args.quick, device=args.device, dtype=args.dtype)
     with _reading("reading") as advance:
-        reports = check(args.folder, manifest, options, advance)
-    for report in reports:
-        for line in report.lines():
-            _say(line)
-    return OK if any(report.would_run for report in reports) else FAILED
+        masks = check_masks(args.folder, read_manifest(masks_manifest()), options, advance)
+        reports = [] if masks and masks.alone else check(args.folder, manifest, options, advance)
+    lines = [line for report in reports for line in report.lines()]
+    for line in lines + (masks.lines() if masks else []):
+        _say(line)
+    good = masks.whole if masks and masks.alone else any(report.would_run for report in reports)
+    return OK if good else FAILED
 
 
 @contextmanager

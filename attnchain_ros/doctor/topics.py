@@ -90,7 +90,7 @@ def judge_topics(topics: Sequence[Topic], wanted: Wanted) -> list[Finding]:
     images = [topic for topic in pictures if topic not in masks and topic not in depths]
     found = [
         _judge("image", wanted.image, IMAGE, named, images, "the node computes nothing without images"),
-        _judge("mask", wanted.mask, IMAGE, named, masks, "without masks set foreground to grabcut"),
+        _judge("mask", wanted.mask, IMAGE, named, masks, "without masks set foreground to sam2 (a click) or grabcut"),
         _judge("camera_info", wanted.camera_info, INFO, named, infos, "without one a focal length is assumed"),
     ]
     if wanted.depth is not None or depths:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,46 +106,29 @@ def write_animated_glb(
         ShapeError: shapes disagree.   InputError: not finite, times not increasing, a face index out of range.
         FileFormatError: the path cannot be written.
     """
-    axes = check_shape("vertices", vertices, "F V 3")
-    check_shape("faces", faces, "T 3")
-    check_shape("times_s", times_s, "F", "one time per frame", **axes)
-    if vertex_colors is not None:
-        check_shape("vertex_colors", vertex_colors, "V 3", "one colour per vertex", **axes)
-    if axes["F"] < 1 or axes["V"] < 1 or len(faces) < 1:
-        raise InputError(f"nothing to write: {axes['F']} frames, {axes['V']} vertices, {len(faces)} triangles")
-    if int(faces.min()) < 0 or int(faces.max()) >= axes["V"]:
-        raise InputError(f"faces use vertices {int(faces.min())} to {int(faces.max())}, there are 0 to {axes['V'] - 1}")
-    keep = keyframe_numbers(axes["F"], max_frames)
-    times = (np.asarray(times_s, np.float64)[keep] - float(times_s[0])).astype(np.float32)
-    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise InputError("times of the frames are not finite and increasing (as float32 seconds)")
-
-    # JSON comes before the data but holds their bounds, so the frames are walked twice.
-    bounds = []
-    base = np.asarray(vertices[keep[0]], np.float32)
-    for number in keep:
-        shift = np.asarray(vertices[number], np.float32) - (base if number != keep[0] else np.float32(0))
-        if not np.isfinite(shift).all():
-            raise InputError(f"vertices of frame {number} are not finite")
-        bounds.append((shift.min(axis=0), shift.max(axis=0)))
-    layout = _Layout()
-    look = _Look(vertex_colors is not None, normals, unlit, name)
-    document = _document(layout, (axes["V"], len(faces)), times, bounds, look)
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + layout.size
-    if total >= 2**32:
-        raise FileFormatError(f"the animation would take {total} bytes, a GLB ends at 4 GiB: give max_frames")
+    look = _Look(normals=normals, unlit=unlit, name=name)
+    blocks = _glb_blocks((vertices, faces, vertex_colors, times_s), look, max_frames)
+    first = next(blocks)  # what cannot be written is refused before there is a file
     with write_then_rename(Path(path)) as file:
-        file.write(struct.pack("<III", MAGIC, 2, total))
-        file.write(struct.pack("<II", len(text), JSON) + text)
-        file.write(struct.pack("<II", layout.size, BIN))
-        written = 0
-        for block in _blocks(vertices, faces, vertex_colors, keep, times, normals):
-            file.write(block)
-            written += len(block)
-        if written != layout.size:
-            raise FileFormatError(f"wrote {written} bytes of data into {path}, announced {layout.size}")
+        file.write(first)
+        file.writelines(blocks)
+
+
+def animated_glb_bytes(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    vertex_colors: np.ndarray | None,
+    times_s: np.ndarray,
+    *,
+    max_frames: int | None = None,
+    name: str = "object",
+) -> bytes:
+    """What ``write_animated_glb`` writes, as bytes; of one frame it is a mesh that stands still.
+
+    Args, raises:
+        as ``write_animated_glb``.
+    """
+    return b"".join(_glb_blocks((vertices, faces, vertex_colors, times_s), _Look(name=name), max_frames))
 
 
 def read_animated_glb(path: Path) -> AnimatedGlb:
@@ -200,6 +183,52 @@ def made_here(path: Path) -> bool:
         return _GENERATOR in file.read(4096)
 
 
+def _glb_blocks(
+    content: tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray], look: _Look, max_frames: int | None
+) -> Iterator[bytes]:
+    """A whole GLB in pieces; ``content``: vertices, faces, vertex_colors and times_s as for ``write_animated_glb``."""
+    vertices, faces, vertex_colors, times_s = content
+    axes = check_shape("vertices", vertices, "F V 3")
+    check_shape("faces", faces, "T 3")
+    check_shape("times_s", times_s, "F", "one time per frame", **axes)
+    if vertex_colors is not None:
+        check_shape("vertex_colors", vertex_colors, "V 3", "one colour per vertex", **axes)
+    if axes["F"] < 1 or axes["V"] < 1 or len(faces) < 1:
+        raise InputError(f"nothing to write: {axes['F']} frames, {axes['V']} vertices, {len(faces)} triangles")
+    if int(faces.min()) < 0 or int(faces.max()) >= axes["V"]:
+        raise InputError(f"faces use vertices {int(faces.min())} to {int(faces.max())}, there are 0 to {axes['V'] - 1}")
+    keep = keyframe_numbers(axes["F"], max_frames)
+    times = (np.asarray(times_s, np.float64)[keep] - float(times_s[0])).astype(np.float32)
+    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise InputError("times of the frames are not finite and increasing (as float32 seconds)")
+
+    # JSON comes before the data but holds their bounds, so the frames are walked twice.
+    bounds = []
+    base = np.asarray(vertices[keep[0]], np.float32)
+    for number in keep:
+        shift = np.asarray(vertices[number], np.float32) - (base if number != keep[0] else np.float32(0))
+        if not np.isfinite(shift).all():
+            raise InputError(f"vertices of frame {number} are not finite")
+        bounds.append((shift.min(axis=0), shift.max(axis=0)))
+    layout = _Layout()
+    look = replace(look, coloured=vertex_colors is not None)
+    document = _document(layout, (axes["V"], len(faces)), times, bounds, look)
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()
+    text += b" " * (-len(text) % 4)
+    total = 12 + 8 + len(text) + 8 + layout.size
+    if total >= 2**32:
+        raise FileFormatError(f"the animation would take {total} bytes, a GLB ends at 4 GiB: give max_frames")
+    yield struct.pack("<III", MAGIC, 2, total)
+    yield struct.pack("<II", len(text), JSON) + text
+    yield struct.pack("<II", layout.size, BIN)
+    written = 0
+    for block in _blocks(vertices, faces, vertex_colors, keep, times, look.normals):
+        yield block
+        written += len(block)
+    if written != layout.size:
+        raise FileFormatError(f"wrote {written} bytes of data of a GLB, announced {layout.size}")
+
+
 class _Layout:
     """Buffer views and accessors in the order in which the blocks are written."""
 
@@ -240,10 +269,10 @@ class _Layout:
 class _Look:
     """What the file holds besides positions, and the object's name in it."""
 
-    coloured: bool
-    normals: bool
-    unlit: bool
-    name: str
+    coloured: bool = False
+    normals: bool = True
+    unlit: bool = False
+    name: str = "object"
 
 
 def _document(

@@ -11,6 +11,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from ..errors import FileFormatError
+from .foxglove import DEFINITIONS, SCENE_TYPE
 
 OWN_MESSAGES = ("AnimatedMesh", "Tracks")
 _PACKAGE = "attnchain_ros"
@@ -38,11 +39,14 @@ def message_folder() -> Path:
 
 @lru_cache(maxsize=1)
 def bag_types() -> Typestore:
-    """ROS 2 Jazzy's standard messages and ours; shared, not to be added to."""
+    """ROS 2 Jazzy's standard messages, ours and Foxglove's scenes; shared, not to be added to."""
     store = get_typestore(Stores.ROS2_JAZZY)
     own = {}
     for name in OWN_MESSAGES:
         text = (message_folder() / f"{name}.msg").read_text(encoding="utf-8")
         own.update(get_types_from_msg(text, f"{_PACKAGE}/msg/{name}"))
+    folder = SCENE_TYPE.rpartition("/")[0]
+    for name, text in DEFINITIONS.items():
+        own.update(get_types_from_msg(text, f"{folder}/{name}"))
     store.register(own)
     return store

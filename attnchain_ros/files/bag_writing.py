@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import wire
 from .bag_file import BagFile, BagTopic, Storage
+from .foxglove import SCENE_TYPE, scene_update
 
 if TYPE_CHECKING:
     # Importing the rollout would import torch, which reading and writing files does without.
@@ -30,7 +31,7 @@ class ResultBagWriter(BagFile):
     Topics below ``namespace``: mesh and tracks_window (one message a window, at its last image's stamp), tracks,
     camera_pose and object_pose (one a frame), and /tf with camera frame -> object frame. All lengths are scaled by
     ``result.scale``. Frames before the first good camera pose have no pose; frames without a good one of their own have
-    no TF; a shared first frame is not written twice.
+    no TF; a shared first frame is not written twice. With ``scene``, each frame's mesh as Foxglove shows it.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class ResultBagWriter(BagFile):
         object_frame: str = "object_1",
         namespace: str = "/attnchain",
         storage: Storage = "mcap",
+        scene: bool = True,
         overwrite: bool = False,
     ) -> None:
         """Say where and under which names.
@@ -50,12 +52,16 @@ class ResultBagWriter(BagFile):
             object_id, object_frame: number and TF frame of the object.
             namespace: in front of the topics.
             storage: format of the bag.
+            scene: write the topic ``scene`` as well (``files.foxglove``; MCAP only, which is what Foxglove opens).
             overwrite: replace an existing folder.
         Raises:
             ConfigError: another storage.
         """
         topics = {name: BagTopic(f"{namespace.rstrip('/')}/{name}", kind) for name, kind in _TOPICS.items()}
         topics["tf"] = BagTopic("/tf", "tf2_msgs/msg/TFMessage")
+        self._scene = scene and storage == "mcap"
+        if self._scene:
+            topics["scene"] = BagTopic(f"{namespace.rstrip('/')}/scene", SCENE_TYPE)
         super().__init__(path, topics, storage=storage, overwrite=overwrite)
         self._object_id = object_id
         self._object_frame = object_frame
@@ -80,6 +86,8 @@ class ResultBagWriter(BagFile):
         for frame in range(int(result.shared_first), result.frames):
             stamp = int(result.stamps_ns[frame])
             self.write("tracks", stamp, wire.cloud(result, frame, names))
+            if self._scene:
+                self.write("scene", stamp, scene_update(result, frame, names))
             self._pose_seen = self._pose_seen or bool(result.camera.valid[frame])
             # Before the first good pose there is nothing to repeat, and an identity would be a lie.
             if self._pose_seen:

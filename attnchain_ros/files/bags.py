@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ from ..errors import AttnChainError, FileFormatError, InputError, MaskError
 from ..notes import Notes
 from ..stream.camera import camera_numbers
 from ..stream.decode import JPEG_MASKS, DecodedImage, decode_depth, decode_mask, decode_message, is_jpeg
-from ..stream.frame import Calibration, DepthImage, Event, Frame, MaskImage, NoMoreMasks, Refused
-from ..stream.objects import one_object
+from ..stream.frame import Calibration, DepthImage, Event, Frame, IdImage, MaskImage, NoMoreMasks, Refused
+from ..stream.objects import ALL_OBJECTS, check_ids, one_object
 from ..stream.source import FrameSource
 from .bag_types import bag_types
 from .images import BAG_ENDINGS
@@ -54,7 +54,8 @@ def open_bag(path: Path, *names: str | None, mask_instance: int = 0) -> BagSourc
     Args:
         path: the folder.
         names: of the topics of image, mask, depth and camera_info, as for ``choose_topics``.
-        mask_instance: value of the object's pixels in the masks, 0 = all that are not 0.
+        mask_instance: value of the object's pixels in the masks, 0 = all that are not 0, ``ALL_OBJECTS`` = each value
+            is an object's: masks come as ``IdImage`` then.
     Raises:
         FileFormatError: not readable, or no such topics (those that are there are listed with their types).
     """
@@ -152,7 +153,9 @@ class BagSource(FrameSource):
             )
         return decoded
 
-    def _mask(self, message: Any, stamp: int) -> MaskImage:
+    def _mask(self, message: Any, stamp: int) -> MaskImage | IdImage:
+        if self._mask_instance == ALL_OBJECTS:
+            return IdImage(check_ids(decode_mask(message, ALL_OBJECTS)), stamp)
         if hasattr(message, "format") and is_jpeg(message.data):
             self.notes.tell("mask_jpeg", JPEG_MASKS)
         return MaskImage(self._object(decode_mask(message, self._mask_instance)), stamp)
@@ -165,6 +168,21 @@ class BagSource(FrameSource):
 
     def _calibration(self, message: Any, stamp: int) -> Calibration:
         return Calibration(camera_numbers(message), stamp)
+
+
+def bag_messages(path: Path, kinds: Collection[str]) -> Iterator[tuple[str, str, Any]]:
+    """Messages of some types, in the order of recording: topic, type and the message.
+
+    Args:
+        path: rosbag2 folder or file.
+        kinds: full names of types, such as ``attnchain_ros/msg/AnimatedMesh``.
+    Raises:
+        FileFormatError: the bag cannot be read.
+    """
+    with _open(Path(path)) as reader:
+        wanted = [item for item in reader.connections if item.msgtype in kinds]
+        for connection, _, raw in reader.messages(wanted) if wanted else ():
+            yield connection.topic, connection.msgtype, reader.deserialize(raw, connection.msgtype)
 
 
 def choose_topics(

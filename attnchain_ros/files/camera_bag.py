@@ -45,11 +45,14 @@ class CameraBagWriter(BagFile):
         fields = wire.frame_transform(fixed_from_child, stamp_ns, self._fixed_frame, child)
         self.write("tf_static", stamp_ns, {"transforms": [fields]})
 
-    def add(self, frame: Frame, intrinsics: np.ndarray, fixed_from_camera: np.ndarray) -> None:
+    def add(
+        self, frame: Frame, intrinsics: np.ndarray, fixed_from_camera: np.ndarray, ids: np.ndarray | None = None
+    ) -> None:
         """Write one frame; the image last, as a driver that waits for the others would.
 
         Args:
             frame: picture, mask or none, depth in metres or none, stamp.
+            ids: [H, W] uint8 in place of the mask, 0 = no object.
             intrinsics: [3, 3] K in pixels.
             fixed_from_camera: rigid [4, 4] in metres, the optical frame's pose in the fixed one.
         Raises:
@@ -60,8 +63,9 @@ class CameraBagWriter(BagFile):
         camera = wire.frame_transform(fixed_from_camera, stamp, self._fixed_frame, self._frame_id)
         self.write("tf", stamp, {"transforms": [camera]})
         self.write("camera_info", stamp, wire.camera_info(intrinsics, (height, width), *at))
-        if frame.mask is not None:
-            self.write("mask", stamp, wire.image(frame.mask.astype(np.uint8) * np.uint8(255), "mono8", *at))
+        values = ids if ids is not None or frame.mask is None else frame.mask.astype(np.uint8) * np.uint8(255)
+        if values is not None:
+            self.write("mask", stamp, wire.image(values, "mono8", *at))
         if frame.depth_m is not None:
             self.write("depth", stamp, wire.image(in_millimetres(frame.depth_m), "16UC1", *at))
         self.write("image", stamp, wire.image(frame.image, "rgb8", *at))

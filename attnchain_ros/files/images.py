@@ -14,8 +14,8 @@ import numpy as np
 from ..errors import ConfigError, FileFormatError, MaskError, ShapeError
 from ..notes import Notes
 from ..stream.decode import JPEG_MASKS, from_opencv, is_jpeg, threshold_mask
-from ..stream.frame import Event, Frame, NoMoreMasks
-from ..stream.objects import one_object
+from ..stream.frame import Event, Frame, IdImage, NoMoreMasks
+from ..stream.objects import ALL_OBJECTS, check_ids, one_object
 from ..stream.source import FrameSource
 from .videos import DEFAULT_FPS, VideoFile
 
@@ -35,7 +35,8 @@ class ClipOptions:
     Attributes:
         fps: frames per second; None = the container's times (video) or 30 (folder). Bags have stamps of their own.
         masks: folder or video with one mask per image; in a folder of images the names are compared first.
-        instance: id of the object in the masks; 0 = they hold one object.
+        instance: id of the object in the masks; 0 = they hold one object; ``ALL_OBJECTS`` = each value is an object's:
+            masks come as ``IdImage`` then.
         topics: of image, mask, depth and camera_info in a bag; None = found by type and name, "none" = not used.
     """
 
@@ -218,6 +219,21 @@ def read_mask(path: Path, instance: int = 0) -> np.ndarray:
     return found if instance or top <= 64 else np.asarray(picture >= top / 2)
 
 
+def read_ids(path: Path) -> np.ndarray:
+    """One mask file of several objects: [H, W] of whole numbers, 0 = none, else the object's id.
+
+    Raises:
+        FileFormatError: cannot be read as an image, or a JPEG.   ShapeError: not one channel.
+    """
+    picture = _picture(path, f"mask {path}")
+    if jpeg_file(path):
+        raise FileFormatError(f"mask {path} is a JPEG, which blurs ids: save masks as PNG")
+    try:
+        return check_ids(picture)
+    except ShapeError as error:
+        raise ShapeError(f"mask {path}: {error}") from error
+
+
 class ImageFolder(FrameSource):
     """Images of one folder in natural order.
 
@@ -274,7 +290,8 @@ class ImageFolder(FrameSource):
         for number, path in enumerate(self.files):
             image, mask = read_image(path)
             if self._masks is not None:
-                mask = read_mask(self._masks[number], self._instance)
+                several = self._instance == ALL_OBJECTS
+                mask = read_ids(self._masks[number]) if several else read_mask(self._masks[number], self._instance)
                 if mask.shape != image.shape[:2]:
                     raise MaskError(
                         f"mask {self._masks[number]} is {mask.shape[1]}x{mask.shape[0]}, its image is "
@@ -289,6 +306,9 @@ class ImageFolder(FrameSource):
                     "all frames of a clip must be of one size"
                 )
             size = image.shape
+            if self._masks is not None and mask is not None and self._instance == ALL_OBJECTS:
+                yield IdImage(mask, int(self._stamps[number]))
+                mask = None
             yield Frame(image, mask, int(self._stamps[number]))
 
     def _mask_files(self, folder: Path, given: Path | None) -> list[Path] | None:

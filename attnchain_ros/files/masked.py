@@ -10,9 +10,10 @@ import numpy as np
 
 from ..errors import FileFormatError, MaskError
 from ..stream.decode import JPEG_MASKS, threshold_mask
-from ..stream.frame import Event, Frame, MaskImage, NoMoreMasks
+from ..stream.frame import Event, Frame, IdImage, MaskImage, NoMoreMasks
+from ..stream.objects import ALL_OBJECTS
 from ..stream.source import FrameSource, WrappedSource
-from .images import IMAGE_ENDINGS, jpeg_file, natural_key, read_mask
+from .images import IMAGE_ENDINGS, jpeg_file, natural_key, read_ids, read_mask
 from .videos import VideoFile
 
 
@@ -69,9 +70,13 @@ class MaskedSource(WrappedSource):
                         f"mask {number} of {self._place} is {mask.shape[1]}x{mask.shape[0]}, its image is "
                         f"{event.image.shape[1]}x{event.image.shape[0]}: give masks of the image's size"
                     )
-                yield replace(event, mask=mask)
+                if self._instance == ALL_OBJECTS:
+                    yield IdImage(mask, event.stamp_ns)
+                    yield replace(event, mask=None)
+                else:
+                    yield replace(event, mask=mask)
                 number += 1
-            elif not isinstance(event, (MaskImage, NoMoreMasks)):
+            elif not isinstance(event, (MaskImage, IdImage, NoMoreMasks)):
                 yield event
         if next(masks, None) is not None:
             raise MaskError(f"{self._place} holds more masks than {self.name} has images ({number}): give one for each")
@@ -79,7 +84,7 @@ class MaskedSource(WrappedSource):
     def _masks(self) -> Iterator[np.ndarray]:
         if self._video is None:
             for path in self._files:
-                yield read_mask(path, self._instance)
+                yield read_ids(path) if self._instance == ALL_OBJECTS else read_mask(path, self._instance)
         else:
             for event in self._video.events():
                 if isinstance(event, Frame):

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from ..camera.poses import apply_pose
-from ..errors import InputError
+from ..errors import FileFormatError, InputError
 from ..mesh.types import Mesh
 from ..notes import Note, Notes, texts
 from ..shapes import check_shape
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     # Importing the rollout would import torch, which reading and writing files does without.
     from ..rollout.window import WindowResult
 
+SUMMARY = "summary.json"
 _COLUMNS = 8
 _STORED_SIDE = 960
 _PACKAGES = (
@@ -69,6 +70,24 @@ class ResultOptions:
     sheet_tile: int = TILE
 
 
+def read_summary(folder: Path) -> dict[str, Any]:
+    """``summary.json`` of a run's folder, which is written last: a folder with it holds whole results.
+
+    Raises:
+        FileFormatError: it is not there or cannot be read.
+    """
+    path = Path(folder) / SUMMARY
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise FileFormatError(f"{path} is damaged: it holds a {type(found).__name__}, wanted an object")
+    return found
+
+
 class _Spool:
     """Rows appended to a file on disk and read back as one memory map."""
 
@@ -104,7 +123,7 @@ class _Spool:
 
 
 _TRACK_FIELDS = ("points_px", "points_object", "points_camera", "visible", "confidence")
-_CAMERA_FIELDS = ("camera_from_object", "valid", "inliers", "reprojection_px")
+_CAMERA_FIELDS = ("camera_from_object", "valid", "inliers", "reprojection_px", "covariance")
 
 
 class ResultWriter:
@@ -116,7 +135,8 @@ class ResultWriter:
     Files: ``animation.glb``; ``tracks.npz``; ``cameras.npz``; ``contact_sheet.png``; ``summary.json``; on request
     ``meshes/frame_XXXXX.ply``. Animation and meshes are in the frame and units of the anchor mesh if one was given;
     else in the object frame, in metres where the scale is known and object units otherwise. The NPZ files are in object
-    units, and hold ``scale`` (metres per unit of each frame, 1 = not metric) and ``user_from_object`` to convert them.
+    units and hold ``scale`` (metres per unit of each frame, 1 = not metric) and ``user_from_object`` to convert them; a
+    pose's ``covariance`` is that of ``CameraTrack``, NaN where the pose is not ``valid``.
     """
 
     def __init__(self, out_dir: Path, options: ResultOptions) -> None:
@@ -128,6 +148,7 @@ class ResultWriter:
         names = ("vertices", "stamps_ns", "confidence_frame", "scale", *_TRACK_FIELDS, *_CAMERA_FIELDS)
         self._spools = {name: _Spool(self._place / name) for name in names}
         self._first: WindowResult | None = None
+        self._colors = np.zeros((0, 3), np.uint8)
         self._frames = 0
         self._windows = 0
         self._stride = 1
@@ -187,6 +208,7 @@ class ResultWriter:
             )
         elif not np.array_equal(result.tracks.ids, first.tracks.ids):
             raise InputError(f"the track ids of window {result.index} differ from the first window's without a reset")
+        self._colors = result.vertex_colors  # they get better with every window
         fresh = slice(1 if result.shared_first and self._frames else 0, None)
         count = result.frames - (fresh.start or 0)
         self._spools["vertices"].append(result.vertices[fresh].astype(np.float32))
@@ -195,8 +217,9 @@ class ResultWriter:
         self._spools["scale"].append(np.full(count, result.scale if result.metric else 1.0))
         for name in _TRACK_FIELDS:
             self._spools[name].append(getattr(result.tracks, name)[fresh])
+        camera = dataclasses.replace(result.camera, covariance=result.camera.trusted_covariance)
         for name in _CAMERA_FIELDS:
-            self._spools[name].append(getattr(result.camera, name)[fresh])
+            self._spools[name].append(getattr(camera, name)[fresh])
         for offset in range(fresh.start or 0, result.frames):
             self._keep_picture(images[offset], None if masks is None else masks[offset])
         self._windows += 1
@@ -229,7 +252,7 @@ class ResultWriter:
             self.out_dir / "animation.glb",
             placed,  # type: ignore[arg-type]
             first.faces,
-            first.vertex_colors,
+            self._colors,
             times,
             max_frames=self.options.max_glb_frames,
         )
@@ -239,6 +262,7 @@ class ResultWriter:
             "colors": first.tracks.colors,
             "stamps_ns": stamps,
             "scale": arrays["scale"],
+            "confidence_frame": arrays["confidence_frame"],
         }
         cameras = {name: arrays[name] for name in _CAMERA_FIELDS}
         cameras |= {"intrinsics": first.camera.intrinsics, "stamps_ns": stamps, "scale": arrays["scale"]}
@@ -248,12 +272,12 @@ class ResultWriter:
         self._write_npz("cameras.npz", cameras)
         if self.options.per_frame_meshes:
             for number in range(len(stamps)):
-                mesh = Mesh(placed[number], first.faces, first.vertex_colors)
+                mesh = Mesh(placed[number], first.faces, self._colors)
                 write_mesh(self.out_dir / "meshes" / f"frame_{number:05d}.ply", mesh)
         summary = self._summary(first, arrays, times)
         self._write_sheet(first, arrays, times, summary)
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-        write_bytes(self.out_dir / "summary.json", text.encode())
+        write_bytes(self.out_dir / SUMMARY, text.encode())
         return summary
 
     def _keep_picture(self, image: np.ndarray, mask: np.ndarray | None) -> None:
@@ -332,7 +356,7 @@ class ResultWriter:
                 )
             )
         title, subtitle = sheet_titles(summary)
-        sheet = contact_sheet(frames, first.faces, first.vertex_colors, title, subtitle, self.options.sheet_tile)
+        sheet = contact_sheet(frames, first.faces, self._colors, title, subtitle, self.options.sheet_tile)
         good, data = cv2.imencode(".png", sheet[..., ::-1])
         if not good:
             raise InputError(f"a contact sheet of {sheet.shape[1]}x{sheet.shape[0]} pixels could not be encoded")

@@ -1,6 +1,10 @@
-"""The object's mask in every image of a stream, from a click: SAM 2's video model."""
+"""The object's mask in every image of a stream, from a click: SAM 2's video model.
 
-from .prompt import Prompt
-from .tracker import MaskTracker, TrackedMask, load_tracker
+What is here is light; ``tracker`` needs torch, and transformers to load a model.
+"""
 
-__all__ = ["MaskTracker", "Prompt", "TrackedMask", "load_tracker"]
+from .places import masks_weights
+from .prompt import Prompt, read_prompt
+from .sight import Sight, TrackedMask
+
+__all__ = ["Prompt", "Sight", "TrackedMask", "masks_weights", "read_prompt"]

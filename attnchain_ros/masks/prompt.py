@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..config import parse_numbers
 from ..errors import ConfigError, MaskError
 
 
@@ -19,7 +22,8 @@ class Prompt:
         box: x, y, width, height around the object, together with points or alone.
         mask: [H, W] bool, the object itself; then without points and box.
     Raises:
-        ConfigError: nothing is given, a mask together with something else, or a box without an inside.
+        ConfigError: nothing is given, a mask together with something else, a number that is none, or a box without an
+            inside.
         MaskError: an empty mask.
     """
 
@@ -35,6 +39,10 @@ class Prompt:
             raise ConfigError("the prompt is empty: give a point on the object, a box around it, or a first mask")
         if self.mask is not None and not self.mask.any():
             raise MaskError("the first mask is empty: mark the object in it")
+        for numbers in (*self.points, *self.outside, *(() if self.box is None else (self.box,))):
+            if not all(map(math.isfinite, numbers)):
+                told = ",".join(f"{number:g}" for number in numbers)
+                raise ConfigError(f"the prompt {told} is no place in an image: wanted finite pixels")
         if self.box is not None and not (self.box[2] > 0 and self.box[3] > 0):
             wide, high = self.box[2:]
             raise ConfigError(f"the box is {wide:g} x {high:g} pixels, wanted a width and a height above 0")
@@ -72,3 +80,34 @@ class Prompt:
         points += [*self.points, *self.outside]
         labels += [1] * len(self.points) + [0] * len(self.outside)
         return np.array(points, np.float32).reshape(-1, 2), np.array(labels, np.int32)
+
+
+def read_prompt(
+    points: Sequence[str],
+    outside: Sequence[str] = (),
+    box: str = "",
+    mask: np.ndarray | None = None,
+    names: tuple[str, str, str] = ("--point", "--not-point", "--box"),
+) -> Prompt:
+    """A prompt from texts, as arguments and parameters have them.
+
+    Args:
+        points, outside: ``x,y`` each.
+        box: ``x,y,width,height``, "" = none.
+        mask: [H, W] bool.
+        names: what the three are called, for errors.
+    Raises:
+        ConfigError, MaskError: not of this form, or as for ``Prompt``.
+
+    >>> read_prompt(["3,4"], box="1,2,10,20")
+    Prompt(points=((3.0, 4.0),), outside=(), box=(1.0, 2.0, 10.0, 20.0), mask=None)
+    """
+    on, off = (
+        tuple((x, y) for x, y in (parse_numbers(text, 2, name) for text in texts))
+        for name, texts in ((names[0], points), (names[1], outside))
+    )
+    around = None
+    if box:
+        x, y, wide, high = parse_numbers(box, 4, names[2])
+        around = (x, y, wide, high)
+    return Prompt(on, off, around, mask)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import enum
 import importlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +15,22 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import AttnChainError, InputError, WeightsError
+from .places import PUBLISHED
 from .prompt import Prompt
-
-DEFAULT_MODEL = "facebook/sam2.1-hiera-tiny"
-"""Apache-2.0; the smallest of its family."""
+from .sight import Sight, TrackedMask
 
 _OBJECT = 1
+_PROMPTED = 4
+"""Prompted images that are kept where the model's config sets no limit."""
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the pictures that the image encoder was trained on, as its processor has them."""
-
-
-class Sight(enum.Enum):
-    """Whether the object was seen in an image."""
-
-    SEEN = "seen"
-    LOST = "lost"
-    EMPTY = "empty"
-    BACK = "back"
-
-
-@dataclass(frozen=True, eq=False)
-class TrackedMask:
-    """The object in one image.
-
-    Attributes:
-        mask: [H, W] bool; all False where the object is lost.
-        sight: seen; lost = the model says that it is not in the image; empty = the model says that it is, but marks no
-            pixel; back = seen again after one of those.
-        score: the model's logit that the object is in the image; above 0 it is.
-    """
-
-    mask: np.ndarray
-    sight: Sight
-    score: float
 
 
 class MaskTracker:
     """Follows one object through a stream.
 
-    The model remembers the prompted images and the newest ones; older ones are let go of, so that memory is flat
-    however long the stream is, and the masks are those of a session that keeps everything.
+    The model remembers the newest of all images, and the newest prompted ones (four, where its config sets no limit of
+    its own); older ones are let go of, so that memory is flat however long the stream is and however often one points.
 
     Attributes:
         counts: images by ``Sight`` since ``start``.
@@ -67,6 +43,8 @@ class MaskTracker:
         config = model.config
         self._side = int(config.image_size if isinstance(config.image_size, int) else config.image_size[0])
         self._remembered = max(int(config.num_maskmem), int(config.max_object_pointers_in_encoder))
+        # Without a limit memory would grow with every prompt.
+        self._prompted = config.max_cond_frame_num if config.max_cond_frame_num > 0 else _PROMPTED
         self._session: Any = None
         self._number = 0
         self._gone = False
@@ -138,7 +116,7 @@ class MaskTracker:
             sight = Sight.EMPTY
         else:
             sight = Sight.BACK if self._gone else Sight.SEEN
-        self._gone = sight in (Sight.LOST, Sight.EMPTY)
+        self._gone = sight.gone
         self.counts[sight] += 1
         return TrackedMask(mask, sight, score)
 
@@ -177,11 +155,17 @@ class MaskTracker:
         session = self._session
         session.processed_frames.clear()
         oldest = number - self._remembered
-        outputs = session.output_dict_per_obj.values()
+        outputs = list(session.output_dict_per_obj.values())
         old = [kept["non_cond_frame_outputs"] for kept in outputs] + list(session.frames_tracked_per_obj.values())
         for kept in old:
             for frame in [frame for frame in kept if frame < oldest]:
                 del kept[frame]
+        for kept in outputs:
+            prompted = kept["cond_frame_outputs"]
+            for frame in sorted(prompted)[: -self._prompted]:
+                del prompted[frame]
+        for given in (*session.point_inputs_per_obj.values(), *session.mask_inputs_per_obj.values()):
+            given.clear()  # read with their own image alone
 
 
 def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> MaskTracker:
@@ -200,11 +184,15 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Mask
         ) from error
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
-            raise WeightsError(f"{folder / name} is missing: put the files of {DEFAULT_MODEL} there")
+            raise WeightsError(
+                f"{folder / name} is missing: 'attnchain weights fetch --masks --to {folder.parent}' brings "
+                f"{PUBLISHED}, or name the folder that holds a SAM 2 video model"
+            )
     try:
-        model, told = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
-        )
+        with _without_bars():
+            model, told = kind.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise WeightsError(f"{folder} holds no readable SAM 2 video model: {error}") from error
     if told["missing_keys"]:
@@ -212,3 +200,16 @@ def load_tracker(folder: Path, device: torch.device, dtype: torch.dtype) -> Mask
         text = f"{len(missing)} tensors are missing, such as {missing[0]}"
         raise WeightsError(f"{folder} holds no SAM 2 video model: {text}")
     return MaskTracker(model.to(device).eval().requires_grad_(False))
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """The progress bars of transformers are not for our users: loading takes a moment, and a node has a log."""
+    bars = importlib.import_module("transformers.utils.logging")
+    were = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were:
+            bars.enable_progress_bar()

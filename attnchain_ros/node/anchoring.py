@@ -44,6 +44,7 @@ class AnchorWish:
         generated: from the next first image.
         rotation_deg: three angles, "" = the option's.
         size_m: longest side in metres, 0 = the option's.
+        object_id: whose it is, 0 = the only object's.
     """
 
     path: str = ""
@@ -51,6 +52,7 @@ class AnchorWish:
     generated: bool = False
     rotation_deg: str = ""
     size_m: float = 0.0
+    object_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class NewAnchor:
     Attributes:
         anchor: ready for the rollout; None = generated.
         size_m: longest side of the object in metres, 0 = the option's.
+        object_id: whose it is, 0 = the only object's.
     """
 
     anchor: Anchor | None
     size_m: float = 0.0
+    object_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,8 +207,8 @@ class Anchoring:
             return None
         try:
             found = understand(wish, folder, config)
-            thread = threading.Thread(target=self._work, args=(found, config), name="attnchain-anchor", daemon=True)
-            thread.start()
+            args = (found, config, wish.object_id)
+            threading.Thread(target=self._work, args=args, name="attnchain-anchor", daemon=True).start()
         except BaseException:
             self._busy.release()
             raise
@@ -217,10 +221,10 @@ class Anchoring:
         self._busy.release()
         return True
 
-    def _work(self, found: Understood, config: RolloutConfig) -> None:
+    def _work(self, found: Understood, config: RolloutConfig, object_id: int) -> None:
         try:
             anchor = None if found.laid is None else self._prepare(found.laid, config)
-            self._hand_over(NewAnchor(anchor, found.size_m))
+            self._hand_over(NewAnchor(anchor, found.size_m, object_id))
         except Exception as error:
             # In a thread nobody else would hear of it; the old anchor is still in force.
             _LOG.error("an anchor could not be prepared", exc_info=not isinstance(error, AttnChainError))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from ..rollout.judging import TRUSTED_OVERLAP, TRUSTED_POSES
 from ..stream.accounts import Accounts
+from ..stream.masking import FOLLOWING, MaskFigures
 from . import qos
 from .live import LiveFigures
 from .statistics import Snapshot, memory_mb
+from .track import ObjectFigures
 
 _RECENT_S = 30.0
 """A window that failed so recently makes the status a warning; an old one is only counted."""
@@ -24,6 +27,8 @@ def status_message(
     accounts: Accounts | None,
     figures: Snapshot | None,
     live: LiveFigures | None = None,
+    *,
+    masks: MaskFigures | None = None,
 ) -> DiagnosticStatus:
     """All figures in one status.
 
@@ -34,6 +39,7 @@ def status_message(
         accounts: of the frame buffer, None = not configured.
         figures: of the statistics, None = not configured.
         live: of the live lane, None = not configured or switched off.
+        masks: of the masks from a prompt, None = not configured or another foreground.
     """
     values: dict[str, str] = {"state": state}
     level, message = DiagnosticStatus.OK, state
@@ -49,22 +55,14 @@ def status_message(
             "delay of the newest frame p50 [s]": _number(figures.delay_p50_s),
             "delay of the newest frame p95 [s]": _number(figures.delay_p95_s),
             "publishing p95 [ms]": _number(figures.publish_p95_s * 1e3),
-            "frames in": str(accounts.received),
-            "frames used": str(accounts.used),
-            "frames dropped": str(sum(accounts.dropped.values())),
-            "frames in flight": str(accounts.in_flight),
-            "frames waiting": str(accounts.waiting),
-            "frames awaiting a mask": str(accounts.awaiting_mask),
-            "frames masked by GrabCut": str(accounts.made_masks),
-            "stride": str(accounts.stride),
+            **_frame_values(accounts),
             "outline overlap": _number(figures.overlap),
             "share of frames with a pose": _number(figures.poses),
             "poses withheld": str(figures.withheld),
             "stage": figures.last_stage,
             "last error": figures.last_error,
         }
-        values |= {f"dropped: {cause}": str(count) for cause, count in sorted(accounts.dropped.items())}
-        values |= {f"resets: {cause}": str(count) for cause, count in sorted(accounts.resets.items())}
+        values |= _cause_values(accounts)
         values |= {f"time: {stage} [s]": _number(seconds) for stage, seconds in sorted(figures.timings_s.items())}
         if state == "active":
             message = f"{figures.windows} windows, {accounts.used} of {accounts.received} frames used"
@@ -86,14 +84,81 @@ def status_message(
         values |= _live_values(live)
         if state == "active" and live.state.startswith("lost"):
             message += f"; live pose {live.state}"
+    if masks is not None:
+        values |= _mask_values(masks)
+        if state == "active" and masks.state != FOLLOWING:
+            level = DiagnosticStatus.WARN if level == DiagnosticStatus.OK else level
+            message += f"; masks: {masks.state}"
     values |= {f"memory: {kind} [MB]": _number(size) for kind, size in memory_mb().items()}
+    return DiagnosticStatus(level=level, name=name.lstrip("/"), hardware_id="", message=message, values=_pairs(values))
+
+
+def add_objects(status: DiagnosticStatus, objects: Sequence[ObjectFigures], counts: dict[str, int]) -> None:
+    """Say in the node's status who is followed; nothing where objects do not come and go (``counts`` is empty)."""
+    if counts:
+        followed = ", ".join(str(one.object_id) for one in objects) or "none"
+        values = {"objects": followed} | {f"objects: {what}": str(number) for what, number in sorted(counts.items())}
+        status.values = [*status.values, *_pairs(values)]
+        status.message += f"; objects followed: {followed}"
+
+
+def object_status(name: str, state: str, figures: ObjectFigures) -> DiagnosticStatus:
+    """One of several objects in a status of its own.
+
+    Args:
+        name: full name of the node.   state: its lifecycle state.
+        figures: of the object.
+    """
+    accounts, latest = figures.accounts, figures.latest
+    overlap = float("nan") if latest is None else latest.silhouette_iou
+    poses = float("nan") if latest is None else float(latest.camera.valid.mean())
+    values = {
+        "state": state,
+        "windows": str(figures.windows),
+        **_frame_values(accounts),
+        "outline overlap": _number(overlap),
+        "share of frames with a pose": _number(poses),
+        **_cause_values(accounts),
+    }
+    message = f"{figures.windows} windows, {accounts.used} of {accounts.received} frames used"
+    doubtful = overlap < TRUSTED_OVERLAP or poses < TRUSTED_POSES
+    if doubtful:
+        message += f"; doubtful: outline overlap {_number(overlap)}, {poses:.0%} of frames with a camera pose"
+    if figures.live is not None:
+        values |= _live_values(figures.live)
+        if figures.live.state.startswith("lost"):
+            message += f"; live pose {figures.live.state}"
     return DiagnosticStatus(
-        level=level,
-        name=name.lstrip("/"),
+        level=DiagnosticStatus.WARN if doubtful else DiagnosticStatus.OK,
+        name=f"{name.lstrip('/')}: object {figures.object_id}",
         hardware_id="",
         message=message,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        values=_pairs(values),
     )
+
+
+def _frame_values(accounts: Accounts) -> dict[str, str]:
+    """Where the frames went."""
+    return {
+        "frames in": str(accounts.received),
+        "frames used": str(accounts.used),
+        "frames dropped": str(sum(accounts.dropped.values())),
+        "frames in flight": str(accounts.in_flight),
+        "frames waiting": str(accounts.waiting),
+        "frames awaiting a mask": str(accounts.awaiting_mask),
+        "frames masked by GrabCut": str(accounts.made_masks),
+        "stride": str(accounts.stride),
+    }
+
+
+def _cause_values(accounts: Accounts) -> dict[str, str]:
+    """Drops and resets by cause."""
+    dropped = {f"dropped: {cause}": str(count) for cause, count in sorted(accounts.dropped.items())}
+    return dropped | {f"resets: {cause}": str(count) for cause, count in sorted(accounts.resets.items())}
+
+
+def _pairs(values: dict[str, str]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=value) for key, value in values.items()]
 
 
 def _live_values(live: LiveFigures) -> dict[str, str]:
@@ -111,6 +176,18 @@ def _live_values(live: LiveFigures) -> dict[str, str]:
     return values | {f"live: windows refused, {cause}": str(count) for cause, count in sorted(live.refused.items())}
 
 
+def _mask_values(masks: MaskFigures) -> dict[str, str]:
+    """Figures of the masks from a prompt."""
+    return {
+        "sam2: state": masks.state,
+        **{f"sam2: images {sight.value}": str(count) for sight, count in masks.images.items()},
+        "sam2: images failed": str(masks.errors),
+        "sam2: mask p95 [ms]": _number(masks.p95_s * 1e3),
+        "sam2: prompts": str(masks.prompts),
+        "sam2: prompts refused": str(masks.refused),
+    }
+
+
 class Diagnostics:
     """Publishes the status, in every lifecycle state."""
 
@@ -119,9 +196,9 @@ class Diagnostics:
         self._array = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._status = node.create_publisher(DiagnosticStatus, "~/status", qos.latched_output())
 
-    def publish(self, status: DiagnosticStatus) -> None:
-        """Publish one status on both topics."""
-        message = DiagnosticArray(status=[status])
+    def publish(self, status: DiagnosticStatus, objects: Sequence[DiagnosticStatus] = ()) -> None:
+        """Publish the node's status on both topics, those of its objects on /diagnostics."""
+        message = DiagnosticArray(status=[status, *objects])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._array.publish(message)
         self._status.publish(status)

@@ -20,9 +20,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from ..errors import InputError
 from ..stream.camera import camera_numbers, looks_rectified, rectified_text
 from ..stream.decode import decode_depth, decode_mask, decode_message, is_jpeg
-from ..stream.frame import Calibration, DepthImage, Frame, MaskImage, Refused
-from ..stream.objects import instance_ids, instance_mask
-from ..stream.stream import Stream
+from ..stream.frame import Calibration, DepthImage, Frame, IdImage, MaskImage, Refused
+from ..stream.objects import ALL_OBJECTS, check_ids, instance_ids, instance_mask
+from ..stream.several import ObjectStreams
 from . import qos
 from .log_once import LogOnce
 from .losses import LossWatch
@@ -83,17 +83,17 @@ class Inputs:
 
     Args:
         node: owner of the subscriptions.
-        stream, statistics: where things go.
+        streams, statistics: where things go.
         complain: tells what cannot be used.
         options: the node's options now; transports, foreground and use_depth are read once.
         clock: seconds of a steady clock.
-        watch: called with every image that was decoded, before the stream; must return at once.
+        watch: called with every image that was decoded, before the streams; must return at once.
     """
 
     def __init__(
         self,
         node: Node,
-        stream: Stream,
+        streams: ObjectStreams,
         statistics: Statistics,
         complain: LogOnce,
         options: Callable[[], NodeConfig],
@@ -103,7 +103,7 @@ class Inputs:
     ) -> None:
         self._node = node
         self._watch = watch
-        self._stream = stream
+        self._streams = streams
         self._statistics = statistics
         self._complain = complain
         self._options = options
@@ -215,7 +215,7 @@ class Inputs:
                     f"images of encoding {getattr(message, 'encoding', '')!r} hold no picture: publish colours"
                 )
         except InputError as error:
-            self._stream.take_in(Refused(str(error), frame=True))
+            self._streams.take_in(Refused(str(error), frame=True))
             # Without the numbers in the text, which may differ from frame to frame.
             self._complain(f"image: {_kind_of(message)} {type(error).__name__}", f"image refused: {error}")
             self._statistics.image(started, self._clock() - started)
@@ -228,10 +228,13 @@ class Inputs:
         frame = Frame(decoded.rgb, decoded.mask, stamp, frame_id=frame_id, arrived_s=started)
         self._watch(frame)
         self._statistics.image(started, self._clock() - started)
-        self._stream.take_in(frame)  # after the measurement: with policy block this waits on purpose
+        self._streams.take_in(frame)  # after the measurement: with policy block this waits on purpose
 
     def _on_mask(self, message: Image | CompressedImage) -> None:
         try:
+            if self._streams.several:
+                self._streams.take_in(IdImage(check_ids(decode_mask(message, ALL_OBJECTS)), stamp_ns(message)))
+                return
             instance = self._options().mask_instance_id
             raw = decode_mask(message, instance)
             mask = instance_mask(raw, instance)
@@ -239,7 +242,7 @@ class Inputs:
             self._complain(f"mask: {_kind_of(message)} {type(error).__name__}", f"mask refused: {error}")
             return
         self._tell_once(message, raw, instance)
-        self._stream.take_in(MaskImage(mask, stamp_ns(message)))
+        self._streams.take_in(MaskImage(mask, stamp_ns(message)))
 
     def _tell_once(self, message: Image | CompressedImage, raw: np.ndarray, instance: int) -> None:
         """What is taken for granted with the first mask; looked at once, since it costs as much as decoding."""
@@ -255,12 +258,12 @@ class Inputs:
 
     def _on_depth(self, message: Image) -> None:
         try:
-            self._stream.take_in(DepthImage(decode_depth(message), stamp_ns(message), message.header.frame_id))
+            self._streams.take_in(DepthImage(decode_depth(message), stamp_ns(message), message.header.frame_id))
         except InputError as error:
             self._complain(f"depth: {_kind_of(message)} {type(error).__name__}", f"depth refused: {error}")
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._stream.take_in(Calibration(camera_numbers(message), stamp_ns(message)))
+        self._streams.take_in(Calibration(camera_numbers(message), stamp_ns(message)))
 
 
 def _kind_of(message: Image | CompressedImage) -> str:

@@ -23,15 +23,15 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from attnchain_ros.srv import GetMesh, SaveMesh, SetAnchor
+from attnchain_ros.srv import GetMesh, ResetObject, SaveMesh, SetAnchor
 
 from .. import wire
-from ..errors import AttnChainError
+from ..errors import AttnChainError, InputError
 from . import qos
 from .anchoring import AnchorWish
 from .building import build
 from .declaration import ParameterServer
-from .diagnostics import Diagnostics, status_message
+from .diagnostics import Diagnostics, add_objects, object_status, status_message
 from .parameters import NodeSettings
 from .quiet import QuietNode
 from .saving import check_output_dir, output_folder, save_result
@@ -77,6 +77,7 @@ class AttnChainNode(QuietNode):
         timers = MutuallyExclusiveCallbackGroup()
         calls: Any = {"callback_group": ReentrantCallbackGroup(), "qos_profile": qos.services()}
         self.create_service(Trigger, "~/reset", self._on_reset, **calls)
+        self.create_service(ResetObject, "~/reset_object", self._on_reset_object, **calls)
         self.create_service(SetBool, "~/enable", self._on_enable, **calls)
         self.create_service(SaveMesh, "~/save_mesh", self._on_save_mesh, **calls)
         self.create_service(GetMesh, "~/get_mesh", self._on_get_mesh, **calls)
@@ -244,7 +245,22 @@ class AttnChainNode(QuietNode):
         response.success = session is not None
         response.message = _NOT_CONFIGURED if session is None else "the next frame starts a new chain"
         if session is not None:
-            session.buffer.reset("service")
+            session.reset(0)
+        return response
+
+    def _on_reset_object(self, request: ResetObject.Request, response: ResetObject.Response) -> ResetObject.Response:
+        session = self._session
+        response.success = False
+        if session is None:
+            response.message = _NOT_CONFIGURED
+            return response
+        try:
+            session.reset(request.object_id)
+        except InputError as error:
+            response.message = str(error)
+            return response
+        which = f"object {request.object_id}" if request.object_id else "every object"
+        response.success, response.message = True, f"the next frame starts a new chain of {which}"
         return response
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -253,20 +269,23 @@ class AttnChainNode(QuietNode):
         if session is None:
             response.message = _NOT_CONFIGURED
             return response
-        session.buffer.set_enabled(request.data)
+        session.streams.set_enabled(request.data)
         if not request.data:
-            session.buffer.reset("disabled")
+            session.streams.reset("disabled")
         response.message = "enabled" if request.data else "disabled: frames are counted and dropped"
         return response
 
     def _on_save_mesh(self, request: SaveMesh.Request, response: SaveMesh.Response) -> SaveMesh.Response:
         session = self._session
-        result = session.latest if session is not None else None
         response.success = False
-        if session is None or result is None:
-            response.message = _NOT_CONFIGURED if session is None else _NO_MESH
+        if session is None:
+            response.message = _NOT_CONFIGURED
             return response
         try:
+            result = session.choose(request.object_id).latest
+            if result is None:
+                response.message = _NO_MESH
+                return response
             folder = output_folder(session.settings.node.output_dir)
             if not self._saving.acquire(blocking=False):
                 response.message = _BUSY
@@ -286,19 +305,21 @@ class AttnChainNode(QuietNode):
 
     def _on_get_mesh(self, request: GetMesh.Request, response: GetMesh.Response) -> GetMesh.Response:
         session = self._session
-        result = session.latest if session is not None else None
         response.success = False
-        if session is None or result is None:
-            response.message = _NOT_CONFIGURED if session is None else _NO_MESH
+        if session is None:
+            response.message = _NOT_CONFIGURED
             return response
-        settings = session.settings
-        if request.object_id not in (0, settings.node.object_id):
-            response.message = f"there is no object {request.object_id}, only object {settings.node.object_id}"
+        try:
+            track = session.choose(request.object_id)
+        except InputError as error:
+            response.message = str(error)
             return response
-        response.mesh = build(
-            "attnchain_ros/msg/AnimatedMesh",
-            wire.mesh(result, wire.Names("", settings.object_frame, settings.node.object_id)),
-        )
+        result = track.latest
+        if result is None:
+            response.message = _NO_MESH
+            return response
+        names = session.settings.of_object(track.object_id).names("")
+        response.mesh = build("attnchain_ros/msg/AnimatedMesh", wire.mesh(result, names))
         response.success = True
         response.message = f"window {result.index}: {result.frames} frames of {result.vertices.shape[1]} vertices"
         return response
@@ -310,7 +331,12 @@ class AttnChainNode(QuietNode):
             response.message = _NOT_CONFIGURED
             return response
         wish = AnchorWish(
-            request.path, bytes(request.glb), request.generated, request.rotation_deg.strip(), request.size_m
+            request.path,
+            bytes(request.glb),
+            request.generated,
+            request.rotation_deg.strip(),
+            request.size_m,
+            request.object_id,
         )
         try:
             found = session.set_anchor(wish)
@@ -333,7 +359,7 @@ class AttnChainNode(QuietNode):
     def _on_clock_jump(self, jump: TimeJump) -> None:
         session = self._session
         if session is not None:
-            session.buffer.clock_jumped(self.get_clock().now().nanoseconds)
+            session.streams.clock_jumped(self.get_clock().now().nanoseconds)
             self.get_logger().warning(f"the clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s")
 
     def _look_after(self) -> None:
@@ -343,14 +369,18 @@ class AttnChainNode(QuietNode):
 
     def _diagnose(self) -> None:
         session, now = self._session, time.monotonic()
-        accounts = session.buffer.accounts() if session is not None else None
+        accounts = session.streams.accounts() if session is not None else None
         figures = session.statistics.snapshot(now) if session is not None else None
         live = session.live_figures if session is not None else None
+        masks = session.mask_figures if session is not None else None
+        objects = session.object_figures if session is not None else []
+        counts = session.streams.counts() if session is not None else {}
         state = "active" if self._is_active else "inactive" if session is not None else "unconfigured"
         self._silence = self._watch(session, now) if session is not None and self._is_active else ""
-        self._diagnostics.publish(
-            status_message(self.get_fully_qualified_name(), state, self._silence, accounts, figures, live)
-        )
+        name = self.get_fully_qualified_name()
+        status = status_message(name, state, self._silence, accounts, figures, live, masks=masks)
+        add_objects(status, objects, counts)
+        self._diagnostics.publish(status, [object_status(name, state, one) for one in objects])
 
     def _watch(self, session: Session, now: float) -> str:
         """Why nothing comes, "" if it does; logged now and then."""
@@ -358,17 +388,22 @@ class AttnChainNode(QuietNode):
         if not limit or now - self._active_since_s < limit:
             return ""
         silent_s = session.statistics.snapshot(now).last_image_s
-        masks = session.buffer.mask_wait()
+        masks = session.streams.mask_wait()
         text, lost = "", explain_losses(self, session.inputs.image, session.inputs.losses.loss(now))
         if not silent_s < limit:  # also NaN: never an image
             # A clip may have ended while its windows are still computed: then something does come.
-            if not session.buffer.accounts().in_flight:
+            if not session.streams.accounts().in_flight:
                 heard = not math.isnan(silent_s)
                 why = explain_silence(self, session.inputs.image, lost, heard=heard)
                 text = f"no image for {silent_s if heard else limit:.0f} s: {why}"
         elif masks.seconds >= limit:
-            text = f"no image has got a mask for {masks.seconds:.0f} s: " + explain_missing_masks(
-                self, session.inputs.mask, masks.nearest_s, session.settings.node.mask_tolerance_s
+            made = session.mask_figures
+            text = f"no image has got a mask for {masks.seconds:.0f} s: " + (
+                made.why_no_mask()
+                if made is not None
+                else explain_missing_masks(
+                    self, session.inputs.mask, masks.nearest_s, session.settings.node.mask_tolerance_s
+                )
             )
         else:
             text = lost

@@ -32,6 +32,7 @@ from ..stream.stream import Stream
 from ..threads import prefer_this_thread
 from . import building, qos
 from .log_once import LogOnce
+from .outputs import own_publisher
 from .parameters import NodeSettings
 from .transforms import transform_broadcaster
 
@@ -76,19 +77,23 @@ class _Arrival:
 
 
 class LiveOutputs:
-    """The publishers of the live lane; nothing but TF is built without subscribers."""
+    """The publishers of an object's live lane; nothing but TF is built without subscribers.
 
-    def __init__(self, node: LifecycleNode) -> None:
+    Args:
+        node: owner of the publishers.
+        names: of the object; of several each has its own topic of poses.
+    """
+
+    def __init__(self, node: LifecycleNode, names: wire.Names) -> None:
         self._node = node
         self._made: list[Any] = []
         self._tf: Any = None
         try:
-            for kind, topic in ((PointCloud2, "~/tracks_live"), (PoseWithCovarianceStamped, "~/pose_live")):
-                self._made.append(
-                    node.create_lifecycle_publisher(
-                        kind, topic, qos.live_output(), qos_overriding_options=qos.overriding()
-                    )
-                )
+            topics = ((PointCloud2, "~/tracks_live"), (PoseWithCovarianceStamped, names.topic("pose_live")))
+            for kind, topic in topics:
+                # The first images of an object that comes later find the node active.
+                made = own_publisher(node, kind, topic, qos.live_output(), active=names.several)
+                self._made.append(made)
             self._tf = transform_broadcaster(node)
         except Exception:  # an override of QoS that does not exist: nothing is left half made
             self.destroy()
@@ -150,7 +155,7 @@ class LiveThread:
         self._latencies: deque[float] = deque(maxlen=_RECENT)
         self._sightings: deque[Sighting] = deque(maxlen=_RECENT)
         self._publishing = threading.Lock()
-        self._outputs = LiveOutputs(node)
+        self._outputs = LiveOutputs(node, settings().names(""))
         self._thread = threading.Thread(target=self._main, name="attnchain-live", daemon=True)
         self._thread.start()
 
@@ -277,7 +282,7 @@ class LiveThread:
         pose = self._lane.see(picture, settings.node)
         if pose is None:
             return
-        names = wire.Names(frame.frame_id, settings.object_frame, settings.node.object_id)
+        names = settings.names(frame.frame_id)
         with self._publishing:
             if not self._running:
                 return

@@ -7,6 +7,7 @@ under the dotted names of ``config.flatten``.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import difflib
 import re
 import sys
@@ -14,10 +15,12 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, Literal
 
+from .. import wire
 from ..config import Checked, RolloutConfig, check_option, flatten, option, replace
 from ..errors import ConfigError
 from ..live.config import LiveConfig
-from ..stream.config import StreamConfig, check_queue
+from ..masks.config import Sam2Config
+from ..stream.config import StreamConfig, check_objects, check_queue
 from ..threads import MOST_THREADS
 
 Kind = Literal["bool", "int", "float", "str"]
@@ -60,8 +63,15 @@ class NodeConfig(StreamConfig):
         low=0,
         high=MOST_THREADS,
     )
+    host_thread: bool = option(
+        True,
+        "cameras, tracks and messages of a window are made in a thread of their own while the next one begins; results "
+        "are the same",
+    )
     anchor_mesh: str = option(
-        "", "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image"
+        "",
+        "mesh file (glb, ply, obj) of the object as in the first frame; empty = made from the image; with {id} in its "
+        "name each object has its own",
     )
     anchor_dir: str = option(
         "", "folder below which ~/set_anchor may read mesh files; empty = it takes only the bytes of a GLB"
@@ -71,11 +81,24 @@ class NodeConfig(StreamConfig):
     mask_transport: str = option("raw", "'raw' reads mask, 'compressed' reads mask/compressed (PNG)",
                                  choices=("raw", "compressed"))  # fmt: skip
     use_depth: bool = option(True, "read depth; false: lengths stay unitless unless camera.object_size_m is given")
-    object_id: int = option(1, "number of the object in messages and in the name of its frame", low=0, high=2**31 - 1)
+    object_id: int = option(
+        1,
+        "number of the object in messages and in the name of its frame; with max_objects above 1 masks hold them",
+        low=0,
+        high=2**31 - 1,
+    )
     object_frame_prefix: str = option("", "the object's frame is <prefix>object_<object_id>")
     output_dir: str = option(
         "attnchain_output",
         "folder below which ~/save_mesh writes; made when needed; later only changed to one below that of the start",
+    )
+    restart_doubtful: int = option(
+        4,
+        "windows in a row without a trusted camera pose that make the chain start anew, each time in vain twice as "
+        "many; 0 = never",
+        unit="windows",
+        low=0,
+        high=1000,
     )
     markers_rate_hz: float = option(5.0, "most markers per second of image time", unit="Hz", low=0.01, high=1000.0)
     path_length: int = option(2000, "poses kept in ~/camera_path", low=1, high=100000)
@@ -86,6 +109,7 @@ class NodeConfig(StreamConfig):
         True, "follow the object between windows: TF <object>_live, ~/pose_live and ~/tracks_live for every image"
     )
     live_lane: LiveConfig = field(default_factory=LiveConfig)
+    sam2: Sam2Config = field(default_factory=Sam2Config)
     publish: PublishConfig = field(default_factory=PublishConfig)
 
 
@@ -97,6 +121,10 @@ _AT_CONFIGURE = frozenset(
         "device",
         "dtype",
         "threads",
+        "host_thread",
+        "kernels.attention",
+        "kernels.compile",
+        "kernels.guidance",
         "anchor_mesh",
         "anchor_dir",
         "image_transport",
@@ -105,10 +133,15 @@ _AT_CONFIGURE = frozenset(
         "foreground_box",
         "image_rectified",
         "live",
+        "max_objects",
         "object_frame_prefix",
         "object_id",
         "output_dir",
         "use_depth",
+        "sam2.weights",
+        "sam2.point",
+        "sam2.not_point",
+        "sam2.box",
     }
 )
 
@@ -158,7 +191,8 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         check_queue(self.node, self.rollout.frames)
-        _ = self.node.box
+        check_objects(self.node)
+        _ = self.node.box, self.node.sam2.prompt()
 
     @property
     def given(self) -> dict[str, Any]:
@@ -170,6 +204,21 @@ class NodeSettings:
     def object_frame(self) -> str:
         """Name of the object's TF frame."""
         return f"{self.node.object_frame_prefix}object_{self.node.object_id}"
+
+    @property
+    def several(self) -> bool:
+        """Whether objects come and go by the ids in masks."""
+        return self.node.max_objects > 1
+
+    def names(self, camera_frame: str) -> wire.Names:
+        """What frames and object are called in messages; ``camera_frame``: frame_id of the images."""
+        return wire.Names(camera_frame, self.object_frame, self.node.object_id, self.several)
+
+    def of_object(self, object_id: int) -> NodeSettings:
+        """The same settings with an object's own number, which names its frame."""
+        if object_id == self.node.object_id:
+            return self
+        return dataclasses.replace(self, node=dataclasses.replace(self.node, object_id=object_id))
 
 
 def _kind(value: Any) -> Kind:
@@ -349,6 +398,7 @@ _MARKUP = re.compile(r"[\\|<>*~`]")
 _SECTIONS = {
     "node": "The node",
     "live_lane": "The live lane (`live_lane`)",
+    "sam2": "Masks from a click (`sam2`)",
     "publish": "Outputs (`publish`)",
     "method": "The method",
 }

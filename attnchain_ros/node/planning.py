@@ -11,7 +11,8 @@ from . import building, cdr, qos
 from .parameters import PublishConfig
 
 BOX = "vision_msgs/msg/Detection3DArray"
-_TOPICS = {"~/object_mesh": building.MESH, "~/object_box": BOX}
+_BOX_TOPIC = "~/object_box"
+_TOPICS = {"~/object_mesh": building.MESH, _BOX_TOPIC: BOX}
 Offer = Callable[[Any, Callable[[], Any]], None]
 
 
@@ -19,18 +20,28 @@ class Planning:
     """The publishers of both topics; a topic whose package is missing is left out and named once.
 
     Args:
-        publisher: makes one from a message's class, a topic and a profile.
+        publisher: gives one for a message's class, a topic and a profile; the same one for the same topic.
         tell: writes a line of log.
+        objects: that may be there at once; of several each has a mesh topic of its own, made when it is first offered.
     """
 
-    def __init__(self, publisher: Callable[[type[Any], str, Any], Any], tell: Callable[[str], object]) -> None:
-        self._made: dict[str, Any] = {}
+    def __init__(
+        self, publisher: Callable[[type[Any], str, Any], Any], tell: Callable[[str], object], objects: int = 1
+    ) -> None:
+        self._publisher = publisher
+        self._objects = objects
+        self._kinds: dict[str, type[Any]] = {}
         for topic, name in _TOPICS.items():
             kind = building.find_class(name)
             if kind is None:
                 tell(f"{topic} is left out: {name.partition('/')[0]} is not installed")
-            else:
-                self._made[name] = publisher(kind, topic, qos.latched_output())
+                continue
+            self._kinds[name] = kind
+            if objects == 1 or name == BOX:
+                self._at(name, topic)
+
+    def _at(self, name: str, topic: str) -> Any:
+        return self._publisher(self._kinds[name], topic, qos.latched_output(self._objects if name == BOX else 1))
 
     def offer(
         self, result: WindowResult, names: wire.Names, wanted: PublishConfig, offer: Offer, *, fast: bool
@@ -43,10 +54,10 @@ class Planning:
             offer: takes a publisher and the way to build its message.
             fast: build bytes instead of Python objects.
         """
-        if wanted.object_mesh and building.MESH in self._made:
-            offer(self._made[building.MESH], lambda: _mesh(result, fast))
-        if wanted.object_box and BOX in self._made:
-            offer(self._made[BOX], lambda: building.build(BOX, wire.object_box(result, names)))
+        if wanted.object_mesh and building.MESH in self._kinds:
+            offer(self._at(building.MESH, names.topic("object_mesh")), lambda: _mesh(result, fast))
+        if wanted.object_box and BOX in self._kinds:
+            offer(self._at(BOX, _BOX_TOPIC), lambda: building.build(BOX, wire.object_box(result, names)))
 
 
 def _mesh(result: WindowResult, fast: bool) -> Any:

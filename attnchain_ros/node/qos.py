@@ -50,6 +50,11 @@ def camera_input(*, lossless: bool, depth: int = IMAGE_DEPTH) -> QoSProfile:
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
+def prompt_input() -> QoSProfile:
+    """Clicks: few, and none may be lost; viewers publish them reliable."""
+    return QoSProfile(depth=IMAGE_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+
+
 def fit_publishers(profile: QoSProfile, publishers: Sequence[TopicEndpointInfo], *, latched: bool) -> QoSProfile:
     """A subscription's profile changed to what the publishers offer, where that receives more.
 
@@ -72,18 +77,22 @@ def fit_publishers(profile: QoSProfile, publishers: Sequence[TopicEndpointInfo],
     return QoSProfile(history=history, depth=profile.depth, reliability=reliability, durability=durability)
 
 
-def latched_output() -> QoSProfile:
-    """State: the last mesh, path, markers, status."""
-    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+def latched_output(objects: int = 1) -> QoSProfile:
+    """State: the last path, markers, status; of each of so many objects one."""
+    return QoSProfile(
+        depth=objects, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+    )
 
 
-def window_output() -> QoSProfile:
+def window_output(objects: int = 1) -> QoSProfile:
     """Windows: latched, and deep enough that one whose packets must be sent again outlives the next windows.
 
     DDS asks for lost packets every few seconds; with a depth of 1 a faster next window would have replaced the sample.
     """
     return QoSProfile(
-        depth=WINDOW_DEPTH, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+        depth=WINDOW_DEPTH * objects,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from geometry_msgs.msg import TransformStamped
@@ -35,7 +35,7 @@ class RivalWatch:
         self._complain = complain
         self._group = MutuallyExclusiveCallbackGroup()
         self._lock = threading.Lock()
-        self._frame = ""
+        self._frames: frozenset[str] = frozenset()
         self._sent: deque[tuple[Any, ...]] = deque(maxlen=_REMEMBERED)
         self._subscription: Any = None
         self._publishers: frozenset[bytes] | None = None
@@ -47,17 +47,17 @@ class RivalWatch:
         with self._lock:
             self._sent.extend(_key(transform) for transform in transforms)
 
-    def look(self, frame: str, now_s: float) -> None:
+    def look(self, frames: Iterable[str], now_s: float) -> None:
         """To be called now and then.
 
         Args:
-            frame: the object's TF frame.
+            frames: the objects' TF frames.
             now_s: of a steady clock.
         """
         self._look_for_name()
         publishers = frozenset(bytes(found.endpoint_gid) for found in self._node.get_publishers_info_by_topic(_TF))
         with self._lock:
-            self._frame = frame
+            self._frames = frozenset(frames)
             if publishers != self._publishers:
                 self._publishers, self._until_s = publishers, now_s + _LISTEN_S
         if now_s < self._until_s and self._subscription is None:
@@ -87,16 +87,17 @@ class RivalWatch:
 
     def _on_tf(self, data: bytes, info: Any) -> None:
         with self._lock:
-            frame = self._frame
-        if frame.encode() + b"\0" not in data:
+            wanted = [frame for frame in self._frames if frame.encode() + b"\0" in data]
+        if not wanted:
             return
         message = deserialize_message(data, TFMessage)
         with self._lock:
-            foreign = any(
-                transform.child_frame_id == frame and _key(transform) not in self._sent
+            foreign = {
+                transform.child_frame_id
                 for transform in message.transforms
-            )
-        if foreign:
+                if transform.child_frame_id in wanted and _key(transform) not in self._sent
+            }
+        for frame in sorted(foreign):
             self._tell(
                 frame,
                 f"{self._sender(info)} sends transforms of {frame} as well: whoever reads TF sees the object jump from "

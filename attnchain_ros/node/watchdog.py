@@ -72,7 +72,8 @@ def explain_missing_masks(node: Node, entry: Input, nearest_s: float | None, tol
     if nearest_s is None:
         return (
             explain_silence(node, entry)
-            + ". Without any mask node set foreground to grabcut (docs/troubleshooting.md tells when it fails)"
+            + ". Without any mask node set foreground to sam2 and click on the object, or to grabcut "
+            "(docs/troubleshooting.md tells when that fails)"
         )
     name = node.resolve_topic_name(entry.topic)
     return (

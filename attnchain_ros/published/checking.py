@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -97,13 +97,7 @@ class FolderReport:
 
     def lines(self) -> list[str]:
         """The report for people."""
-        width = max(len(state.file.path) for state in self.files)
-        found = [str(self.folder)]
-        for state in self.files:
-            what = in_gigabytes(state.file.size) if state.state is State.WHOLE else ""
-            kinds = "+".join(_NAMES.get(kind, kind) for kind in state.precisions)
-            tail = "  ".join(text for text in (what, kinds, state.reason) if text)
-            found.append(f"  {state.state.value:<8} {state.file.path:<{width}}  {tail}".rstrip())
+        found = [str(self.folder), *_file_lines(self.files)]
         found += [f"  {note}" for note in self.notes]
         if self.precision:
             found.append(f"  precision: {self.precision}")
@@ -127,6 +121,66 @@ class FolderReport:
         how = "" if networks.fits_as_it_is else ", with low_memory (which 'auto' chooses by itself)"
         slow = ", but networks of this size take very long for a window on a CPU" if networks.slow else ""
         return [*found, f"  would run: yes{how}{slow}"]
+
+
+def _file_lines(files: tuple[FileState, ...]) -> list[str]:
+    """A line for each file."""
+    width = max(len(state.file.path) for state in files)
+    found = []
+    for state in files:
+        what = in_gigabytes(state.file.size) if state.state is State.WHOLE else ""
+        kinds = "+".join(_NAMES.get(kind, kind) for kind in state.precisions)
+        tail = "  ".join(text for text in (what, kinds, state.reason) if text)
+        found.append(f"  {state.state.value:<8} {state.file.path:<{width}}  {tail}".rstrip())
+    return found
+
+
+@dataclass(frozen=True)
+class MasksReport:
+    """What there is of the model that makes masks from a click.
+
+    Attributes:
+        folder: that holds the files.
+        files: each with its state.
+        alone: the folder that was asked for holds nothing else.
+    """
+
+    folder: Path
+    files: tuple[FileState, ...]
+    alone: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether they are the published files."""
+        return all(state.state is State.WHOLE for state in self.files)
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        advice = "" if self.whole else ": 'attnchain weights fetch --masks' brings what is missing"
+        told = f"  masks from a click: {'yes' if self.whole else 'these are not the published files'}{advice}"
+        return [str(self.folder), *_file_lines(self.files), told]
+
+
+def check_masks(
+    folder: Path, manifest: Manifest, options: CheckOptions, advance: Callable[[int], object] = lambda count: None
+) -> MasksReport | None:
+    """Look at the model that makes masks from a click, if there is one in a folder of weights, or if it is that folder.
+
+    Args:
+        folder: as for ``check``.
+        manifest: the model's files.
+        options: how.
+        advance: is told how many bytes were read.
+    """
+    name = manifest.files[0].folder
+    alone = folder.resolve().name == name
+    place = folder if alone else folder / name
+    if not place.is_dir():
+        return None
+    files = tuple(
+        state_of(place, replace(file, folder=""), hashed=options.hashed, advance=advance) for file in manifest.files
+    )
+    return MasksReport(place, files, alone)
 
 
 def check(

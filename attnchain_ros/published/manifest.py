@@ -76,6 +76,11 @@ def packaged_manifest() -> Path:
     return Path(str(resources.files("attnchain_ros"))) / "published" / "manifest.json"
 
 
+def masks_manifest() -> Path:
+    """The manifest of SAM 2.1's smallest video model, for masks from a click: 156 MB."""
+    return packaged_manifest().with_name("masks.json")
+
+
 def read_manifest(path: Path | None = None) -> Manifest:
     """Read and check a manifest; None is the packaged one.
 

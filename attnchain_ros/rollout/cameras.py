@@ -12,11 +12,10 @@ from ..camera.pnp import estimate_pose
 from ..camera.raycast import RasterBuffer, rasterize
 from ..camera.silhouette import fit_to_mask
 from ..camera.tracks3d import to_camera
-from ..chain.bridge import vertex_to_patch
 from ..config import CameraConfig
 from ..notes import Note
 from .animating import Animation
-from .trace import Trace
+from .trace import View
 from .window import CameraTrack
 
 RASTER_SIZE = 128
@@ -27,7 +26,7 @@ OUTLINE_SIZE = 256
 
 
 def estimate_cameras(
-    trace: Trace, moved: Animation, config: CameraConfig, seed: int, motion: CameraMotion | None = None
+    trace: View, moved: Animation, config: CameraConfig, seed: int, motion: CameraMotion | None = None
 ) -> tuple[CameraTrack, tuple[Note, ...]]:
     """A pose for every frame from the patches that its landmarks look at (Eq. 7, 8).
 
@@ -52,8 +51,7 @@ def estimate_cameras(
     before = last if trace.shared_first else None
     for frame in range(frames):
         if config.estimate:
-            _, _, place = vertex_to_patch(trace.stage.maps.token_patches[frame].T, trace.matches.rows[frame])
-            pixels = crop.patch_to_full(place.cpu().numpy().astype(np.float64), trace.grid)
+            pixels = crop.patch_to_full(trace.sight.places[frame].astype(np.float64), trace.grid)
             chosen = np.flatnonzero(moved.valid[frame])
             matches[frame] = len(chosen)
             pairs.append((moved.landmarks[frame][chosen].astype(np.float64), pixels[chosen]))
@@ -92,7 +90,7 @@ def estimate_cameras(
 
 
 def _lay_on_outlines(
-    trace: Trace, moved: Animation, poses: np.ndarray, accepted: np.ndarray, turn_deg: float, before: np.ndarray | None
+    trace: View, moved: Animation, poses: np.ndarray, accepted: np.ndarray, turn_deg: float, before: np.ndarray | None
 ) -> np.ndarray:
     """The poses after ``fit_to_outlines``; frames before the first accepted one start from it."""
     starts = _from_first(poses, int(accepted.argmax()), before)
@@ -106,7 +104,7 @@ def _from_first(poses: np.ndarray, first: int, before: np.ndarray | None) -> np.
     return poses if before is not None else np.concatenate([poses[[first] * first], poses[first:]])
 
 
-def _small_masks(trace: Trace) -> tuple[Crop, np.ndarray]:
+def _small_masks(trace: View) -> tuple[Crop, np.ndarray]:
     """The crop at the size of outlines, and the window's masks in it [F, OUTLINE_SIZE, OUTLINE_SIZE]."""
     small = trace.crop.at_size(OUTLINE_SIZE)
     return small, np.stack([sample_crop(mask, small) for mask in trace.window.masks])

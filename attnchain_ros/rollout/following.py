@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from ..camera.crop import union_crop
-from ..camera.first_pose import find_first_pose
 from ..camera.motion import CameraMotion
 from ..camera.tracks3d import carry_points
 from ..config import PartsConfig, RolloutConfig
@@ -25,7 +24,9 @@ from ..parts.patches import make_patches
 from ..parts.pixels import KEY_WEIGHT, Carrier, Followed, KeyPicture, PixelFollower, PointState, look_at_mesh
 from ..parts.rigid import carry_landmarks, fit_parts
 from .animating import Animation, clean_matches, keep_vertex_history, steady_vertices
-from .cameras import OUTLINE_SIZE, estimate_cameras, sample_crop
+from .cameras import estimate_cameras
+from .first_look import look_around
+from .holding import hold_by_outlines
 from .matching import window_seed
 from .state import Anchor, Keyframe, Memory, RolloutState, TrackState
 from .trace import Trace
@@ -40,9 +41,6 @@ PIXEL_VARIANCE = 0.04**2
 
 OTHER_PICTURES = 2
 """Key pictures beside the first in which a window looks for lost points."""
-
-TURNED_DEG = 5.0
-"""A first pose this far from what attention and outline said makes the other frames' poses worthless, too."""
 
 
 @dataclass(frozen=True)
@@ -240,11 +238,13 @@ def pose_window(
             resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, False)
             if (resting > 0).mean() >= LEAST_LAID:
                 camera = camera_from_pixels(trace, follower.cameras, resting, misses)
+                camera = hold_by_outlines(trace, chain.animation.vertices, camera, config.camera)
+                follower.cameras = camera.camera_from_object
                 return Posed(camera, (), memory, follower)
     camera, notes = estimate_cameras(trace, chain.animation, config.camera, window_seed(config, state), motion)
     turned = False
     if laid and memory.points is None and camera.valid[ANCHOR_FRAME] and config.camera.refine == "outline":
-        camera, turned = look_around(trace, camera)
+        camera, turned = look_around(trace, chain.animation.vertices, camera, config)
     if state.tracks is None:
         state.tracks = start_tracks(trace, chain.animation, camera, config.tracks)  # Eq. 9, the rays of the queries
     if config.parts.pixels:
@@ -256,8 +256,9 @@ def pose_window(
         resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, not turned)
         if (resting > 0).mean() >= LEAST_LAID:
             camera = camera_from_pixels(trace, follower.cameras, resting, misses)
-        else:
-            follower.cameras = camera.camera_from_object
+        if state.index:
+            camera = hold_by_outlines(trace, chain.animation.vertices, camera, config.camera)
+        follower.cameras = camera.camera_from_object
     return Posed(camera, notes, memory, follower)
 
 
@@ -268,22 +269,6 @@ def camera_from_pixels(trace: Trace, poses: np.ndarray, resting: np.ndarray, mis
         trace.intrinsics, window.intrinsics is not None, poses, np.ones(len(poses), bool),
         np.concatenate([resting[:1], resting]).astype(np.int32), np.concatenate([misses[:1], misses]),
     )  # fmt: skip
-
-
-def look_around(trace: Trace, camera: CameraTrack) -> tuple[CameraTrack, bool]:
-    """The first frame's pose after all directions were tried, and whether that turned it away from the others."""
-    small = trace.crop.at_size(OUTLINE_SIZE)
-    mask = sample_crop(trace.window.masks[ANCHOR_FRAME], small)
-    surface = (trace.state.vertices, trace.state.anchor.mesh.faces)
-    poses = camera.camera_from_object
-    found = find_first_pose(surface, small.intrinsics(trace.intrinsics), mask, (poses[ANCHOR_FRAME],))
-    if found is None:
-        return camera, False
-    apart = turn_between(found[0][:3, :3], poses[ANCHOR_FRAME, :3, :3])
-    turned = bool(np.degrees(apart) > TURNED_DEG)
-    poses = np.repeat(found[0][None], len(poses), axis=0) if turned else poses.copy()
-    poses[ANCHOR_FRAME] = found[0]
-    return replace(camera, camera_from_object=poses), turned
 
 
 def follow_window(

@@ -9,10 +9,10 @@ from ..camera.motion import CameraMotion
 from ..config import CameraConfig
 from ..notes import Note
 from .state import RolloutState
-from .trace import Trace
+from .trace import View
 
 
-def window_motion(trace: Trace, config: CameraConfig) -> tuple[CameraMotion | None, tuple[Note, ...]]:
+def window_motion(trace: View, config: CameraConfig) -> tuple[CameraMotion | None, tuple[Note, ...]]:
     """The camera's motion through a window (``camera.motion``), and why it is not known.
 
     Returns:

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from ..backbone import Backbone
-from ..camera.raycast import RasterBuffer, silhouette_iou
-from ..camera.scale import metric_scale
-from ..config import CameraConfig, RolloutConfig
+from ..config import RolloutConfig
 from ..conventions import ANCHOR_FRAME
 from ..mesh.types import Mesh
-from ..notes import Note
 from ..options import check_options, resolve
 from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor
 from .animating import Animation, animate
-from .cameras import RASTER_SIZE, draw_frames, estimate_cameras, sample_crop
-from .following import (
-    ChainMotion,
-    chain_motion,
-    choose_keyframe,
-    follow_window,
-    keep_keyframe,
-    lay_on_pixels,
-    pose_window,
-)
-from .judging import judged
+from .cameras import estimate_cameras
+from .describing import Cameras, Facts, describe, match_notes
+from .following import ChainMotion, chain_motion, choose_keyframe, follow_window, keep_keyframe, pose_window
 from .matching import Chain, window_seed
-from .moving import sized_scale, window_motion
-from .painting import PLAIN_COLOR, paint_vertices
+from .moving import window_motion
+from .sight import Sight, Sources
 from .state import Anchor, RolloutState
 from .trace import (
     Trace,
@@ -42,10 +31,18 @@ from .trace import (
     patch_square,
     skipped_frames,
 )
-from .tracking import start_tracks, track_points
-from .trusting import trust_cameras
 from .watch import Progress, Watch
-from .window import CameraTrack, PointTracks, Window, WindowLatents, WindowResult, hide_untrusted
+from .window import Window, WindowLatents, WindowResult
+
+Finish = Callable[[], WindowResult]
+"""Makes a window's result; see ``Rollout.begin``."""
+
+
+@dataclass
+class Seen:
+    """Of one chain: the state after the last window whose result was made, for what it knows from pictures."""
+
+    last: RolloutState | None = None
 
 
 class Rollout:
@@ -82,13 +79,21 @@ class Rollout:
         self._size_m = 0.0
         self._keep_latents = keep_latents
         self._state: RolloutState | None = None
+        self._seen = Seen()
         self._topology = 0
+
+    def beside(self) -> Rollout:
+        """Another object's rollout, at its start, with the same networks, options and given anchor."""
+        other = Rollout(self.backbone, self.config, keep_latents=self._keep_latents)
+        other._given, other._size_m = self._given, self._size_m
+        return other
 
     def reset(self) -> None:
         """Forget anchor pose, tracks and history; the next window starts anew with a new topology id."""
         if self._state is not None:
             self._topology += 1
         self._state = None
+        self._seen = Seen()
 
     def take_anchor(self, anchor: Anchor | None, size_m: float = 0.0) -> None:
         """Go on with another anchor; the next window starts anew with it.
@@ -122,6 +127,22 @@ class Rollout:
         watch = Watch(self.backbone.device, progress, cancelled)
         return self.finish(self.trace(window, watch=watch), watch)
 
+    def begin(
+        self, window: Window, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> Finish:
+        """The part of ``run`` that the next window waits for: the networks, and the mesh that moves.
+
+        Returns:
+            what makes the result: cameras, tracks and the rest. It needs neither networks nor device, and may be called
+            in another thread while the next window begins: once, and in the order of the windows. Results are the same
+            bytes as those of ``run``. With the preset "full" the next window needs it all, and everything is done here.
+            If it fails the chain is to be started anew (``reset``).
+        Raises:
+            As ``run``; the state stays what it was.
+        """
+        watch = Watch(self.backbone.device, progress, cancelled)
+        return self._advance(self.trace(window, watch=watch), watch, watch.aside)
+
     @torch.no_grad()
     def trace(self, window: Window, start: RolloutState | None = None, watch: Watch | None = None) -> Trace:
         """Everything up to the matches: pictures, Stage I with its attention, and the chain (Sec. 3 and 4.1).
@@ -154,7 +175,8 @@ class Rollout:
         watch.lap("correspondence")
         crop = patch_square(backbone, square)
         grid = backbone.encoder_one.grid
-        return Trace(window, state, crop, grid, chain.field, stage, chain.landmarks, matches)
+        sight = Sight(Sources(stage.maps, matches, chain.field, state.vertices))
+        return Trace(window, state, crop, grid, sight, chain.field, stage, chain.landmarks, matches)
 
     @torch.no_grad()
     def finish(self, trace: Trace, watch: Watch | None = None) -> WindowResult:
@@ -163,75 +185,76 @@ class Rollout:
         Raises:
             Cancelled: asked to stop; the rollout stands where it stood.
         """
-        config = self.config
         watch = Watch(self.backbone.device) if watch is None else watch
-        state = trace.state.copy()
-        full = config.preset == "full"
-        chain = self._chain_motion(trace, watch) if full and trace.frames > 1 else None
+        before, seen = self._state, self._seen
+        try:
+            return self._advance(trace, watch, lambda: watch)()
+        except BaseException:
+            self._state, self._seen = before, seen
+            raise
+
+    @torch.no_grad()
+    def _advance(self, trace: Trace, watch: Watch, rest: Callable[[], Watch]) -> Finish:
+        """Move the mesh and stand at the window's last frame; ``rest`` gives the watch for what is left then."""
+        if self.config.preset == "full" and trace.frames > 1:
+            result = self._on_parts(trace, watch)
+            return lambda: result
+        config, state, seen = self.config, trace.state.copy(), self._seen
         watch.report("animation")
-        if chain is None:
-            moved = animate(state, trace.matches, trace.frames, config)  # Sec. 4.2, App. C, D
-        else:
-            moved = chain.animation
+        moved = animate(state, trace.matches, trace.frames, config)  # Sec. 4.2, App. C, D
+        watch.lap("animation")
+        watch.report("sight")
+        trace.sight.fetch(config, state.tracks is None)  # Eq. 6, 7: what attention says about pictures
+        watch.lap("sight")
+        self._hand_over(trace, state, moved)  # Sec. 4.3, App. C
+        watch.lap("hand-over")
+        facts = self._facts(trace, moved)
+        start = trace.state
+        view = trace.view(start)
+        self._state = state
+
+        def finish() -> WindowResult:
+            own = rest()
+            before = view if seen.last is None else replace(view, state=start.seen_like(seen.last))
+            after = state.seen_like(before.state)
+            own.report("camera")
+            motion, unknown = window_motion(before, config.camera)
+            seed = window_seed(config, start)
+            camera, refusals = estimate_cameras(before, moved, config.camera, seed, motion)  # Eq. 7, 8
+            own.lap("camera")
+            result = describe(before, after, moved, Cameras(camera, (*unknown, *refusals)), facts, own)
+            seen.last = after
+            return result
+
+        return finish
+
+    def _on_parts(self, trace: Trace, watch: Watch) -> WindowResult:
+        """A window with the preset "full": the next one starts from what its pixels say."""
+        config, state = self.config, trace.state.copy()
+        chain = self._chain_motion(trace, watch)
+        watch.report("animation")
         watch.lap("animation")
         watch.report("camera")
-        followed = None
         motion, unknown = window_motion(trace, config.camera)
-        if chain is None:
-            seed = window_seed(config, state)
-            camera, refusals = estimate_cameras(trace, moved, config.camera, seed, motion)  # Eq. 7, 8
-            watch.lap("camera")
-        else:
-            posed = pose_window(trace, state, chain, config, motion)
-            camera, refusals = posed.camera, posed.notes
-            watch.lap("camera")
-            watch.report("pixels")
-            moved, followed = follow_window(trace, state, chain, posed, config)
-            watch.lap("pixels")
-        watch.report("tracks")
-        buffers = self._draw(trace, moved, camera)
-        if state.tracks is None:
-            state.tracks = start_tracks(trace, moved, camera, config.tracks)  # Eq. 9, the rays of the queries
-        tracks, routes = track_points(trace, moved, camera, buffers, state.tracks, config.tracks)  # Eq. 6, 9
-        if followed is not None and config.parts.tracks:
-            tracks = lay_on_pixels(tracks, followed, config)
-        state.tracks.last_px = tracks.points_px[-1]
-        if camera.valid.any():
-            state.pose = camera.camera_from_object[np.flatnonzero(camera.valid)[-1]]
-        overlap = float("nan")
-        if camera.valid[ANCHOR_FRAME]:
-            overlap = self._overlap(trace, buffers)
-            if state.anchor.colors is None:
-                colors = paint_vertices(trace, moved, camera, buffers)
-                state.anchor = replace(state.anchor, colors=colors[state.anchor.expand])
-        trusted, doubts = trust_cameras(
-            trace, state, moved, camera, buffers, config.camera, anchor_given=self._given is not None
-        )
-        tracks, camera = hide_untrusted(tracks, camera, trusted), trusted
-        fix_scale(state, trace, camera, buffers, config.camera)
-        watch.lap("tracks")
-        result = self._result(trace, state, moved, tracks, camera)
+        posed = pose_window(trace, state, chain, config, motion)
+        watch.lap("camera")
+        watch.report("pixels")
+        moved, followed = follow_window(trace, state, chain, posed, config)
+        watch.lap("pixels")
+        cameras = Cameras(posed.camera, (*unknown, *posed.notes), followed)
+        result = describe(trace, state, moved, cameras, self._facts(trace, moved), watch)
         self._hand_over(trace, state, moved)  # Sec. 4.3, App. C
-        if full:
-            keep_keyframe(trace, state, followed, config)
+        keep_keyframe(trace, state, followed, config)
         watch.lap("hand-over")
-        self._state = state
-        return judged(
-            replace(
-                result,
-                silhouette_iou=overlap,
-                notes=(*_assumptions(trace), *_match_notes(trace, moved), *unknown, *refusals, *doubts, *routes),
-                timings_s=watch.laps,
-                latents=_window_latents(trace) if self._keep_latents else None,
-            ),
-            depth_given=trace.window.depth_m is not None,
-        )
+        self._state = self._seen.last = state
+        return result
 
     @torch.no_grad()
     def start(self, window: Window, watch: Watch | None = None) -> RolloutState:
         """Where the next window starts: a copy of the kept state, or a fresh one with its anchor made (Sec. 3)."""
         if self._state is not None:
-            return self._state.copy()
+            last = self._seen.last
+            return self._state.copy() if last is None else self._state.seen_like(last)
         watch = Watch(self.backbone.device) if watch is None else watch
         if self._given is not None:
             anchor, latent = self._given, None
@@ -262,44 +285,11 @@ class Rollout:
             second = (self.trace(again, start, watch), variance)
         return chain_motion(trace, second, self.config)
 
-    def _draw(self, trace: Trace, moved: Animation, camera: CameraTrack) -> list[RasterBuffer]:
-        """Z-buffers of all frames; none while there never was a pose."""
-        if trace.state.pose is None and not camera.valid.any():
-            return []
-        return draw_frames(moved.vertices, trace.state.anchor.mesh.faces, camera, trace.crop)
-
-    def _overlap(self, trace: Trace, buffers: list[RasterBuffer]) -> float:
-        """Overlap of the posed anchor's silhouette with the first mask."""
-        mask = sample_crop(trace.window.masks[ANCHOR_FRAME], trace.crop.at_size(RASTER_SIZE))
-        return silhouette_iou(mask, buffers[ANCHOR_FRAME])
-
-    def _result(
-        self, trace: Trace, state: RolloutState, moved: Animation, tracks: PointTracks, camera: CameraTrack
-    ) -> WindowResult:
-        anchor = state.anchor
-        colors = anchor.colors
-        if colors is None:
-            colors = np.full((len(anchor.expand), 3), PLAIN_COLOR, np.uint8)
-        return WindowResult(
-            index=state.index,
-            topology_id=self._topology,
-            stamps_ns=trace.window.stamps_ns,
-            shared_first=trace.shared_first,
-            vertices=np.ascontiguousarray(moved.vertices[:, anchor.expand]),
-            faces=anchor.faces,
-            vertex_colors=colors,
-            confidence=moved.valid.mean(axis=1).astype(np.float32),
-            landmark_vertices=_first_rows(anchor.expand, len(anchor.mesh.vertices))[anchor.landmark_vertices],
-            landmarks=moved.landmarks,
-            landmark_valid=moved.valid,
-            tracks=tracks,
-            camera=camera,
-            scale=state.scale,
-            metric=state.metric,
-            silhouette_iou=float("nan"),
-            user_from_object=anchor.user_from_object,
-            fixed_from_camera=trace.window.fixed_from_camera,
-        )
+    def _facts(self, trace: Trace, moved: Animation) -> Facts:
+        """What the result says besides what is seen."""
+        latents = _window_latents(trace) if self._keep_latents else None
+        notes = (*self.backbone.passes.take_notes(), *match_notes(trace.matches, moved))
+        return Facts(self.config, self._topology, self._given is not None, notes, latents)
 
     def _hand_over(self, trace: Trace, state: RolloutState, moved: Animation) -> None:
         """Make the last frame the anchor of the next window (Sec. 4.3, App. C)."""
@@ -313,49 +303,6 @@ class Rollout:
             state.latent = encode_mesh(self.backbone, state.vertices, faces, self.config, state.index)
 
 
-def fix_scale(
-    state: RolloutState, trace: Trace, camera: CameraTrack, buffers: list[RasterBuffer], config: CameraConfig
-) -> None:
-    """Metres per object unit: from the object's size, else once from depth; unitless without either."""
-    depth = trace.window.depth_m
-    sized = sized_scale(state, config)
-    if sized is not None:
-        state.scale, state.metric = sized, True
-    elif not state.metric and depth is not None and camera.valid[ANCHOR_FRAME]:
-        small = trace.crop.at_size(RASTER_SIZE)
-        mask = sample_crop(trace.window.masks[ANCHOR_FRAME], small)
-        found = metric_scale(sample_crop(depth[ANCHOR_FRAME], small), mask, buffers[ANCHOR_FRAME].depth)
-        if found is not None:
-            state.scale, state.metric = found, True
-
-
-def _assumptions(trace: Trace) -> tuple[Note, ...]:
-    """What a window had to do without."""
-    notes: tuple[Note, ...] = ()
-    if trace.state.last_stamp_ns is not None and not trace.shared_first:
-        text = "the window does not start with the last frame of the one before: motion between them is lost"
-        notes += (Note("motion_lost", text),)
-    if trace.window.intrinsics is None and trace.state.index == 0:
-        text = f"no camera intrinsics: assuming a focal length of {trace.intrinsics[0, 0]:.1f} px"
-        notes += (Note("focal_assumed", text),)
-    if trace.state.anchor.turned and trace.state.index == 0:
-        text = f"{trace.state.anchor.turned} triangles of the anchor mesh faced inwards and were turned"
-        notes += (Note("anchor_turned", text),)
-    return notes
-
-
-def _match_notes(trace: Trace, moved: Animation) -> tuple[Note, ...]:
-    """What the chain did not find."""
-    notes: tuple[Note, ...] = ()
-    if trace.matches.empty_frames:
-        text = f"no surface was generated for frames {list(trace.matches.empty_frames)}: their motion is interpolated"
-        notes += (Note("frames_without_surface", text),)
-    if moved.dropped:
-        text = f"{moved.dropped} landmarks were too unreliable so far and do not move the mesh"
-        notes += (Note("landmarks_dropped", text),)
-    return notes
-
-
 def _window_latents(trace: Trace) -> WindowLatents:
     """Both ends of a window, however far it was padded."""
     last, stage = trace.frames - 1, trace.stage
@@ -364,10 +311,3 @@ def _window_latents(trace: Trace) -> WindowLatents:
         last=stage.latents[last].float().cpu().numpy(),
         match=stage.maps.token_tokens[last].argmax(dim=1).cpu().numpy(),
     )
-
-
-def _first_rows(expand: np.ndarray, count: int) -> np.ndarray:
-    """[count] int64: for each welded vertex, the first of the vertices handed out that stands for it."""
-    rows = np.zeros(count, np.int64)
-    rows[expand[::-1]] = np.arange(len(expand))[::-1]
-    return rows

@@ -13,6 +13,7 @@ from ..mesh.geodesic import SkinningWeights
 from ..mesh.types import Mesh
 from ..parts.patches import Patches
 from ..parts.pixels import KeyPicture, PointState
+from .paint import Paint
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Anchor:
         mesh: rest pose, object frame; UV seams welded.
         expand: [V_user] int64, row of ``mesh`` for each vertex handed out.
         faces: [T, 3] int32 of the vertices handed out.
-        colors: [V_user, 3] uint8, or None until the first image colours them.
+        colors: [V_user, 3] uint8, a given mesh's own or painted; None until the first window.
         landmark_vertices: [K] int64 rows of ``mesh``.
         landmark_component: [K] int64 connected component of each landmark.
         weights: skinning weights of ``mesh``'s vertices.
@@ -117,6 +118,7 @@ class RolloutState:
         size_m: the object's longest side in metres where it came with the anchor, else 0.
         recent: the last poses that were consistent with one another; None before the first.
         first_error: what the pose may be off since the first window that had one.
+        paint: what was seen of the vertices' colours; None before the first window, and where a given mesh has its own.
         memory: what parts and pixels keep; None before the first window, and with the preset "paper".
     """
 
@@ -136,9 +138,16 @@ class RolloutState:
     size_m: float = 0.0
     recent: PoseSeen | None = None
     first_error: FirstError | None = None
+    paint: Paint | None = None
     memory: Memory | None = None
 
     def copy(self) -> RolloutState:
         """A state to work on: what it holds is replaced while a window is computed, never changed in place."""
         tracks = None if self.tracks is None else replace(self.tracks)
         return replace(self, tracks=tracks)
+
+    def seen_like(self, other: RolloutState) -> RolloutState:
+        """A copy with everything that another state knows from pictures: poses, tracks, colours and scale."""
+        names = ("pose", "tracks", "scale", "metric", "recent", "first_error", "paint")
+        anchor = replace(self.anchor, colors=other.anchor.colors)
+        return replace(self, anchor=anchor, **{name: getattr(other, name) for name in names}).copy()

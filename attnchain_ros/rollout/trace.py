@@ -15,33 +15,28 @@ from ..config import RolloutConfig
 from ..conventions import ANCHOR_FRAME
 from ..errors import ConfigError, MaskError
 from .matching import LandmarkMatches
+from .sight import Sight
 from .state import RolloutState
 from .window import Window
 
 
 @dataclass(frozen=True)
-class Trace:
-    """One window, seen from inside.
+class View:
+    """One window with what cameras and tracks need of it.
 
     Attributes:
         window: full frames.
         state: where the window starts: the anchor, its pose and latent, tracks and histories.
         crop: the square of the full frames that the grid of patches covers.
         grid: patches along its side.
-        anchor_field: the decoded latent of the anchor frame.
-        stage: latents and attention maps of Stage I; a short window was padded for the networks.
-        landmarks: [K, 3] places of the landmarks in the anchor frame, object frame.
-        matches: where the chain finds them, before outliers are rejected.
+        sight: what attention says about pictures.
     """
 
     window: Window
     state: RolloutState
     crop: Crop
     grid: int
-    anchor_field: DecodedLatents
-    stage: StageOne
-    landmarks: Tensor
-    matches: LandmarkMatches
+    sight: Sight
 
     @property
     def frames(self) -> int:
@@ -63,6 +58,27 @@ class Trace:
     def diagonal(self) -> float:
         """Of the anchor mesh's bounding box, object units."""
         return self.state.anchor.mesh.diagonal
+
+
+@dataclass(frozen=True)
+class Trace(View):
+    """One window, seen from inside.
+
+    Attributes:
+        anchor_field: the decoded latent of the anchor frame.
+        stage: latents and attention maps of Stage I; a short window was padded for the networks.
+        landmarks: [K, 3] places of the landmarks in the anchor frame, object frame.
+        matches: where the chain finds them, before outliers are rejected.
+    """
+
+    anchor_field: DecodedLatents
+    stage: StageOne
+    landmarks: Tensor
+    matches: LandmarkMatches
+
+    def view(self, state: RolloutState) -> View:
+        """The same window from another state, without what lies on the device."""
+        return View(self.window, state, self.crop, self.grid, self.sight)
 
 
 def check_window(window: Window, frames: int) -> None:

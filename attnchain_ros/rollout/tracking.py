@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ..camera.raycast import RasterBuffer, intersect_pixels
 from ..camera.tracks3d import carry_points, project, to_camera, visibility
-from ..chain.bridge import patch_to_vertex
-from ..chain.tracks2d import PatchTracks, first_hop, track_patches
+from ..chain.tracks2d import PatchTracks, carry_queries
 from ..config import TrackConfig
 from ..conventions import ANCHOR_FRAME
 from ..errors import MaskError
 from ..notes import Note
 from .animating import Animation
 from .cameras import RASTER_SIZE
-from .matching import LandmarkMatches
 from .state import TrackState
-from .trace import Trace
+from .trace import View
 from .window import CameraTrack, PointTracks
 
 
@@ -44,7 +41,7 @@ def grid_queries(mask: np.ndarray, count: int) -> np.ndarray:
         step += 1
 
 
-def start_tracks(trace: Trace, moved: Animation, camera: CameraTrack, config: TrackConfig) -> TrackState:
+def start_tracks(trace: View, moved: Animation, camera: CameraTrack, config: TrackConfig) -> TrackState:
     """Attach the queries of the first window to the anchor mesh.
 
     A query's ray meets the posed mesh (Eq. 9). Where the anchor frame has no pose, or the ray misses, the vertex that
@@ -67,10 +64,7 @@ def start_tracks(trace: Trace, moved: Animation, camera: CameraTrack, config: Tr
     patch = trace.crop.patch_of(queries, trace.grid)
     missed = np.flatnonzero((face < 0) & (patch >= 0))
     if len(missed):
-        patches = trace.stage.maps.token_patches[ANCHOR_FRAME]
-        pose = torch.from_numpy(trace.state.vertices).to(patches.device)
-        rows = trace.anchor_field.attention(pose[None])[0]
-        vertex = patch_to_vertex(first_hop(patches), rows).cpu().numpy()[patch[missed]]
+        vertex = trace.sight.carriers[patch[missed]]
         some_face, corner = faces_of_vertices(faces, len(vertices))
         face[missed] = some_face[vertex]
         barycentric[missed] = np.eye(3, dtype=np.float32)[corner[vertex]]
@@ -93,7 +87,7 @@ def faces_of_vertices(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
 
 
 def track_points(
-    trace: Trace,
+    trace: View,
     moved: Animation,
     camera: CameraTrack,
     buffers: list[RasterBuffer],
@@ -127,12 +121,11 @@ def track_points(
         low, high = np.array([-0.5, -0.5]), np.array([width - 0.5, height - 0.5])
         inside = ((pixels >= low) & (pixels < high)).all(-1)
         visible[by_mesh] = (drawn & inside)[by_mesh]
-    confidence = np.repeat(frame_confidence(trace.matches, frames)[:, None], count, axis=1)
+    confidence = np.repeat(frame_confidence(trace.sight.confidence[:frames])[:, None], count, axis=1)
     notes: tuple[Note, ...] = ()
     rest = ~by_mesh if config.route != "mesh" else np.zeros(frames, bool)
     if rest.any():
-        maps = trace.stage.maps
-        found = track_patches(state.last_px, maps.token_tokens, maps.token_patches, trace.crop)
+        found = carry_queries(state.last_px, trace.sight.patches, trace.crop)
         # A short window was padded for the networks; its tracks are not.
         found = PatchTracks(found.points_px[:frames], found.score[:frames])
         pixels[rest] = found.points_px[rest]
@@ -155,11 +148,10 @@ def patch_visibility(found: PatchTracks, score_floor: float) -> np.ndarray:
     return visible
 
 
-def frame_confidence(matches: LandmarkMatches, frames: int) -> np.ndarray:
-    """[F] float32 confidence of the real frames: the mean match score over the window's best; 1 in the anchor."""
-    mean = matches.confidence[:frames].mean(1).cpu().numpy().astype(np.float32)
+def frame_confidence(mean: np.ndarray) -> np.ndarray:
+    """[F] float32 confidence of the real frames: mean match scores [F] over the window's best; 1 in the anchor."""
     others = np.delete(mean, ANCHOR_FRAME)
     best = float(others.max()) if len(others) and others.max() > 0 else 1.0
-    share = np.clip(mean / best, 0.0, 1.0)
+    share: np.ndarray = np.clip(mean / best, 0.0, 1.0)
     share[ANCHOR_FRAME] = 1.0
     return share

@@ -14,12 +14,12 @@ from ..notes import Note
 from .animating import Animation
 from .cameras import RASTER_SIZE, sample_crop
 from .state import RolloutState
-from .trace import Trace
+from .trace import View
 from .window import CameraTrack
 
 
 def trust_cameras(
-    trace: Trace,
+    trace: View,
     state: RolloutState,
     moved: Animation,
     camera: CameraTrack,
@@ -45,7 +45,7 @@ def trust_cameras(
         return camera, ()
     first = int(camera.valid.argmax())
     lost = 1.0 - _overlap(trace, buffers, first)
-    kind = anchor_kind(config.refine, state.index == 0, anchor_given)
+    kind = anchor_kind(config.refine, trace.state.index == 0, anchor_given)
     error = FirstError.of(lost, kind, state.first_error)
     if state.first_error is None:
         state.first_error = error
@@ -70,7 +70,7 @@ def trust_cameras(
     return replace(camera, valid=gated.trusted), _notes(gated, trace.frames)
 
 
-def _overlap(trace: Trace, buffers: list[RasterBuffer], frame: int) -> float:
+def _overlap(trace: View, buffers: list[RasterBuffer], frame: int) -> float:
     """Overlap of the posed mesh with a frame's mask; 0 where both are empty."""
     mask = sample_crop(trace.window.masks[frame], trace.crop.at_size(RASTER_SIZE))
     return float(np.nan_to_num(silhouette_iou(mask, buffers[frame])))

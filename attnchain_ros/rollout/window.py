@@ -125,6 +125,14 @@ class CameraTrack:
         shares: np.ndarray = np.where(self.matches > 0, self.inliers / np.maximum(self.matches, 1), np.nan)
         return shares
 
+    @property
+    def trusted_covariance(self) -> np.ndarray:
+        """[F, 6, 6] ``covariance``; NaN where it is not known or says nothing."""
+        if self.covariance is None:
+            return np.full((len(self.valid), 6, 6), np.nan)
+        trusted: np.ndarray = np.where(self.valid[:, None, None], self.covariance, np.nan)
+        return trusted
+
 
 @dataclass(frozen=True)
 class WindowLatents:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..notes import Note
@@ -59,6 +61,26 @@ class Accounts:
             for cause, words in DROPPED.items()
             if (count := self.dropped.get(cause, 0))
         ]
+
+
+def total(parts: Iterable[Accounts]) -> Accounts:
+    """All frames of several accounts; an image that two objects took counts twice. ``stride`` is the largest."""
+    found = list(parts)
+
+    def added(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+        return dict(sum(map(Counter, counts), Counter()))
+
+    return Accounts(
+        received=sum(part.received for part in found),
+        used=sum(part.used for part in found),
+        dropped=added(part.dropped for part in found),
+        in_flight=sum(part.in_flight for part in found),
+        waiting=sum(part.waiting for part in found),
+        awaiting_mask=sum(part.awaiting_mask for part in found),
+        resets=added(part.resets for part in found),
+        stride=max((part.stride for part in found), default=1),
+        made_masks=sum(part.made_masks for part in found),
+    )
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ import numpy as np
 from .accounts import Accounts, MaskWait
 from .config import StreamConfig, check_queue
 from .frame import Frame, break_cause
-from .masks import MaskBook
+from .masks import MaskBook, Verdict
+from .spreading import most_crowded
 from .stamps import StampBook
 
 _MOST_BREAKS = 64
@@ -119,7 +120,7 @@ class FrameBuffer:
         self._masks = MaskBook(config)
         self._segments: deque[_Segment] = deque([_Segment("start")])
         self._last: Frame | None = None
-        self._received = self._used = self._in_flight = self._made_masks = 0
+        self._received = self._used = self._in_flight = self._made_masks = self._taken = 0
         self._unmasked_since_s: float | None = None
         self._dropped: Counter[str] = Counter()
         self._resets: Counter[str] = Counter()
@@ -148,13 +149,45 @@ class FrameBuffer:
                 return
             segment = self._segments[-1]
             if len(segment.awaiting) >= self._config.queue_size:
-                segment.awaiting.popleft()
-                self._dropped["no_mask"] += 1
+                self._make_room(segment)
             segment.awaiting.append(frame)
             if self._unmasked_since_s is None:
                 self._unmasked_since_s = frame.arrived_s
             self._settle()
         self._report()
+
+    def _make_room(self, segment: _Segment) -> None:
+        """One that awaits its mask goes; where masks are made here, so that the others still lie evenly in time."""
+        if not self._masks.brought:
+            segment.awaiting.popleft()
+            self._dropped["no_mask"] += 1
+            return
+        thins = self._config.overflow_policy == "adaptive"
+        del segment.awaiting[most_crowded([frame.stamp_ns for frame in segment.awaiting]) if thins else 0]
+        self._dropped["mask_budget"] += 1
+
+    def awaiting(self) -> tuple[Frame, ...]:
+        """Frames without a mask, in order, for who makes masks: sets ``mask`` or ``refused``, then calls ``settle``."""
+        with self._changed:
+            return tuple(frame for segment in self._segments for frame in segment.awaiting)
+
+    def settle(self) -> None:
+        """Masks were put into frames, or refused: let the frames go on."""
+        with self._changed:
+            self._settle()
+        self._report()
+
+    @property
+    def taken(self) -> int:
+        """How many batches were handed out so far."""
+        with self._changed:
+            return self._taken
+
+    def lacking(self) -> int:
+        """How many more frames the next window needs."""
+        with self._changed:
+            segment = self._segments[0]
+            return max(0, self._frames - len(segment.ready) - int(segment.anchor is not None))
 
     def push_mask(self, stamp_ns: int, mask: np.ndarray) -> None:
         """Take in one mask, [H, W] bool; stamp 0 matches any image. With policy ``block`` masks do not run ahead."""
@@ -226,7 +259,9 @@ class FrameBuffer:
         self._segments.append(_Segment(cause))
 
     def _give_up(self, segment: _Segment) -> None:
-        """What awaits its mask gets none."""
+        """What awaits its mask gets none, unless masks are made here: these come all the same."""
+        if self._masks.brought:
+            return
         self._dropped["no_mask"] += len(segment.awaiting)
         segment.awaiting.clear()
 
@@ -253,7 +288,11 @@ class FrameBuffer:
         """False: a mask has to be waited for."""
         while segment.awaiting:
             frame = segment.awaiting[0]
-            verdict = self._masks.judge(frame.stamp_ns, frame.image.shape, frame.mask, not segment.started)
+            verdict = (
+                Verdict(drop=frame.refused)
+                if frame.refused
+                else self._masks.judge(frame.stamp_ns, frame.image.shape, frame.mask, not segment.started)
+            )
             if verdict.drop is not None:
                 segment.awaiting.popleft()
                 segment.unusable += 1
@@ -321,6 +360,7 @@ class FrameBuffer:
                 batch = self._take_from(segment)
                 if batch is not None:
                     self._in_flight += batch.new_frames
+                    self._taken += 1
                     self._stride = batch.stride
                     self._changed.notify_all()
                     return batch
@@ -361,19 +401,26 @@ class FrameBuffer:
                 return spread
         return 1
 
-    def finish(self, batch: Batch, dropped: str | None = None) -> None:
-        """Say what became of a batch: used (None) or dropped for a cause. After a dropped one the chain starts anew."""
+    def finish(self, batch: Batch, dropped: str | None = None, restart: str | None = None) -> None:
+        """Say what became of a batch.
+
+        Args:
+            batch: from ``take``.
+            dropped: why it was not used; the chain starts anew then.   None = it was used.
+            restart: why the chain starts anew although it was.
+        """
         with self._changed:
             self._in_flight -= batch.new_frames
             if dropped is None:
                 self._used += batch.new_frames
+            else:
+                self._dropped[dropped] += batch.new_frames
+            cause = dropped or restart
+            if cause is None or batch.generation != self._generation:
                 return
-            self._dropped[dropped] += batch.new_frames
-            if batch.generation != self._generation:
-                return
-            self._resets[dropped] += 1
+            self._resets[cause] += 1
             segment = batch.segment
-            segment.anchor, segment.reset = None, dropped
+            segment.anchor, segment.reset = None, cause
             # A new chain needs a mask to start from, unless masks are made anyway.
             while segment.ready and segment.ready[0].mask is None and not self._masks.made:
                 segment.ready.popleft()
@@ -464,12 +511,12 @@ class FrameBuffer:
             self._changed.notify_all()
         self._on_ready()
 
-    def close(self) -> None:
-        """Release a blocked ``push`` and take nothing in any more."""
+    def close(self, cause: str = "closed") -> None:
+        """Release a blocked ``push`` and take nothing in any more; what waits is dropped for ``cause``."""
         with self._changed:
             self._open = False
             for segment in self._segments:
-                self._dropped["closed"] += segment.drop_all()
+                self._dropped[cause] += segment.drop_all()
             self._segments = deque([_Segment("start")])
             self._generation += 1
             self._changed.notify_all()

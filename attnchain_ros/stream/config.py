@@ -11,7 +11,8 @@ from ..errors import ConfigError
 MaskMode = Literal["first", "latest", "every"]
 MASK_MODES: tuple[MaskMode, ...] = ("first", "latest", "every")
 POLICIES = ("adaptive", "drop_oldest", "block")
-FOREGROUNDS = ("none", "grabcut")
+FOREGROUNDS = ("none", "grabcut", "sam2")
+MOST_OBJECTS = 32
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class StreamConfig(Checked):
     )
     foreground: str = option(
         "none",
-        "'none' waits for masks; 'grabcut' reads none and cuts the object out by its colours: it fails where object "
-        "and background look alike, on fast motion, and when the object leaves the picture",
+        "'none' waits for masks; 'sam2' reads none and follows what was pointed at (sam2.*, ~/prompt); 'grabcut' reads "
+        "none and cuts the object out by its colours: it fails where object and background look alike, on fast motion, "
+        "and when the object leaves the picture",
         choices=FOREGROUNDS,
     )
     foreground_box: str = option(
@@ -53,6 +55,20 @@ class StreamConfig(Checked):
     max_gap_s: float = option(
         2.0,
         "a longer gap between frames ends the chain: what waits is computed, then a reset; 0 = never",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
+    max_objects: int = option(
+        1,
+        "objects that are followed at once; above 1 each value of the mask that is not 0 is an object's id "
+        "(docs/several_objects.md)",
+        low=1,
+        high=MOST_OBJECTS,
+    )
+    max_missing_s: float = option(
+        5.0,
+        "with max_objects above 1 an object that is in no mask for so long is retired, and makes room; 0 = never",
         unit="s",
         low=0.0,
         high=3600.0,
@@ -83,6 +99,26 @@ def check_queue(config: StreamConfig, frames: int) -> None:
     if config.queue_size < frames:
         raise ConfigError(
             f"queue_size is {config.queue_size}, but a window has {frames} frames: raise queue_size or lower frames"
+        )
+
+
+def check_objects(config: StreamConfig) -> None:
+    """Whether several objects can be told apart.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    if config.max_objects == 1:
+        return
+    if config.foreground != "none":
+        raise ConfigError(
+            f"max_objects is {config.max_objects}, but foreground {config.foreground!r} finds one object: "
+            "set foreground to none and give masks that hold ids, or max_objects to 1"
+        )
+    if config.mask_instance_id:
+        raise ConfigError(
+            f"max_objects is {config.max_objects}, but mask_instance_id {config.mask_instance_id} chooses one object: "
+            "set mask_instance_id to 0, or max_objects to 1"
         )
 
 

@@ -100,7 +100,7 @@ def decode_mask(message: Any, instance: int = 0) -> np.ndarray:
 
     Args:
         message: anything with the fields of an Image or a CompressedImage.
-        instance: id of the object that is wanted, 0 = any.
+        instance: id of the object that is wanted, below 0 = ids of several are, 0 = there is one.
     Raises:
         FileFormatError, ShapeError: it cannot be used as a mask.
     """
@@ -108,7 +108,8 @@ def decode_mask(message: Any, instance: int = 0) -> np.ndarray:
     if not (hasattr(message, "format") and is_jpeg(message.data)):
         return raw
     if instance:
-        raise FileFormatError(f"a JPEG blurs ids, so that {instance} cannot be told from others: publish masks as PNG")
+        which = str(instance) if instance > 0 else "one"
+        raise FileFormatError(f"a JPEG blurs ids, so that {which} cannot be told from others: publish masks as PNG")
     grey = raw if raw.ndim == 2 else raw[..., :3].max(axis=2)
     return threshold_mask(grey)
 

@@ -16,13 +16,14 @@ class Frame:
 
     Attributes:
         image: [H, W, 3] uint8 RGB.
-        mask: [H, W] bool, the object. None while it is awaited, or where it is made by GrabCut when the window is
-            assembled (mask mode ``first``, or foreground ``grabcut``).
+        mask: [H, W] bool, the object. None while it is awaited (from a topic, or from SAM 2 between two windows), or
+            where it is made by GrabCut when the window is assembled (mask mode ``first``, or foreground ``grabcut``).
         stamp_ns: nanoseconds, the image's own.
         depth_m: [H, W] float32 metres, 0 = unknown; None = none came with the image.
         frame_id: the camera's optical frame, "" = not known.
         arrived_s: when it came in, seconds of a steady clock, for statistics.
         sequence: number among the chain's frames with a settled mask, given by the buffer.
+        refused: why whoever makes its mask gave it none, "" = it did not.
     """
 
     image: np.ndarray
@@ -32,6 +33,7 @@ class Frame:
     frame_id: str = ""
     arrived_s: float = 0.0
     sequence: int = 0
+    refused: str = ""
 
     @property
     def kind(self) -> ImageKind:
@@ -44,6 +46,14 @@ class MaskImage:
     """A mask on its own: [H, W] bool; stamp 0 = for every image."""
 
     mask: np.ndarray
+    stamp_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class IdImage:
+    """A mask of several objects on its own: [H, W] of whole numbers, 0 = none, else the object's id; stamp 0 = any."""
+
+    ids: np.ndarray
     stamp_ns: int
 
 
@@ -80,7 +90,7 @@ class Refused:
     frame: bool = False
 
 
-Event: TypeAlias = Frame | MaskImage | DepthImage | Calibration | NoMoreMasks | Refused
+Event: TypeAlias = Frame | MaskImage | IdImage | DepthImage | Calibration | NoMoreMasks | Refused
 """Whatever may come into a stream."""
 
 

@@ -35,12 +35,14 @@ class MaskBook:
         latest  each image takes the newest mask that is not later than itself (plus the tolerance).
         first   only the first image of a chain needs one (nearest, within the tolerance).
     Masks are taken to come in order: once a mask later than an image is here, the image's own will not come any more.
-    With foreground ``grabcut`` no mask is looked up: all but those that come with their image are made later.
+    With foreground ``grabcut`` no mask is looked up: all but those that come with their image are made later. With
+    ``sam2`` none is looked up either: who makes them puts them into the frames.
     """
 
     def __init__(self, config: StreamConfig) -> None:
         self._mode = config.mask_mode
         self.made = config.foreground == "grabcut"
+        self.brought = config.foreground == "sam2"
         self.complete = False
         """No mask will come any more."""
         # A mask may come long before its image is taken in (blocked), so the book is larger than the queue.
@@ -57,6 +59,8 @@ class MaskBook:
         """
         if own is not None:
             return _check(own, image_shape, "the mask that came with the image")
+        if self.brought:
+            return Verdict(drop="no_mask") if self.complete else Verdict()
         if self.made or (self._mode == "first" and not starts_chain):
             return Verdict(settled=True)
         found = self.stamps.newest(stamp_ns) if self._mode == "latest" else self.stamps.nearest(stamp_ns)

@@ -10,7 +10,7 @@ from ..rollout.window import Window
 from .assembly import WindowAssembler
 from .buffer import Batch, FrameBuffer
 from .config import StreamConfig
-from .frame import Calibration, DepthImage, Event, Frame, MaskImage, NoMoreMasks
+from .frame import Calibration, DepthImage, Event, Frame, MaskImage, NoMoreMasks, Refused
 
 
 class Stream:
@@ -59,7 +59,7 @@ class Stream:
                 self.buffer.break_before(event.stamp_ns, "calibration")
         elif isinstance(event, NoMoreMasks):
             self.buffer.end_masks()
-        elif event.frame:
+        elif isinstance(event, Refused) and event.frame:
             self.buffer.count_refused("undecodable")
 
     def configure(self, config: StreamConfig, frames: int) -> None:

@@ -22,7 +22,7 @@ from .fields import (
     transform,
 )
 from .live import live_cloud, live_frame, live_pose, live_transform
-from .markers import markers, shaded_triangles
+from .markers import markers, no_marker, shaded_triangles
 from .planning import newest_vertices, object_box, object_mesh
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "markers",
     "mesh",
     "newest_vertices",
+    "no_marker",
     "object_box",
     "object_mesh",
     "object_pose",

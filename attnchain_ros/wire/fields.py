@@ -37,16 +37,24 @@ _CLOUD = (
     ("confidence", "<f4", _FLOAT32),
     ("visibility", "u1", _UINT8),
 )
-_OFFSETS = tuple(range(0, 4 * len(_CLOUD), 4))
-CLOUD_DTYPE = np.dtype(
-    {
-        "names": [name for name, _, _ in _CLOUD],
-        "formats": [kind for _, kind, _ in _CLOUD],
-        "offsets": list(_OFFSETS),
-        "itemsize": 28,
-    }
-)
+_OWNED_CLOUD = (*_CLOUD, ("object_id", "<i4", _INT32))
+
+
+def _cloud_dtype(layout: tuple[tuple[str, str, int], ...]) -> np.dtype[Any]:
+    return np.dtype(
+        {
+            "names": [name for name, _, _ in layout],
+            "formats": [kind for _, kind, _ in layout],
+            "offsets": list(range(0, 4 * len(layout), 4)),
+            "itemsize": 4 * len(layout),
+        }
+    )
+
+
+CLOUD_DTYPE = _cloud_dtype(_CLOUD)
 """One point of a track cloud; rgb holds 0x00RRGGBB in the bytes of a float, as PCL and RViz want it."""
+OWNED_CLOUD_DTYPE = _cloud_dtype(_OWNED_CLOUD)
+"""The same where there are several objects: each point says whose it is."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,25 @@ class Names:
         camera_frame: optical frame of the images.
         object_frame: TF frame of the object.
         object_id: its number.
+        several: there are others; clouds, which have no place for the number, get a field for it.
     """
 
     camera_frame: str
     object_frame: str
     object_id: int
+    several: bool = False
+
+    def topic(self, name: str) -> str:
+        """Private topic of messages that have no place for the number at all: of several objects each has its own."""
+        return f"~/object_{self.object_id}/{name}" if self.several else f"~/{name}"
+
+    def empty_cloud(self, count: int) -> np.ndarray:
+        """[count] rows of zeros for a track cloud, with the object's number where that is needed."""
+        if not self.several:
+            return np.zeros(count, CLOUD_DTYPE)
+        rows = np.zeros(count, OWNED_CLOUD_DTYPE)
+        rows["object_id"] = self.object_id
+        return rows
 
 
 def time(stamp_ns: int) -> Fields:
@@ -122,10 +144,10 @@ def cloud(result: WindowResult, frame: int, names: Names) -> Fields:
     """``sensor_msgs/PointCloud2`` of the tracked points at one image, in its camera's optical frame; NaN = absent.
 
     Fields: x, y, z float32; rgb float32 holding 0x00RRGGBB (PCL's and RViz's way); id int32; confidence float32;
-    visibility uint8 (1 seen, 0 hidden).
+    visibility uint8 (1 seen, 0 hidden); of several objects also object_id int32.
     """
     found = result.tracks
-    rows = np.zeros(len(found.ids), CLOUD_DTYPE)
+    rows = names.empty_cloud(len(found.ids))
     points = found.points_camera[frame] * np.float32(result.scale)
     rows["x"], rows["y"], rows["z"] = points[:, 0], points[:, 1], points[:, 2]
     color = found.colors.astype(np.uint32)
@@ -137,19 +159,20 @@ def cloud(result: WindowResult, frame: int, names: Names) -> Fields:
 
 
 def point_cloud(rows: np.ndarray, stamp_ns: int, frame_id: str) -> Fields:
-    """``sensor_msgs/PointCloud2`` of points in rows of ``CLOUD_DTYPE``; NaN = absent."""
+    """``sensor_msgs/PointCloud2`` of points in rows of ``Names.empty_cloud``; NaN = absent."""
+    layout = _CLOUD if rows.dtype == CLOUD_DTYPE else _OWNED_CLOUD
     finite = all(bool(np.isfinite(rows[axis]).all()) for axis in "xyz")
     return {
         "header": header(stamp_ns, frame_id),
         "height": 1,
         "width": len(rows),
         "fields": [
-            {"name": name, "offset": offset, "datatype": kind, "count": 1}
-            for (name, _, kind), offset in zip(_CLOUD, _OFFSETS, strict=True)
+            {"name": name, "offset": 4 * place, "datatype": kind, "count": 1}
+            for place, (name, _, kind) in enumerate(layout)
         ],
         "is_bigendian": False,
-        "point_step": CLOUD_DTYPE.itemsize,
-        "row_step": CLOUD_DTYPE.itemsize * len(rows),
+        "point_step": rows.dtype.itemsize,
+        "row_step": rows.dtype.itemsize * len(rows),
         "data": np.frombuffer(rows.tobytes(), np.uint8),
         "is_dense": finite,
     }

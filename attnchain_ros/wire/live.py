@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .fields import CLOUD_DTYPE, Fields, Names, point_cloud, stamped_pose, stamped_transform
+from .fields import Fields, Names, point_cloud, stamped_pose, stamped_transform
 
 if TYPE_CHECKING:
     # As in ``fields``: what types alone need must not import the rollout.
@@ -36,7 +36,7 @@ def live_cloud(pose: LivePose, names: Names) -> Fields:
     confidence is 1 for points that move with the object as a whole and 0.5 for others. No points where the object is
     lost.
     """
-    rows = np.zeros(len(pose.ids), CLOUD_DTYPE)
+    rows = names.empty_cloud(len(pose.ids))
     points = (pose.points_camera * pose.scale).astype(np.float32)
     rows["x"], rows["y"], rows["z"] = points[:, 0], points[:, 1], points[:, 2]
     color = pose.colors.astype(np.uint32)

@@ -8,6 +8,8 @@ from .fields import Fields, header
 
 TRIANGLE_LIST = 11
 """``visualization_msgs/Marker.TRIANGLE_LIST``."""
+DELETE = 2
+"""``visualization_msgs/Marker.DELETE``."""
 _LIGHT = np.array([0.35, 0.8, 0.48])
 _AMBIENT = 0.45
 
@@ -53,4 +55,10 @@ def markers(
         "points": [{"x": x, "y": y, "z": z} for x, y, z in corners],
         "colors": [{"r": r, "g": g, "b": b, "a": a} for r, g, b, a in shades],
     }
+    return {"markers": [marker]}
+
+
+def no_marker(stamp_ns: int, frame_id: str, namespace: str, marker_id: int) -> Fields:
+    """``visualization_msgs/MarkerArray`` that takes a marker away; arguments as for ``markers``."""
+    marker = {"header": header(stamp_ns, frame_id), "ns": namespace, "id": marker_id, "action": DELETE}
     return {"markers": [marker]}

@@ -51,6 +51,8 @@ def test_every_file_holds_the_clip_with_shared_frames_once(tmp_path: Path, make_
         assert cameras["valid"].tolist() == [number != 2 for number in range(10)]
         np.testing.assert_allclose(cameras["camera_from_object"][:, 0, 3], 0.25 * np.arange(10) / 8 - 0.15)
         assert cameras["intrinsics"][0, 0] == 150.0 and bool(cameras["intrinsics_given"])
+        assert np.isnan(cameras["covariance"][2]).all(), "an untrusted pose has none"
+        np.testing.assert_array_equal(cameras["covariance"][3], 1e-4 * np.eye(6))
     for number in (0, 9):
         mesh = read_mesh(tmp_path / "meshes" / f"frame_{number:05d}.ply")
         np.testing.assert_array_equal(mesh.vertices, scene.vertices[number])

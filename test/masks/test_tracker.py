@@ -12,8 +12,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from attnchain_ros.errors import AttnChainError, ConfigError, InputError, MaskError, WeightsError
-from attnchain_ros.masks import MaskTracker, Prompt, TrackedMask, load_tracker
-from attnchain_ros.masks.tracker import Sight
+from attnchain_ros.masks import Prompt, Sight, TrackedMask
+from attnchain_ros.masks.tracker import MaskTracker, load_tracker
 
 CPU = torch.device("cpu")
 MASK = np.zeros((60, 80), bool)
@@ -96,6 +96,17 @@ def test_memory_is_flat(tracker: MaskTracker, images: np.ndarray) -> None:
     assert sizes[30] == sizes[-1] and max(sizes[-1]) <= 18
 
 
+def test_memory_does_not_grow_with_prompts(tracker: MaskTracker, images: np.ndarray) -> None:
+    most = 4
+    tracker.start(images[0], PROMPTS["mask"])
+    for number in range(3 * most):
+        tracker.follow(images[number % 30], PROMPTS["point" if number % 2 else "mask"])
+        session = tracker._session
+        kept = session.output_dict_per_obj[0]["cond_frame_outputs"]
+        assert len(kept) == min(number + 2, most) and number + 1 in kept
+        assert not session.point_inputs_per_obj[0] and not session.mask_inputs_per_obj[0]
+
+
 def test_a_new_prompt_takes_effect(tracker: MaskTracker, images: np.ndarray) -> None:
     plain = ours(tracker, images[:6], PROMPTS["point"])
     tracker.start(images[0], PROMPTS["point"])
@@ -143,7 +154,7 @@ def test_misuse_is_refused(sam_folder: Path, images: np.ndarray) -> None:
 
 
 def test_a_folder_without_the_model_is_refused(sam_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"config.json is missing: put the files of facebook/sam2.1-hiera-tiny"):
+    with pytest.raises(WeightsError, match=r"json is missing: 'attnchain weights fetch --masks --to .* brings face"):
         load_tracker(tmp_path, CPU, torch.float32)
     folder = Path(shutil.copytree(sam_folder, tmp_path / "sam"))
     weights = (folder / "model.safetensors").read_bytes()

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 from live import moving_plane
+from stream.by_colour import ByColour
 
 from attnchain_ros.config import RolloutConfig
 from attnchain_ros.errors import Cancelled, MaskError
@@ -112,12 +113,22 @@ class HandMadeEngine:
         self.anchors: list[NewAnchor] = []
         self.saved_memory = 0
         self.in_window = threading.Event()
+        self.beside_me: dict[int, HandMadeEngine] = {}
+        self.finishing, self.may_finish = threading.Event(), threading.Event()
+        self.may_finish.set()
+        self.faults: list[Exception] = []
         self._index = self._topology = 0
         self._last_ns: int | None = None
 
     def resolve(self, settings: NodeSettings) -> NodeSettings:
         """No recommendations."""
         return settings
+
+    def beside(self, object_id: int) -> HandMadeEngine:
+        """This one for the first object, so that tests can look at it; others for those that come later."""
+        found = type(self)(self.settings, self.seconds) if self.beside_me else self
+        self.beside_me[object_id] = found
+        return found
 
     def configure(self, config: RolloutConfig) -> None:
         """Keep the config."""
@@ -128,6 +139,10 @@ class HandMadeEngine:
         self.resets += 1
         self._index, self._last_ns = 0, None
         self._topology += 1
+
+    def make_tracker(self) -> ByColour:
+        """Follows colours."""
+        return ByColour()
 
     def take_anchor(self, new: NewAnchor) -> None:
         """Keep it; from now on the results have its mesh."""
@@ -160,6 +175,23 @@ class HandMadeEngine:
         self._last_ns = int(window.stamps_ns[-1])
         return result
 
+    def begin(
+        self, window: Window, progress: Callable[[str, int, int], None], cancelled: Callable[[], bool]
+    ) -> Callable[[], WindowResult]:
+        """As ``run``; what is left fails as often as ``faults`` says, and waits for ``may_finish``."""
+        result = self.run(window, progress, cancelled)
+
+        def finish() -> WindowResult:
+            self.finishing.set()
+            while not self.may_finish.wait(0.002):
+                if cancelled():
+                    raise Cancelled("asked to stop")
+            if self.faults:
+                raise self.faults.pop(0)
+            return result
+
+        return finish
+
     def answer(self, window: Window, shared_first: bool) -> WindowResult:
         """The truth about a window, or the anchor that was set at rest."""
         result = make_result(window.stamps_ns, index=self._index, shared_first=shared_first, topology_id=self._topology)
@@ -174,6 +206,15 @@ class HandMadeEngine:
             vertex_colors=np.full((len(rest), 3), 90, np.uint8),
             scale=new.size_m or 1.0,
         )
+
+
+class MaskEngine(HandMadeEngine):
+    """Tells by the scale how many pixels the masks of a window have, on the average."""
+
+    def answer(self, window: Window, shared_first: bool) -> WindowResult:
+        """The truth, so scaled."""
+        result = super().answer(window, shared_first)
+        return replace(result, scale=float(window.masks.sum(axis=(1, 2)).mean()), metric=True)
 
 
 class PlaneEngine(HandMadeEngine):

@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # for live.moving_plane; this file's folder is there
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # for live and stream; this file's folder is there
 
-from hand_made import HandMadeEngine, PlaneEngine
+from hand_made import HandMadeEngine, MaskEngine, PlaneEngine
 
 from attnchain_ros.errors import WeightsError
 from attnchain_ros.node.main import main
@@ -22,7 +22,7 @@ def build(settings: NodeSettings) -> HandMadeEngine:
         raise ZeroDivisionError("a fault that nobody foresaw")
     if settings.node.weights == "slow":
         time.sleep(600)
-    kind = PlaneEngine if settings.node.weights == "plane" else HandMadeEngine
+    kind = {"plane": PlaneEngine, "masks": MaskEngine}.get(settings.node.weights, HandMadeEngine)
     return kind(settings, seconds=float(sys.argv[1]))
 
 

@@ -186,6 +186,14 @@ def mask_message(stamp_ns: int, frame_id: str = "camera_optical", size=(HEIGHT, 
     return _image(stamp_ns, pixels, "mono8", frame_id)
 
 
+def ids_message(stamp_ns: int, *ids: int, frame_id: str = "camera_optical") -> Image:
+    """A mask of several objects, each a square in a place of its own by its id (1 to 4)."""
+    pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for one in ids:
+        pixels[4:20, 8 * one - 8 : 8 * one - 2] = one
+    return _image(stamp_ns, pixels, "mono8", frame_id)
+
+
 def info_message(stamp_ns: int, intrinsics: np.ndarray, frame_id: str = "camera_optical") -> CameraInfo:
     """A pinhole camera."""
     message = CameraInfo(height=HEIGHT, width=WIDTH, distortion_model="plumb_bob", d=[0.0] * 5)

@@ -12,17 +12,20 @@ import torch
 
 from attnchain_ros.errors import Cancelled, ConfigError, WeightsError
 from attnchain_ros.files.meshes import write_mesh
+from attnchain_ros.masks.tracker import MaskTracker, load_tracker
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.node.engine import RolloutEngine
 from attnchain_ros.node.parameters import NodeSettings, change
 from attnchain_ros.node.statistics import Statistics
-from attnchain_ros.node.worker import Worker
+from attnchain_ros.node.worker import Work, Worker
 from attnchain_ros.rollout.matching import Chain
 from attnchain_ros.rollout.window import Window, WindowResult
 from attnchain_ros.stream.buffer import Batch
 from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.frame import Frame
-from attnchain_ros.stream.stream import Stream
+from attnchain_ros.stream.masking import MaskMaker
+from attnchain_ros.stream.objects import clean_mask
+from attnchain_ros.stream.several import Hooks, Member, ObjectStreams
 
 QUICK = {
     "sampling.steps": 2, "surface.grid": 16, "surface.coarse_grid": 8, "surface.n_surface": 128,
@@ -103,6 +106,37 @@ def test_a_cancelled_window_leaves_the_chain_as_it_was(settings: NodeSettings):
     assert same(run(engine, window_of(3)), run(other, window_of(3)))
 
 
+def test_engines_beside_one_another_share_the_networks_and_nothing_else(settings: NodeSettings):
+    alone = RolloutEngine(settings)
+    wanted = [run(alone, window_of(first)) for first in (0, 3, 6)]
+    alone.reset()
+    other = [run(alone, window_of(first)) for first in (20, 23, 26)]
+    root = RolloutEngine(settings)
+    one, two = root.beside(1), root.beside(2)
+    assert one.rollout is not two.rollout and one.rollout.backbone is two.rollout.backbone is root.rollout.backbone
+    for number, (first, second) in enumerate(zip(wanted, other, strict=True)):
+        mine, theirs = run(one, window_of(3 * number)), run(two, window_of(20 + 3 * number))
+        assert same(mine, first) and same(theirs, second) and mine.index == theirs.index == number
+        assert mine.topology_id == first.topology_id == 0
+        np.testing.assert_array_equal(mine.camera.camera_from_object, first.camera.camera_from_object)
+    one.reset()
+    assert run(two, window_of(29)).index == 3, "a reset is the object's own"
+    one.configure(change(one.settings, {"sampling.steps": 1}).rollout)
+    assert two.rollout.config.sampling.steps == 2
+    two.save_memory()
+    assert one.rollout.config.match.tile > two.rollout.config.match.tile
+
+
+def test_each_object_can_have_an_anchor_of_its_own(settings: NodeSettings, tmp_path: Path):
+    from node.hand_made import COLORS, FACES, VERTICES
+
+    write_mesh(tmp_path / "mesh_3.ply", Mesh(VERTICES * np.float32([1, 2, 1]), FACES, COLORS))
+    root = RolloutEngine(change(settings, {"anchor_mesh": str(tmp_path / "mesh_{id}.ply")}))
+    found = run(root.beside(3), window_of(0))
+    assert found.vertices.shape[1] == len(VERTICES)
+    assert root.beside(7).rollout._given is None, "without a file it is made from the image"
+
+
 def test_what_cannot_be_built_says_why(settings: NodeSettings, tmp_path: Path):
     with pytest.raises(WeightsError, match="nowhere"):
         RolloutEngine(change(settings, {"weights": str(tmp_path / "nowhere")}))
@@ -114,18 +148,19 @@ class Bench:
     """The worker around the real engine."""
 
     def __init__(self, settings: NodeSettings) -> None:
-        stream = Stream(StreamConfig(queue_size=8), FRAMES, on_ready=lambda: self.worker.wake())
-        self.buffer = stream.buffer
+        streams = ObjectStreams(StreamConfig(queue_size=8), FRAMES, hooks=Hooks(ready=lambda: self.worker.wake()))
+        self.buffer = streams.members[0].stream.buffer
         self.statistics = Statistics()
         self.results: list[WindowResult] = []
-        self.worker = Worker(stream, lambda: RolloutEngine(settings), self._assemble, self._publish, self.statistics)
+        work = Work(self._assemble, self._publish)
+        self.worker = Worker(streams, lambda: RolloutEngine(settings), work, self.statistics)
         self.worker.start().result(60)
         self.worker.set_running(True)
 
-    def _assemble(self, batch: Batch) -> Window:
+    def _assemble(self, member: Member, batch: Batch) -> Window:
         return window_of(batch.frames[0].stamp_ns, len(batch.frames))
 
-    def _publish(self, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+    def _publish(self, member: Member, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
         self.results.append(result)
         return result
 
@@ -176,3 +211,67 @@ def test_memory_that_runs_out_in_the_middle_of_a_window(bench, settings, monkeyp
     assert bench.results[2].index == 0, "the chain starts anew after a window that was skipped"
     found = bench.buffer.accounts()
     assert (found.received, found.used, found.dropped) == (14, 11, {"window_error": 3})
+
+
+def test_from_a_prompt_to_a_window_with_the_real_engine(settings: NodeSettings, sam_folder: Path) -> None:
+    """SAM 2's classes on the engine's device. Random weights follow nothing, so the object is held to be in sight."""
+    options = {"foreground": "sam2", "sam2.weights": str(sam_folder), "sam2.point": "20,20", "queue_size": 16}
+    prompted = change(settings, {**options, "overflow_policy": "block", "frames": FRAMES})
+    streams = ObjectStreams(prompted.node, FRAMES, hooks=Hooks(ready=lambda: worker.wake()))
+    stream = streams.members[0].stream
+    windows: list[Window] = []
+    makers: list[MaskMaker] = []
+    results: list[WindowResult] = []
+
+    def build() -> RolloutEngine:
+        engine = RolloutEngine(prompted)
+        tracker = engine.make_tracker()
+        assert isinstance(tracker, MaskTracker) and tracker.model.device == torch.device("cpu")
+        tracker.model.mask_decoder.pred_obj_score_head.proj_out.bias.data += 100.0
+        makers.append(MaskMaker(tracker, stream.buffer, lambda: prompted.node.sam2, lossless=lambda: True))
+        return engine
+
+    def assemble(member: Member, batch: Batch) -> Window:
+        windows.append(stream.assemble(batch))
+        return windows[-1]
+
+    def publish(member: Member, batch: Batch, window: Window, result: WindowResult) -> WindowResult:
+        results.append(result)
+        return result
+
+    statistics = Statistics()
+    worker = Worker(
+        streams, build, Work(assemble, publish, make_masks=lambda stop: makers[0].work(stop)), statistics
+    )  # fmt: skip
+    worker.start().result(120)
+    try:
+        worker.set_running(True)
+        shown = window_of(0, 2 * FRAMES - 1)
+        for image, stamp in zip(shown.images, shown.stamps_ns, strict=True):
+            stream.buffer.push(Frame(image, None, int(stamp), arrived_s=time.monotonic()))
+        end = time.monotonic() + 120
+        while stream.buffer.accounts().used < len(shown.images):
+            assert time.monotonic() < end, (stream.buffer.accounts(), statistics.snapshot(0.0).last_error)
+            time.sleep(0.002)
+    finally:
+        worker.stop(10)
+    alone = load_tracker(sam_folder, torch.device("cpu"), torch.float32)
+    alone.model.mask_decoder.pred_obj_score_head.proj_out.bias.data += 100.0
+    prompt = prompted.node.sam2.prompt()
+    assert prompt is not None and len(results) == 2
+    wanted = [alone.follow(image) if row else alone.start(image, prompt) for row, image in enumerate(shown.images)]
+    assert all(one.mask.any() for one in wanted)
+    cleaned = np.stack([clean_mask(one.mask).mask for one in wanted])
+    assert np.array_equal(np.concatenate([windows[0].masks, windows[1].masks[1:]]), cleaned)
+    assert all(np.isfinite(result.vertices).all() for result in results)
+
+
+def test_without_the_weights_of_sam_2_the_command_that_brings_them_is_named(
+    settings: NodeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = RolloutEngine(change(settings, {"foreground": "sam2"}))
+    with pytest.raises(
+        WeightsError, match=r"weights/sam2.1-hiera-tiny/config.json is missing: 'attnchain weights fetch"
+    ):
+        engine.make_tracker()

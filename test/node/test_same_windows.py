@@ -119,8 +119,8 @@ def by_command(verb: str, bag: Path, weights: Path, monkeypatch: pytest.MonkeyPa
 class Remembering(HandMadeEngine):
     """Keeps before which windows it was reset."""
 
-    def __init__(self, settings: Any) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Any, seconds: float = 0.0) -> None:
+        super().__init__(settings, seconds)
         self.fresh: list[bool] = []
 
     def run(self, window: Window, *more: Any) -> WindowResult:
@@ -163,28 +163,28 @@ def over_topics(
     session = node.session
     assert session is not None
     taken: list[Any] = []
-    take_in = session._stream.take_in
+    take_in = session.streams.take_in
 
     def counting(event: Any) -> None:
         take_in(event)
         taken.append(event)
 
-    session._stream.take_in = counting  # type: ignore[method-assign]
+    session.streams.take_in = counting  # type: ignore[method-assign]
     kinds = {"image": Image, "mask": Image, "depth": Image, "camera_info": CameraInfo}
     senders = {topic: client.node.create_publisher(kind, topic, RELIABLE) for topic, kind in kinds.items()}
     client.wait_until(lambda: all(each.get_subscription_count() for each in senders.values()), "the node subscribes")
     for number, (topic, message) in enumerate(messages):
         senders[topic].publish(message)
         client.wait_until(lambda number=number: len(taken) > number, f"message {number} arrives")
-    session.buffer.close_idle()
-    client.wait_until(lambda: sum(session.buffer.accounts().dropped.values()) and not _left(node), "all are computed")
+    session.streams.close_idle()
+    client.wait_until(lambda: sum(session.streams.accounts().dropped.values()) and not _left(node), "all are computed")
     (engine,) = engines
     return list(zip(engine.windows, engine.fresh, strict=True))
 
 
 def _left(node: AttnChainNode) -> int:
     assert node.session is not None
-    found = node.session.buffer.accounts()
+    found = node.session.streams.accounts()
     return found.waiting + found.in_flight
 
 

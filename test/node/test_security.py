@@ -45,23 +45,26 @@ def test_the_policy_is_what_the_node_needs_and_no_more(client: Client, tmp_path:
     assert allowed["topics publish"] >= OPTIONAL
     allowed["topics publish"] -= OPTIONAL
     needed: Rights = {}
-    for transport in ("raw", "compressed"):
+    kinds = {
+        "raw": ({"image_transport": "raw", "mask_transport": "raw"}, {"/image", "/mask", "/tf"}),
+        "prompts": ({"foreground": "sam2"}, {f"{NAME}/prompt", f"{NAME}/prompt_box", "/tf"}),
+        "compressed": ({"image_transport": "compressed", "mask_transport": "compressed"}, set()),
+    }
+    for kind, (options, awaited) in kinds.items():
         # A name of its own: one that was killed by a test before may still be in the graph.
-        name = f"policy_{transport}"
-        options = {"image_transport": transport, "mask_transport": transport, "use_sim_time": True}
-        node = NodeProcess(tmp_path / f"{transport}.log", "-r", f"__node:={name}", parameters=options)
+        name = f"policy_{kind}"
+        options = {**options, "use_sim_time": True}
+        node = NodeProcess(tmp_path / f"{kind}.log", "-r", f"__node:={name}", parameters=options)
         try:
             client.wait_until(lambda node=node: "active: " in node.text(), "the node is active")
             client.wait_until(lambda name=name: name in client.node.get_node_names(), "the node is seen")
             end = time.monotonic() + 120.0
             while True:  # what a node has becomes known bit by bit
                 seen = rights_in_graph(client, name)
-                union = {kind: needed.get(kind, set()) | names for kind, names in seen.items()}
-                if transport == "compressed" and union == allowed:
+                union = {right: needed.get(right, set()) | names for right, names in seen.items()}
+                if union == allowed if kind == "compressed" else awaited <= seen["topics subscribe"]:
                     break
-                if transport == "raw" and {"/image", "/mask", "/tf"} <= seen["topics subscribe"]:
-                    break
-                assert time.monotonic() < end, {kind: union[kind] ^ allowed[kind] for kind in union}
+                assert time.monotonic() < end, {right: union[right] ^ allowed[right] for right in union}
                 client.executor.spin_once(timeout_sec=0.1)
             needed = union
         finally:
@@ -75,5 +78,6 @@ def test_others_may_only_reach_what_is_there_and_a_planner_sets_no_parameters():
         rights = rights_in_policy(f"/{name}", name)
         assert rights["services request"] <= node["services reply"]
         assert {topic for topic in rights["topics subscribe"] if topic.startswith(NAME)} <= node["topics publish"]
+        assert {topic for topic in rights["topics publish"] if topic.startswith(NAME)} <= node["topics subscribe"]
     planner = rights_in_policy("/planner", "planner")["services request"]
     assert not any(word in service for service in planner for word in ("parameters", "state", "enable"))

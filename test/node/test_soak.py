@@ -26,3 +26,16 @@ def test_sixty_windows_leave_memory_flat_and_every_frame_accounted_for(dtype: st
     report = json.loads(found.stdout.splitlines()[-1])
     assert report["windows"] >= 60 and report["failed"] == 0 and report["unaccounted"] == 0
     assert report["frames_in"] == report["frames_used"] + sum(report["frames_dropped"].values())
+
+
+def test_two_objects_that_come_and_go_leave_memory_flat_and_every_frame_accounted_for():
+    command = [sys.executable, str(SOAK), "--tiny", "--windows", "60", "--limit", "30", "--dtype", "float32"]
+    found = subprocess.run(
+        [*command, "--objects", "2"], capture_output=True, text=True, timeout=600, check=False, env=environment()
+    )
+    assert found.returncode == 0, found.stdout[-500:] + found.stderr[-2000:]
+    report = json.loads(found.stdout.splitlines()[-1])
+    assert report["windows"] >= 60 and report["failed"] == 0 and report["unaccounted"] == 0
+    assert report["objects"]["admitted"] == report["objects"]["retired"] >= 3, "two at the end, and one before"
+    seen = report["windows_seen"]
+    assert min(seen.values()) > 0.5 * max(seen.values()), "neither starves"

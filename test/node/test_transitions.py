@@ -199,7 +199,7 @@ def test_accounts_are_told_when_the_session_ends(make, capfd):
     feed(node, 0, 4)
     wait_until(lambda: windows(node) == 1, "a window")
     feed(node, 4, 2)
-    node.session.buffer.reset("service")
+    node.session.streams.reset("service")
     feed(node, 20, 4, first_pixel=BAD_LUCK)
     wait_until(lambda: node.session.statistics.snapshot(0.0).failed_windows == 1, "the failed window")
     feed(node, 30, 1)
@@ -248,7 +248,7 @@ def test_a_clock_that_jumps_back_resets_once(make, context: Context, spinning, c
 
         wait_until(arrived, f"the clock shows {stamp_ns}")
 
-    buffer = node.session.buffer
+    buffer = node.session.streams
     set_clock(10**9 + 3 * STEP_NS)
     feed(node, 0, 4)
     wait_until(lambda: windows(node) == 1, "the first pass")
@@ -260,7 +260,7 @@ def test_a_clock_that_jumps_back_resets_once(make, context: Context, spinning, c
     assert buffer.accounts().dropped == {"reset_clock_jump": 1}
     feed(node, 0, 4)
     wait_until(lambda: windows(node) == 2, "the second pass")
-    assert node.session.latest.index == 0 and not node.session.latest.shared_first
+    assert node.session.tracks[0].latest.index == 0 and not node.session.tracks[0].latest.shared_first
     assert buffer.accounts().resets == {"activated": 1, "clock_jump": 1}, "the images' own jump is the same one"
     assert "the clock jumped by -3.000 s" in capfd.readouterr().err
     feed(node, -9, 4)  # the images jump first, then the clock
@@ -272,7 +272,7 @@ def test_a_clock_that_jumps_back_resets_once(make, context: Context, spinning, c
 def test_a_program_that_ends_waits_for_a_file_being_written(make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     node = make(output_dir=str(tmp_path))
     assert node.trigger_configure() == SUCCESS
-    node.session.latest = make_result(np.array([10**9, 2 * 10**9]))
+    node.session.tracks[0].latest = make_result(np.array([10**9, 2 * 10**9]))
     begun, save = threading.Event(), lifecycle.save_result
 
     def slow(*arguments: object, **options: object) -> Path:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from attnchain_ros.errors import FileFormatError
-from attnchain_ros.published.manifest import read_manifest, write_manifest
+from attnchain_ros.masks.places import FOLDER, PUBLISHED
+from attnchain_ros.published.manifest import masks_manifest, read_manifest, write_manifest
 
 
 def test_the_packaged_list_is_the_published_weights() -> None:
@@ -48,3 +49,12 @@ def test_a_damaged_list_is_refused(text: str, told: str, tmp_path: Path) -> None
         read_manifest(tmp_path / "list.json")
     with pytest.raises(FileFormatError, match="is no readable list"):
         read_manifest(tmp_path / "none.json")
+
+
+def test_the_list_for_masks_is_sam_2() -> None:
+    manifest = read_manifest(masks_manifest())
+    assert [file.path for file in manifest.files] == [f"{FOLDER}/config.json", f"{FOLDER}/model.safetensors"]
+    assert {file.repo for file in manifest.files} == {PUBLISHED} and len(
+        {file.revision for file in manifest.files}
+    ) == 1
+    assert manifest.size == 155_913_759 and "Apache" in manifest.licences[0].name

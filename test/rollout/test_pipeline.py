@@ -58,7 +58,7 @@ def test_windows_share_topology_ids_and_the_frame_between_them(three: list[Windo
         assert before.topology_id == after.topology_id
         assert np.array_equal(before.faces, after.faces) and np.array_equal(before.tracks.ids, after.tracks.ids)
         assert np.array_equal(before.vertices[-1], after.vertices[0])
-        assert np.array_equal(before.vertex_colors, after.vertex_colors)
+        assert not np.array_equal(before.vertex_colors, after.vertex_colors)  # more of it was seen
     assert np.array_equal(three[0].vertices[0], clip.vertices[0])
     assert np.isfinite(np.concatenate([result.vertices for result in three])).all()
 

@@ -545,3 +545,23 @@ def test_masks_of_the_next_pass_may_run_ahead_of_its_images(ahead: int):
     # Only the image that comes before any mask of its pass may take the one that the pass before left at its stamp.
     for item, wanted in list(zip(second.frames, again, strict=True))[0 if ahead else 1 :]:
         np.testing.assert_array_equal(item.mask, wanted)
+
+
+def test_a_window_that_was_used_may_be_the_last_of_its_chain():
+    buffer = make(overflow_policy="drop_oldest")
+    for number in range(8):
+        buffer.push(frame(number))
+    buffer.finish(buffer.take(), restart="doubtful")
+    second = buffer.take()
+    # The next chain shares no frame with it, and nothing that waited is lost.
+    assert (numbers(second), second.reset, second.shared_first) == ([4, 5, 6, 7], "doubtful", False)
+    buffer.finish(second)
+    found = buffer.accounts()
+    assert (found.used, found.dropped, found.resets["doubtful"]) == (8, {}, 1)
+    check_accounts(buffer, received=8)
+    for number in range(8, 11):
+        buffer.push(frame(number))
+    last = buffer.take()
+    buffer.reset("service")
+    buffer.finish(last, restart="doubtful")  # a reset from outside came first
+    assert buffer.accounts().resets["doubtful"] == 1

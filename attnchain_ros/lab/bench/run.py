@@ -89,9 +89,9 @@ class Report:
         own = [one.cost for one in self.stages if one.per_window]
         return total([cost for cost in own if cost is not None]) if own and all(own) else None
 
-    def host_seconds(self) -> float:
-        """Of everything without networks in a window."""
-        return sum(one.seconds for one in self.host if one.per_window)
+    def host_seconds(self, beside: bool | None = None) -> float:
+        """Of everything without networks in a window; only what is done beside the next one, or only what is not."""
+        return sum(one.seconds for one in self.host if one.per_window and beside in (None, one.beside))
 
     def window_seconds(self) -> float:
         """Networks and the rest, one after the other; NaN where the networks were not timed."""
@@ -107,11 +107,12 @@ class Report:
         return kept + max((one.cost.peak_bytes for one in own if one.cost is not None), default=0)
 
     def paper_seconds(self) -> dict[str, float]:
-        """A window on devices that are not here, by the count; the host's part as it was measured here."""
+        """From one window to the next on devices that are not here, by the count; the host's part as measured here."""
         costs = [one.cost for one in self.stages if one.per_window and one.cost is not None]
         if self.window_cost() is None:
             return {}
-        return {one.name: sum(one.seconds(cost) for cost in costs) + self.host_seconds() for one in DEVICES}
+        waited, beside = self.host_seconds(beside=False), self.host_seconds(beside=True)
+        return {one.name: max(sum(one.seconds(cost) for cost in costs) + waited, beside) for one in DEVICES}
 
     def verdicts(self) -> list[Verdict]:
         """The budgets of the published size; of others none are set, but for a GPU that is here."""
@@ -119,7 +120,7 @@ class Report:
             return []
         paper = self.paper_seconds()
         found = [
-            Verdict(f"window on {one.name}, by the count", one.budget_s, paper.get(one.name, math.nan), "s")
+            Verdict(f"window to window on {one.name}, by the count", one.budget_s, paper.get(one.name, math.nan), "s")
             for one in DEVICES
             if one.budget_s is not None
         ]

@@ -16,6 +16,7 @@ from ...config import RolloutConfig, replace
 from ...mesh.surface import extract_mesh
 from ...mesh.types import Mesh
 from ...rollout.matching import LandmarkMatches
+from ...rollout.sight import Sight, Sources
 from ...rollout.state import Anchor, RolloutState
 from ...rollout.trace import Trace, object_square, patch_square
 from ...rollout.window import Window
@@ -133,7 +134,8 @@ class Scene:
         matches = LandmarkMatches(places, torch.ones(places.shape[:2], device=device), every, every, ())
         latents = torch.zeros(frames, backbone.tokens, backbone.channels, device=device)
         state = RolloutState(anchor=anchor, latent=latents[0], vertices=vertices)
-        return Trace(self.window, state, crop, grid, anchor_field, StageOne(latents, maps), places[0], matches)
+        sight = Sight(Sources(maps, matches, anchor_field, vertices))
+        return Trace(self.window, state, crop, grid, sight, anchor_field, StageOne(latents, maps), places[0], matches)
 
 
 def in_camera(points: np.ndarray, frame: int) -> np.ndarray:

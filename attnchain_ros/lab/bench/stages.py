@@ -22,6 +22,8 @@ from .scene import Scene, host_config, make_mesh, shape_field, turned
 
 SEED = 0
 DIAGONAL = 2.0
+BESIDE = ("camera", "tracks")
+"""Stages without networks that the next window does not wait for."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Measured:
         cost: counted; None where it depends on the data and there are none.
         peak_bytes: held at most on a GPU while it ran, with the weights; 0 elsewhere.
         note: what else there is to say.
+        beside: the next window does not wait for it (``Rollout.begin``).
     """
 
     name: str
@@ -61,6 +64,7 @@ class Measured:
     cost: Cost | None = None
     peak_bytes: int = 0
     note: str = ""
+    beside: bool = False
     laps: list[float] = field(default_factory=list)
 
 
@@ -261,7 +265,7 @@ def host_stages(backbone: Backbone, config: RolloutConfig, repeats: int) -> dict
         if name == "hand-over":
             continue  # the networks' own
         once = name == "preparation"
-        found[name] = Measured(name, 0 if once else 1, min(times), laps=times)
+        found[name] = Measured(name, 0 if once else 1, min(times), laps=times, beside=name in BESIDE)
         found[name].note = f"{vertices} vertices" + (f", {poses} poses" if name == "camera" else "")
     return found
 

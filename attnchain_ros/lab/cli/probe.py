@@ -21,6 +21,7 @@ from ...cli.arguments import (
 from ...cli.main import FAILED, OK
 from ...errors import AttnChainError, ConfigError, FileFormatError
 from ...files.meshes import read_mesh
+from ...stream.objects import ALL_OBJECTS
 
 if TYPE_CHECKING:
     from ...backbone import Backbone
@@ -254,6 +255,8 @@ def _windows(args: argparse.Namespace, config: RolloutConfig) -> Iterator[tuple[
             yield next(clip_windows(clip, config.frames)), clip_mesh(clip), True
         return
     mesh = None if args.anchor is None else read_mesh(args.anchor)
+    if args.instance == ALL_OBJECTS:
+        raise ConfigError("--instance all is for run and replay: the probe looks at one object, choose it by its id")
     source = open_frames(Path(args.input), clip_options(args))
     windows = ClipWindows(source, stream_config(args), config.frames, parse_intrinsics(args.intrinsics))
     # Only the first chain: another one may have other intrinsics and another object.

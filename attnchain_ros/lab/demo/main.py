@@ -86,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bag", type=Path, default=None, metavar="DIR",
         help="do not run anything: leave the clip as a small MCAP bag (image, mask, camera_info, depth, TF)",
     )  # fmt: skip
+    parser.add_argument("--objects", type=int, choices=(1, 2), default=1, help="with --bag: in one picture")
     parser.add_argument("--camera", choices=CAMERAS, default="static", help="with --bag: how the camera moves")
     parser.add_argument("--frames", type=int, default=61, help="frames of the clip (default 61: four windows of 16)")
     parser.add_argument("--seed-index", type=int, default=0, help="which held-out clip (default 0)")
@@ -127,6 +128,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise ConfigError(f"--bag {args.bag} exists already: choose another name or remove it first")
     if args.bag is None and args.camera != "static":
         raise ConfigError(f"--camera {args.camera} is for --bag")
+    if args.objects > 1 and (args.bag is None or args.camera != "static"):
+        raise ConfigError(f"--objects {args.objects} is for --bag with a camera that stands still")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -198,10 +201,22 @@ def _show(args: argparse.Namespace) -> int:
 
 def _leave_bag(args: argparse.Namespace, lines: _Lines) -> int:
     """The clip as a bag, without ROS."""
-    from .bag import ANCHOR, write_demo_bag
+    from .bag import ANCHOR, OWN_ANCHOR, write_demo_bag, write_two_objects
     from .clip import demo_clip
 
     folder: Path = args.bag
+    if args.objects == 2:
+        clips = demo_clip(args.seed_index, args.frames), demo_clip(args.seed_index + 1, args.frames)
+        write_two_objects(folder, clips, args.rate)
+        lines.say(f"{folder}: {args.frames} frames of two objects, ids 1 and 2 in the mask, meshes {OWN_ANCHOR}")
+        anchors = folder / OWN_ANCHOR
+        text = [
+            "Try:",
+            f"  attnchain replay {folder} --instance all --anchor '{anchors}' --out out/",
+            f"  ros2 launch attnchain_ros replay.launch.py bag:={folder} max_objects:=2",
+        ]
+        sys.stdout.write("\n".join(text) + "\n")
+        return 0
     write_demo_bag(folder, demo_clip(args.seed_index, args.frames, args.camera), args.rate)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     lines.say(

@@ -24,6 +24,7 @@ class FoundMotion:
         camera_from_object: [F, 4, 4] float64; camera_valid: [F] bool.
         points_px: [F, Q, 2] float32 tracks, NaN = absent; points_visible: [F, Q] bool.
         points_object: [F, Q, 3] float32 the same in 3D, object frame, NaN = absent.
+        points_confidence: [F, Q] float32 how likely each track is right, in 0 .. 1; None = not known.
     """
 
     stamps_ns: np.ndarray
@@ -34,6 +35,7 @@ class FoundMotion:
     points_px: np.ndarray
     points_visible: np.ndarray
     points_object: np.ndarray
+    points_confidence: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         axes = check_shape("vertices", self.vertices, "F V 3")
@@ -43,6 +45,8 @@ class FoundMotion:
         axes = check_shape("points_px", self.points_px, "F Q 2", **axes)
         check_shape("points_visible", self.points_visible, "F Q", **axes)
         check_shape("points_object", self.points_object, "F Q 3", **axes)
+        if self.points_confidence is not None:
+            check_shape("points_confidence", self.points_confidence, "F Q", **axes)
 
     @property
     def points_world(self) -> np.ndarray:
@@ -101,6 +105,7 @@ def join_windows(results: Sequence[WindowResult]) -> FoundMotion:
         points_px=join([result.tracks.points_px for result in results]),
         points_visible=join([result.tracks.visible for result in results]),
         points_object=join([result.tracks.points_object for result in results]),
+        points_confidence=join([result.tracks.confidence for result in results]),
     )
 
 

@@ -66,10 +66,12 @@ class Bench:
         found: RolloutConfig = replace(self.config, changes)
         return found
 
-    def scene(self, task: Task, camera: Camera = "static", surrounding: Surrounding = "plain") -> Scene:
-        """The clip of a task, as long as a window."""
+    def scene(
+        self, task: Task, camera: Camera = "static", surrounding: Surrounding = "plain", *, frames: int = 0
+    ) -> Scene:
+        """The clip of a task; ``frames``: how long, 0 = as long as a window."""
         config = ClipConfig(
-            frames=self.config.frames, image_size=self.image_size, camera=camera, surrounding=surrounding
+            frames=frames or self.config.frames, image_size=self.image_size, camera=camera, surrounding=surrounding
         )
         clip = SyntheticSet(cast(Split, task.split), clip=config).make(task.clip)
         subject = Subject(task.experiment, task.split, str(task.clip), clip.config.family, camera)
@@ -87,6 +89,7 @@ class Experiment:
         run: one task, which is one clip or a part of one.
         describe: the whole table of the experiment as a section of the report.
         shares_baselines: its tables end with ``Scene.baselines``, which the summary measures as well.
+        first: clips that are taken before the others, so that a few show every family.
         follow_up: part of the tasks that can be planned only when all clips have been through the first part, from
             the rows so far; "" or None if there is none.
     """
@@ -97,4 +100,14 @@ class Experiment:
     describe: Callable[[Bench, pd.DataFrame], Section]
     splits: tuple[str, ...] = ("test",)
     shares_baselines: bool = False
+    first: tuple[int, ...] = ()
     follow_up: Callable[[Bench, pd.DataFrame], str] | None = None
+
+    def clips(self, count: int) -> list[int]:
+        """The numbers of as many clips.
+
+        >>> Experiment("a", "A", None, None, first=(4, 2)).clips(4)
+        [4, 2, 0, 1]
+        """
+        others = (number for number in range(count + len(self.first)) if number not in self.first)
+        return [*self.first, *others][:count]

@@ -24,7 +24,21 @@ from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.runs import RunFile
 from ..report import CELLS, LENGTHS, write_report
 from ..table import concat
-from . import camera, long, motion, networks, poses, reading, sensitivity, steps, summary, targets, tracks
+from . import (
+    camera,
+    dirty,
+    long,
+    motion,
+    networks,
+    poses,
+    presets,
+    reading,
+    sensitivity,
+    steps,
+    summary,
+    targets,
+    tracks,
+)
 from .bench import Bench, Experiment, Task
 
 if TYPE_CHECKING:
@@ -32,7 +46,7 @@ if TYPE_CHECKING:
 
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (summary, networks, steps, reading, tracks, camera, motion, poses, sensitivity, long)
+    for module in (summary, networks, steps, reading, tracks, camera, motion, poses, sensitivity, long, dirty, presets)
 }
 """All experiments in the order in which they run and are reported; the longest is the last."""
 
@@ -108,7 +122,7 @@ def run_experiment(
     first = [
         Task(name, split, clip, baselines=(split, str(clip)) not in known)
         for split in experiment.splits
-        for clip in range(clips)
+        for clip in experiment.clips(clips)
     ]
     tables = [_run_tasks(setup, first, file, processes, progress, 0)]
     keys = ((task.split, str(task.clip)) for task in first)
@@ -201,6 +215,7 @@ def write_results(path: Path, bench: Bench, tables: Mapping[str, pd.DataFrame], 
         "same anchor; the last two are given the true surface of every frame."
     )
     sections = [EXPERIMENTS[name].describe(bench, table) for name, table in tables.items()]
-    return write_report(
-        path, "The experiments, in small", identity, intro, [targets.describe(bench, tables), *sections]
-    )
+    # A run of other experiments has no word on these targets.
+    if any(target.found is not None for target in targets.targets(bench, tables)):
+        sections.insert(0, targets.describe(bench, tables))
+    return write_report(path, "The experiments, in small", identity, intro, sections)

@@ -71,7 +71,8 @@ def test_the_object_is_closed_and_found_again_by_what_runs_without_networks() ->
     scene = Scene.of(mesh, config.frames)
     assert 0.02 < scene.window.masks.mean() < 0.5
     found = host_stages(build(SIZES["small"], META, torch.bfloat16), SIZES["small"].config({"frames": 4}), 1)
-    assert set(found) == {"preparation", "animation", "camera", "tracks"}
+    assert set(found) == {"preparation", "animation", "sight", "camera", "tracks"}
+    assert [name for name in found if found[name].beside] == ["camera", "tracks"]
     assert "4 poses" in found["camera"].note
     assert all(one.seconds > 0 for one in found.values())
 
@@ -121,7 +122,7 @@ def test_budgets_are_kept_or_not() -> None:
 def test_tables_and_the_document_say_it_all() -> None:
     report = made_up(ratios={"skinning": 50.0}, variants={"torch.compile": (math.nan, "no compiler")})
     lines = "\n".join(table(report))
-    for word in ("denoising", "(image to 3D)", "pass  window on H100 SXM", "no compiler", "50.0 times"):
+    for word in ("denoising", "(image to 3D)", "pass  window to window on H100 SXM", "no compiler", "50.0 times"):
         assert word in lines
     text = markdown([report])
     for word in ("| denoising |", "## What to buy", "| RTX 4090 | 24 | yes |", "**not kept**", "performance.png"):

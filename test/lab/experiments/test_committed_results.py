@@ -1,4 +1,4 @@
-"""docs/results.md is a report of today's form: its parts, targets and columns are those that the code would write."""
+"""The reports in docs/ are of today's form: their parts, targets and columns are those that the code would write."""
 
 from __future__ import annotations
 
@@ -7,20 +7,33 @@ from pathlib import Path
 
 import pytest
 
-from attnchain_ros.lab.experiments import camera, long, networks, poses, reading, sensitivity, steps, summary, tracks
+from attnchain_ros.lab.experiments import (
+    camera,
+    long,
+    networks,
+    poses,
+    presets_report,
+    reading,
+    sensitivity,
+    steps,
+    summary,
+    tracks,
+)
 from attnchain_ros.lab.experiments.bench import Bench
 from attnchain_ros.lab.experiments.running import EXPERIMENTS
 from attnchain_ros.lab.experiments.targets import targets
 from attnchain_ros.lab.report import TITLES, compare_lines
 from attnchain_ros.lab.table import Subject
 
-RESULTS = Path(__file__).resolve().parents[3] / "docs" / "results.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+REPORTS = ("results.md", "presets.md")
+"""One run each: the paper's experiments; the two presets and dirty pictures."""
 
 
 @pytest.fixture(scope="module")
 def sections() -> dict[str, list[str]]:
-    """The lines below each heading of the second level."""
-    parts = RESULTS.read_text(encoding="utf-8").split("\n## ")[1:]
+    """The lines below each heading of the second level, of all reports."""
+    parts = [part for name in REPORTS for part in (DOCS / name).read_text(encoding="utf-8").split("\n## ")[1:]]
     return {part.split("\n")[0]: part.split("\n")[1:] for part in parts}
 
 
@@ -44,7 +57,7 @@ def test_the_targets_are_those_of_the_code(sections: dict[str, list[str]], bench
 
 def test_columns_are_called_as_the_code_calls_them(sections: dict[str, list[str]]) -> None:
     own = {*TITLES.values()}
-    for module in (camera, poses, long, reading, steps, summary, tracks, networks, sensitivity):
+    for module in (camera, poses, long, reading, steps, summary, tracks, networks, sensitivity, presets_report):
         for columns in ("_COLUMNS", "_FIGURES", "_FLOW_FIGURES", "_WORLD_FIGURES"):
             own |= set(getattr(module, columns, {}).values())
     own |= {"seconds of denoising"}

@@ -1,0 +1,91 @@
+"""A clip whose masks follow from what was pointed at in its first image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from ..masks import Prompt, Sight, TrackedMask
+from .frame import Event, Frame, MaskImage
+from .source import FrameSource, WrappedSource
+
+
+class Tracker(Protocol):
+    """What follows an object from image to image: ``masks.tracker.MaskTracker``."""
+
+    def start(self, image: np.ndarray, prompt: Prompt) -> TrackedMask:
+        """Begin with an image in which the object is pointed at."""
+
+    def follow(self, image: np.ndarray) -> TrackedMask:
+        """The object in the next image, of the same size."""
+
+
+class PromptedSource(WrappedSource):
+    """Another clip, with masks that a tracker makes while the clip is read; masks of its own are not used.
+
+    Args:
+        source: the clip.
+        tracker: follows the object.
+        prompt: in the pixels of the first image.
+        on_mask: gets every image with its mask, for instance to keep it.
+    Attributes:
+        counts: images by what was seen in them, of the reading under way.
+        first_gone: number of the first image without the object, None = it is in all so far.
+        notes: how masks came about, and when the object was lost and seen again for the first time.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        tracker: Tracker,
+        prompt: Prompt,
+        on_mask: Callable[[Frame, TrackedMask], object] = lambda frame, found: None,
+    ) -> None:
+        super().__init__(source)
+        instead = "; the clip's own masks are not used" if source.masked else ""
+        self.notes.tell("masks_by_prompt", f"masks follow what was pointed at in the first image{instead}")
+        self.masked = True
+        self.counts = dict.fromkeys(Sight, 0)
+        self.first_gone: int | None = None
+        self._tracker = tracker
+        self._prompt = prompt
+        self._on_mask = on_mask
+
+    def events(self) -> Iterator[Event]:
+        """Those of the clip, each image with its mask.
+
+        Raises:
+            ConfigError, MaskError: the prompt does not fit the first image.
+        """
+        self.counts, self.first_gone = dict.fromkeys(Sight, 0), None
+        shape: tuple[int, ...] | None = None
+        for event in self.wrapped.events():
+            if isinstance(event, Frame):
+                if shape is None:
+                    shape = event.image.shape
+                    found = self._tracker.start(event.image, self._prompt)
+                elif event.image.shape == shape:
+                    found = self._tracker.follow(event.image)
+                else:
+                    found = self._of_another_size(event.image)
+                event.mask = found.mask
+                self._count(found.sight)
+                self._on_mask(event, found)
+            if not isinstance(event, MaskImage):
+                yield event
+
+    def _of_another_size(self, image: np.ndarray) -> TrackedMask:
+        text = "images of another size than the first one have no masks: nothing was pointed at in them"
+        self.notes.tell("prompt_size", text)
+        return TrackedMask(np.zeros(image.shape[:2], bool), Sight.LOST, float("-inf"))
+
+    def _count(self, sight: Sight) -> None:
+        number = sum(self.counts.values())
+        self.counts[sight] += 1
+        if sight.gone and self.first_gone is None:
+            self.first_gone = number
+            self.notes.tell("object_lost", f"the object is not seen in image {number}, nor in others after it")
+        if sight is Sight.BACK and self.counts[Sight.BACK] == 1:
+            self.notes.tell("object_back", f"the object is seen again in image {number}")
