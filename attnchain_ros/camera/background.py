@@ -9,6 +9,7 @@ defined, and the turn alone explains the pictures (the homography K R K^-1).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ _BACK_PX = 0.5
 
 _RANSAC_PX, _SOFT_PX = 1.0, 0.5
 _REFILL = 0.7
-_FLOW = {
+_FLOW: dict[str, Any] = {
     "winSize": (21, 21),
     "maxLevel": 3,
     "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01),
@@ -238,7 +239,7 @@ def follow_corners(greys: list[np.ndarray], free: list[np.ndarray]) -> np.ndarra
     Returns:
         [F, N, 2] float32 pixels; NaN where a corner was not seen.
     """
-    frames, height, width = len(greys), *greys[0].shape
+    frames, (height, width) = len(greys), greys[0].shape
     columns: list[np.ndarray] = []
     alive = np.zeros(0, np.int64)
     for frame in range(frames):
@@ -253,8 +254,8 @@ def follow_corners(greys: list[np.ndarray], free: list[np.ndarray]) -> np.ndarra
         if frame + 1 == frames or not len(places):
             continue
         start = np.ascontiguousarray(places[:, None])
-        there, found, _ = cv2.calcOpticalFlowPyrLK(greys[frame], greys[frame + 1], start, None, **_FLOW)
-        again, found_again, _ = cv2.calcOpticalFlowPyrLK(greys[frame + 1], greys[frame], there, None, **_FLOW)
+        there, found, _ = cv2.calcOpticalFlowPyrLK(greys[frame], greys[frame + 1], start, start.copy(), **_FLOW)
+        again, found_again, _ = cv2.calcOpticalFlowPyrLK(greys[frame + 1], greys[frame], there, there.copy(), **_FLOW)
         kept = (found[:, 0] > 0) & (found_again[:, 0] > 0)
         kept &= np.linalg.norm(again[:, 0] - start[:, 0], axis=1) < _BACK_PX
         cell = np.rint(there[:, 0]).astype(np.int64)

@@ -114,7 +114,7 @@ def test_the_motion_of_exact_points_is_exact(shift: tuple[float, float, float], 
     two[:wrong] += np.random.default_rng(2).uniform(15, 40, (wrong, 2))
     found = relative_motion(one, two, K)
     assert angle_deg(found.turn, turn) < (1e-3 if not wrong else 0.2)
-    assert found.miss_px < 0.05
+    assert found.miss_px < (0.05 if not wrong else 0.2)
     if any(shift):
         assert abs(found.shift @ shift) / np.linalg.norm(shift) > 0.999
     else:

@@ -94,7 +94,7 @@ def point_figures(scene: Scene, vertices: np.ndarray, poses: np.ndarray) -> Figu
     away = np.linalg.norm(project(truth.intrinsics, found) - project(truth.intrinsics, there), axis=-1)
     return {
         "points_camera": float(np.linalg.norm(found - there, axis=-1).mean() / scene.radius),
-        "points_px": float(np.median(away)),
+        "points_px": float(np.nanmedian(away)) if np.isfinite(away).any() else None,  # none lies ahead of the camera
     }
 
 
