@@ -241,7 +241,7 @@ def follow_corners(greys: list[np.ndarray], free: list[np.ndarray]) -> np.ndarra
     """
     frames, (height, width) = len(greys), greys[0].shape
     columns: list[np.ndarray] = []
-    alive = np.zeros(0, np.int64)
+    alive: np.ndarray = np.zeros(0, np.int64)
     for frame in range(frames):
         places = np.array([columns[number][frame] for number in alive], np.float32).reshape(-1, 2)
         if len(alive) < _REFILL * CORNERS:
@@ -263,7 +263,7 @@ def follow_corners(greys: list[np.ndarray], free: list[np.ndarray]) -> np.ndarra
         kept[kept] &= free[frame + 1][cell[kept, 1], cell[kept, 0]] > 0
         for number, place in zip(alive[kept], there[kept, 0], strict=True):
             columns[number][frame + 1] = place
-        alive = alive[kept]
+        alive = np.asarray(alive[kept])
     return np.stack(columns, axis=1) if columns else np.zeros((frames, 0, 2), np.float32)
 
 
