@@ -238,9 +238,9 @@ class CameraConfig(Checked):
     )
     motion: str = option(
         "free",
-        "how the camera moves: 'free' finds each frame's pose by itself; 'known' takes the motion from TF "
+        "how the camera moves: 'free' finds each frame's pose alone; 'known' takes the motion from TF "
         "(``fixed_frame``) and finds one pose of the object's frame for the window; 'background' takes the camera's "
-        "turns from what stands still outside the mask. What is not known of a window is said, and it is 'free'",
+        "turns from what stands still outside the mask. Where it is not known that is said, and it is 'free'",
         choices=("free", "known", "background"),
     )
     min_inliers: int = option(15, "a pose with fewer inliers is refused", low=4)

@@ -46,7 +46,7 @@ class FixedFrame:
             return dict(self._failures)
 
     def place(self, window: Window, camera_frame: str) -> tuple[Window, tuple[Note, ...]]:
-        """The window with ``fixed_from_camera``, and a note for each cause why it is not known of an image.
+        """The window with ``fixed_from_camera``, and notes: why it is not known of an image, what was left out of TF.
 
         Args:
             window: of the camera.   camera_frame: frame_id of its images.
@@ -66,12 +66,15 @@ class FixedFrame:
                 texts.setdefault(failure.cause, str(failure))
         with self._lock:
             self._failures += causes
-        notes = tuple(
+        notes = [
             Note(
                 f"fixed_frame_{cause}",
                 f"nothing is published in {self.name} for {count} of a window's {window.frames} images: "
                 f"{texts[cause]}; {_REMEDIES[cause]}",
             )
             for cause, count in causes.items()
-        )
-        return replace(window, fixed_from_camera=poses), notes
+        ]
+        if self.buffer.refused:
+            text = f"{self.buffer.refused} transforms of TF are not rigid, not finite or lead to themselves: left out"
+            notes.append(Note("fixed_frame_refused", f"{text}; see who sends them"))
+        return replace(window, fixed_from_camera=poses), tuple(notes)

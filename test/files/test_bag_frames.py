@@ -67,6 +67,9 @@ def test_what_does_not_reach_is_noted_with_the_remedy(bag: Path):
     assert [note.code for note in notes] == ["fixed_frame_too_new"]
     assert "2 of a window's 5 images" in notes[0].text and "tf_timeout_s" in notes[0].text
     assert fixed.place(late, "")[1][0].code == "fixed_frame_no_frame_id"
+    buffer.add("map", "eye", START, 2 * np.eye(4))
+    (refused,) = fixed.place(part.window, "eye")[1]
+    assert refused.code == "fixed_frame_refused" and refused.text.startswith("1 transforms")
 
 
 def test_results_are_written_in_the_fixed_frame_where_it_is_known(tmp_path: Path):
