@@ -60,6 +60,8 @@ setup(
         "masks": [line for line in requirements("development") if line.startswith("transformers")],
         # Results as a page in the browser.
         "view": [line for line in requirements("development") if line.startswith("viser")],
+        # Many clips over many devices.
+        "batch": [line for line in requirements("development") if line.startswith("ray")],
     },
     entry_points={"console_scripts": ["attnchain = attnchain_ros.cli:main"]},
     zip_safe=False,

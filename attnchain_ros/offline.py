@@ -106,6 +106,7 @@ def animations(
     clip: str | Path | np.ndarray,
     *,
     masks: str | Path | np.ndarray | None = None,
+    instance: int = 0,
     anchor: str | Path | Mesh | None = None,
     backbone: Backbone | None = None,
     options: Mapping[str, Any] | None = None,
@@ -116,7 +117,9 @@ def animations(
 
     Args:
         clip: folder of images, video, rosbag2 folder, or images [F, H, W, 3] uint8 RGB (taken as 30 a second).
-        masks: folder with a mask per image, or [F, H, W] bool; None = the clip's own (alpha, topic), else GrabCut.
+        masks: folder with a mask per image, or [F, H, W] bool or integer ids; None = the clip's own (alpha, topic),
+            else GrabCut.
+        instance: value of the object in masks that hold several objects; 0 = they hold one.
         anchor: mesh of the object as in frame 0 (glb, ply, obj); None = made from the first image.
         backbone: as from ``load``; None loads the small one.
         options: of the method by dotted name, such as ``{"sampling.steps": 4}``; they win over the checkpoint's.
@@ -131,7 +134,7 @@ def animations(
     config = resolve(networks, options)
     mesh = read_mesh(Path(anchor)) if isinstance(anchor, (str, Path)) else anchor
     rollout = Rollout(networks, config, mesh)
-    windows = ClipWindows(_source(clip, masks), StreamConfig(foreground="grabcut"), config.frames, intrinsics)
+    windows = ClipWindows(_source(clip, masks, instance), StreamConfig(foreground="grabcut"), config.frames, intrinsics)
     for _, chain in itertools.groupby(windows, key=lambda part: part.chain):
         rollout.reset()
         results = tuple(rollout.run(part.window, progress) for part in chain)
@@ -151,17 +154,18 @@ def animate(clip: str | Path | np.ndarray, **arguments: Any) -> Animation:
     return found
 
 
-def _source(clip: str | Path | np.ndarray, masks: str | Path | np.ndarray | None) -> FrameSource:
+def _source(clip: str | Path | np.ndarray, masks: str | Path | np.ndarray | None, instance: int) -> FrameSource:
     if not isinstance(clip, np.ndarray):
         if isinstance(masks, np.ndarray):
             raise InputError("masks are an array, but the clip is a path: give both as arrays or both as paths")
-        return open_frames(Path(clip), ClipOptions(masks=None if masks is None else Path(masks)))
+        return open_frames(Path(clip), ClipOptions(masks=None if masks is None else Path(masks), instance=instance))
     axes = check_shape("clip", clip, "F H W 3")
     if masks is not None:
         if not isinstance(masks, np.ndarray):
             raise InputError("the clip is an array, but masks are a path: give both as arrays or both as paths")
         check_shape("masks", masks, "F H W", "one mask per image, of its size", **axes)
     stamps = stamps_from_fps(len(clip), DEFAULT_FPS)
-    rows = [None] * len(clip) if masks is None else list(np.asarray(masks, bool))
+    whose = None if masks is None else masks == instance if instance else np.asarray(masks, bool)
+    rows = [None] * len(clip) if whose is None else list(whose)
     frames = [Frame(image, mask, int(stamp)) for image, mask, stamp in zip(clip, rows, stamps, strict=True)]
     return ArraySource(frames, "images in memory")

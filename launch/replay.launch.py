@@ -1,8 +1,8 @@
 """Play a bag to attnchain_node without losing a frame: ``ros2 launch attnchain_ros replay.launch.py bag:=FOLDER``.
 
 The player starts paused and goes on when the node is active and listens; the node takes its time from the bag. Topics
-are found in the bag by type and name; masks must be in it, or give ``foreground:=grabcut``. For results as files, and
-the same bytes every time, use ``attnchain replay`` instead.
+are found in the bag by type and name; masks must be in it, or give ``foreground:=grabcut`` (or ``sam2``, and click).
+For results as files, and the same bytes every time, use ``attnchain replay`` instead.
 """
 
 import atexit
@@ -89,7 +89,9 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument("weights", default_value="", description="folder with the weights; empty = params_file"),
         DeclareLaunchArgument(
-            "foreground", default_value="", description="grabcut where the bag has no masks; empty = params_file"
+            "foreground",
+            default_value="",
+            description="grabcut, or sam2 and a click on ~/prompt, where the bag has no masks; empty = params_file",
         ),
         DeclareLaunchArgument(
             "max_objects", default_value="", description="objects at once, by the ids in masks; empty = params_file"

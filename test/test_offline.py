@@ -72,6 +72,10 @@ def test_images_in_memory_give_the_same_as_their_folder(
     arguments = {"anchor": anchor_file, "backbone": backbone, "options": options}
     one, other = ac.animate(clip_folder, **arguments), ac.animate(images, masks=masks, **arguments)
     np.testing.assert_array_equal(one.vertices, other.vertices)
+    ids = np.where(masks, 7, 0) + 3 * (np.arange(masks.shape[2]) < 4)  # another object at the border
+    third = ac.animate(images[:3], masks=ids[:3], instance=7, **arguments)
+    cut = ac.animate(images[:3], masks=ids[:3] == 7, **arguments)
+    np.testing.assert_array_equal(third.vertices, cut.vertices)
     stages: list[str] = []
     (only,) = ac.animations(images[:3], masks=masks[:3], progress=lambda name, *more: stages.append(name), **arguments)
     assert len(only.vertices) == 3 and stages

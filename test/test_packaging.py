@@ -80,12 +80,12 @@ def test_setup_takes_its_ranges_from_the_pins(tmp_path: Path) -> None:
         for list_ in ("library", "lab")
     )
     written = (tmp_path / "attnchain_ros.egg-info" / "requires.txt").read_text(encoding="utf-8")
-    written, _, view = written.partition("[view]")
-    assert [line.partition("<")[0] for line in view.split()] == ["viser"]
-    written, _, masks = written.partition("[masks]")
-    assert [line.partition("<")[0] for line in masks.split()] == ["transformers"]
-    always, _, extra = written.partition("[lab]")
-    assert set(always.split()) == library and set(extra.split()) == lab and not library & lab
+    extras = {name: rest for name, rest in re.findall(r"\[(\w+)\]\n([^\[]*)", written)}
+    assert set(extras) == {"lab", "masks", "view", "batch"}
+    for name, package in (("masks", "transformers"), ("view", "viser"), ("batch", "ray")):
+        assert [line.partition("<")[0] for line in extras[name].split()] == [package]
+    always = written.partition("[")[0]
+    assert set(always.split()) == library and set(extras["lab"].split()) == lab and not library & lab
     sources = (tmp_path / "attnchain_ros.egg-info" / "entry_points.txt").read_text(encoding="utf-8")
     assert "attnchain = attnchain_ros.cli:main" in sources
 

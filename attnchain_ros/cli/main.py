@@ -21,6 +21,7 @@ from ..threads import asked_threads, prepare
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("cli.run", "animate the object of a video, a folder of images or a bag"),
     "replay": ("cli.replay", "the same for a bag, with the results in a new bag as well; without DDS"),
+    "batch": ("cli.batch", "many clips, over the workers of Ray; goes on where it was stopped"),
     "fake-camera": ("cli.fake_camera", "publish a clip as a camera would (needs ROS 2)"),
     "masks": ("cli.masks", "the object's mask in every image of a clip, from a click"),
     "view": ("cli.view", "results, or a node at work, as a page in the browser"),

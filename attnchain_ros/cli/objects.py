@@ -22,7 +22,7 @@ MOST_FOUND = 64
 RollOne = Callable[[argparse.Namespace, Networks], Outcome]
 
 
-def roll_all(source: FrameSource, args: argparse.Namespace, roll_one: RollOne) -> int:
+def roll_all(source: FrameSource, args: argparse.Namespace, roll_one: RollOne, networks: Networks | None = None) -> int:
     """Run one object after another, each into a folder of its own, with the networks loaded once.
 
     An object that fails is said and does not stop the others; its error is raised at the end.
@@ -31,6 +31,7 @@ def roll_all(source: FrameSource, args: argparse.Namespace, roll_one: RollOne) -
         source: the clip with masks as ``IdImage``.
         args: of ``add_rollout_arguments``, with ``instance``.
         roll_one: runs the object that its arguments' ``instance`` names.
+        networks: as from ``load_networks``; None loads them.
     Returns:
         0, or 130 after Ctrl-C.
     Raises:
@@ -38,7 +39,7 @@ def roll_all(source: FrameSource, args: argparse.Namespace, roll_one: RollOne) -
     """
     ids = find_objects(source)
     say(f"{source.name}: {counted(len(ids), 'object')}, ids {', '.join(map(str, ids))}")
-    networks = load_networks(args)
+    networks = load_networks(args) if networks is None else networks
     failure: AttnChainError | None = None
     outcome = Outcome()
     parts: list[ScenePart] = []

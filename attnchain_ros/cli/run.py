@@ -29,9 +29,14 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the rollout on the clip; 0 when all windows are done, 130 when stopped by Ctrl-C."""
+    return run_clip(args)
+
+
+def run_clip(args: argparse.Namespace, networks: Networks | None = None) -> int:
+    """The same, with networks that are loaded already (None: loads them)."""
     if args.instance == ALL_OBJECTS:
-        return roll_all(open_input(args), args, _roll)
-    return _roll(args).exit_code()
+        return roll_all(open_input(args), args, _roll, networks)
+    return _roll(args, networks).exit_code()
 
 
 def _roll(args: argparse.Namespace, networks: Networks | None = None) -> Outcome:
