@@ -236,6 +236,13 @@ class CameraConfig(Checked):
         low=0.01,
         high=90.0,
     )
+    motion: str = option(
+        "free",
+        "how the camera moves: 'free' finds each frame's pose alone; 'known' takes the motion from TF "
+        "(``fixed_frame``) and finds one pose of the object's frame for the window; 'background' takes the camera's "
+        "turns from what stands still outside the mask. Where it is not known that is said, and it is 'free'",
+        choices=("free", "known", "background"),
+    )
     min_inliers: int = option(15, "a pose with fewer inliers is refused", low=4)
     object_size_m: float = option(
         0.0, "longest side of the object in metres; 0 = unknown, results are unitless", unit="m", low=0.0

@@ -232,7 +232,7 @@ def rim_misfit(
         places, normals, frame = outlines.points[own], outlines.normals[own], outlines.frame[own]
         residual = ((pixels[partner] - places) * normals).sum(axis=1)
         jacobian = motion_jacobian(rim.points[partner], normals, centre[frame], intrinsics)
-        edge = Misfit(residual, jacobian, _fall_off(residual, gate) * (apart < 4 * gate + 0.7 * spread), frame)
+        edge = Misfit(residual, jacobian, fall_off(residual, gate) * (apart < 4 * gate + 0.7 * spread), frame)
     height, width = outlines.outside.shape[1:]
     cell = np.rint(project(intrinsics, body))
     with np.errstate(invalid="ignore"):
@@ -245,13 +245,36 @@ def rim_misfit(
         distance = outlines.outside[frame, row, column].astype(np.float64)
         slope = outlines.slope[frame, row, column].astype(np.float64)
         jacobian = motion_jacobian(body[frame, number], slope, centre[frame], intrinsics)
-        over = Misfit(distance, jacobian, 0.5 * _fall_off(distance, gate), frame)
+        over = Misfit(distance, jacobian, 0.5 * fall_off(distance, gate), frame)
     return edge, over
 
 
-def _fall_off(residual: np.ndarray, gate: float) -> np.ndarray:
+def round_gate(number: int) -> float:
+    """Distance at which a match counts a quarter in a round, share of the object's size in pixels."""
+    return max(_LAST_GATE, _FIRST_GATE * _GATE_SHRINK**number)
+
+
+def fall_off(residual: np.ndarray, gate: float) -> np.ndarray:
+    """Weights [n] of residuals [n]: 1 at 0, a quarter at ``gate``."""
     weights: np.ndarray = 1.0 / (1.0 + (residual / gate) ** 2) ** 2
     return weights
+
+
+def frame_equations(edge: Misfit, over: Misfit) -> tuple[np.ndarray, np.ndarray]:
+    """What one frame asks of its pose: J^T W J [6, 6] and J^T W r [6], over the frame's own typical misfit.
+
+    Args:
+        edge, over: of this frame, as ``rim_misfit`` gives them. A frame that fits badly asks for little.
+    """
+    matrix, right = np.zeros((6, 6)), np.zeros(6)
+    scale = max(0.5, 1.5 * float(np.median(np.abs(edge.residual)))) if len(edge.residual) else 1.0
+    samples = len(edge.residual) / _CORRELATED
+    for part, count in ((edge, samples), (over, samples * min(1.0, len(over.residual) / OUTLINE_POINTS))):
+        if len(part.residual):
+            add, push = part.normal_equations(count, scale)
+            matrix += add
+            right += push
+    return matrix, right
 
 
 def fit_to_outlines(
@@ -297,7 +320,7 @@ def fit_to_outlines(
     problem = _Problem(surface, middle, matrix, outlines, size, np.deg2rad(turn_deg), start, before)
     poses = start
     for number in range(ROUNDS):
-        poses = problem.improve(poses, max(_LAST_GATE, _FIRST_GATE * _GATE_SHRINK**number) * size)
+        poses = problem.improve(poses, round_gate(number) * size)
         if not np.isfinite(poses).all():
             return start
     return poses if problem.distance(poses) <= _WORSE * problem.distance(start) else start
@@ -397,13 +420,9 @@ class _Problem:
         pulled = trust * _turns_between(self.start, poses)
         parts = zip(*(part.by_frame(frames) for part in self.misfit(poses, gate)), strict=True)
         for frame, (edge, over) in enumerate(parts):
-            scale = max(0.5, 1.5 * float(np.median(np.abs(edge.residual)))) if len(edge.residual) else 1.0
-            samples = len(edge.residual) / _CORRELATED
-            for part, count in ((edge, samples), (over, samples * min(1.0, len(over.residual) / OUTLINE_POINTS))):
-                if len(part.residual):
-                    add, push = part.normal_equations(count, scale)
-                    matrix[frame, :, frame] += add
-                    right[frame] += push
+            add, push = frame_equations(edge, over)
+            matrix[frame, :, frame] += add
+            right[frame] += push
             matrix[frame, :3, frame, :3] += trust * np.eye(3)
             right[frame, :3] += pulled[frame]
         self._hold_neighbours(poses, matrix, right)

@@ -22,6 +22,14 @@ def invert_pose(pose: np.ndarray) -> np.ndarray:
     return inverse
 
 
+def invert_poses(poses: np.ndarray) -> np.ndarray:
+    """The inverses [n, 4, 4] of rigid transforms [n, 4, 4]; float64."""
+    inverse = np.tile(np.eye(4), (len(poses), 1, 1))
+    inverse[:, :3, :3] = np.swapaxes(poses[:, :3, :3], 1, 2)
+    inverse[:, :3, 3] = -(inverse[:, :3, :3] @ poses[:, :3, 3, None])[..., 0]
+    return inverse
+
+
 def invert_covariance(pose: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Covariance [6, 6] of a pose's inverse.
 

@@ -13,7 +13,7 @@ from ..stream.objects import ALL_OBJECTS
 from .arguments import add_clip_arguments, check_foreground_arguments, clip_options, stream_config
 from .objects import roll_all
 from .prompting import with_masks
-from .rolling import Clip, Networks, Outcome, add_rollout_arguments, check_rollout_arguments, roll
+from .rolling import Clip, Networks, Outcome, add_rollout_arguments, check_rollout_arguments, fixed_frame_of, roll
 
 RESULT_BAG = "results_bag"
 """Name of the bag inside the output folder."""
@@ -80,13 +80,14 @@ def _roll(args: argparse.Namespace, networks: Networks | None = None) -> Outcome
         args.out / RESULT_BAG,
         object_id=args.object_id,
         object_frame=args.object_frame or f"object_{args.object_id}",
+        fixed_frame=args.fixed_frame or "",
         storage=args.storage,
         scene=not args.no_scene,
         overwrite=True,
     )
     config = stream_config(args, max_gap_s=args.max_gap)
     with with_masks(source, args) as masked, writer as bag:
-        clip = Clip(masked, config)
+        clip = Clip(masked, config, fixed_frame_of(args))
         return roll(
             clip, args, lambda part, result: bag.add(result, part.frame_id, part.camera.distort_points), networks
         )

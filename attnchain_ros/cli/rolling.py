@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..config import RolloutConfig, replace
 from ..errors import AttnChainError, Cancelled, ConfigError
+from ..files.images import is_bag
 from ..files.meshes import read_mesh
 from ..files.results import ResultOptions, ResultWriter, counted
 from ..notes import Note
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..backbone import Backbone
     from ..rollout import Rollout
     from ..rollout.window import WindowResult
+    from ..stream.standing import FixedFrame
     from ..stream.windows import ClipWindow
 
 OnResult = Callable[["ClipWindow", "WindowResult"], None]
@@ -46,13 +48,35 @@ def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
         help="mesh of the object in frame 0 (glb, ply, obj); with --instance all {id} in its name is the object's",
     )  # fmt: skip
     parser.add_argument("--intrinsics", metavar="FX,FY,CX,CY", help="camera in pixels (default: the bag's, or assumed)")
+    parser.add_argument(
+        "--fixed-frame", metavar="FRAME",
+        help="frame of the bag's TF that stands still, such as odom: the object's pose and tracks are given in it too",
+    )  # fmt: skip
     parser.add_argument("--max-windows", type=int, metavar="N", help="stop after N windows")
     parser.add_argument("--per-frame-meshes", action="store_true", help="also write meshes/frame_00000.ply and so on")
 
 
+def fixed_frame_of(args: argparse.Namespace) -> FixedFrame | None:
+    """What ``--fixed-frame`` asks for.
+
+    Raises:
+        FileFormatError: the bag's TF does not hold the frame.
+    """
+    if args.fixed_frame is None:
+        return None
+    from ..files.bag_frames import read_frames
+    from ..stream.standing import FixedFrame
+
+    place = Path(args.input) if hasattr(args, "input") else args.bag
+    return FixedFrame(args.fixed_frame, read_frames(place, args.fixed_frame))
+
+
 def check_rollout_arguments(args: argparse.Namespace) -> None:
     """Check what can be checked before the networks are loaded."""
-    check_output(args.out, Path(args.input) if hasattr(args, "input") else args.bag)
+    place = Path(args.input) if hasattr(args, "input") else args.bag
+    if args.fixed_frame is not None and not is_bag(place):
+        raise ConfigError(f"--fixed-frame is for bags, which hold TF; {place} is none: leave it out")
+    check_output(args.out, place)
     if args.max_windows is not None and args.max_windows < 1:
         raise ConfigError(f"--max-windows is {args.max_windows}, the least is 1")
     parse_intrinsics(args.intrinsics)
@@ -61,10 +85,11 @@ def check_rollout_arguments(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Clip:
-    """What is run: a clip, and how its frames become windows."""
+    """What is run: a clip, how its frames become windows, and what tells where the camera stood."""
 
     source: FrameSource
     config: StreamConfig
+    fixed: FixedFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +166,7 @@ def roll(
     from ..stream.windows import ClipWindows
 
     backbone, config = networks.backbone, networks.config
-    windows = ClipWindows(source, clip.config, config.frames, parse_intrinsics(args.intrinsics))
+    windows = ClipWindows(source, clip.config, config.frames, parse_intrinsics(args.intrinsics), fixed=clip.fixed)
     options = ResultOptions(
         source=source.name,
         anchor="first image" if args.anchor is None else str(args.anchor),

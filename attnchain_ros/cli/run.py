@@ -8,7 +8,7 @@ from ..stream.objects import ALL_OBJECTS
 from .arguments import add_input_arguments, check_foreground_arguments, open_input, stream_config
 from .objects import roll_all
 from .prompting import with_masks
-from .rolling import Clip, Networks, Outcome, add_rollout_arguments, check_rollout_arguments, roll
+from .rolling import Clip, Networks, Outcome, add_rollout_arguments, check_rollout_arguments, fixed_frame_of, roll
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,4 +42,4 @@ def run(args: argparse.Namespace, networks: Networks | None = None) -> int:
 def _roll(args: argparse.Namespace, networks: Networks | None = None) -> Outcome:
     """One object."""
     with with_masks(open_input(args), args) as source:
-        return roll(Clip(source, stream_config(args)), args, networks=networks)
+        return roll(Clip(source, stream_config(args), fixed_frame_of(args)), args, networks=networks)

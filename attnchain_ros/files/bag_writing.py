@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ _TOPICS = {
     "object_pose": "geometry_msgs/msg/PoseWithCovarianceStamped",
 }
 
+_FIXED = {"object_pose_fixed": _TOPICS["object_pose"], "tracks_fixed": _TOPICS["tracks"]}
+
 
 class ResultBagWriter(BagFile):
     """Writes windows into a new bag; use it as a context manager. The folder appears whole when the block ends.
@@ -40,6 +42,7 @@ class ResultBagWriter(BagFile):
         *,
         object_id: int = 1,
         object_frame: str = "object_1",
+        fixed_frame: str = "",
         namespace: str = "/attnchain",
         storage: Storage = "mcap",
         scene: bool = True,
@@ -50,6 +53,7 @@ class ResultBagWriter(BagFile):
         Args:
             path: folder to make.
             object_id, object_frame: number and TF frame of the object.
+            fixed_frame: that stands still; object_pose_fixed and tracks_fixed are written in it, "" = they are not.
             namespace: in front of the topics.
             storage: format of the bag.
             scene: write the topic ``scene`` as well (``files.foxglove``; MCAP only, which is what Foxglove opens).
@@ -59,6 +63,9 @@ class ResultBagWriter(BagFile):
         """
         topics = {name: BagTopic(f"{namespace.rstrip('/')}/{name}", kind) for name, kind in _TOPICS.items()}
         topics["tf"] = BagTopic("/tf", "tf2_msgs/msg/TFMessage")
+        self._fixed_frame = fixed_frame
+        if fixed_frame:
+            topics |= {name: BagTopic(f"{namespace.rstrip('/')}/{name}", kind) for name, kind in _FIXED.items()}
         self._scene = scene and storage == "mcap"
         if self._scene:
             topics["scene"] = BagTopic(f"{namespace.rstrip('/')}/scene", SCENE_TYPE)
@@ -93,8 +100,18 @@ class ResultBagWriter(BagFile):
             if self._pose_seen:
                 self.write("camera_pose", stamp, wire.camera_pose(result, frame, names))
                 self.write("object_pose", stamp, wire.object_pose(result, frame, names))
+            for topic, fields in self._fixed(result, frame, names):
+                self.write(topic, stamp, fields)
             if result.camera.valid[frame]:
                 self.write("tf", stamp, {"transforms": [wire.transform(result, frame, names)]})
         last = int(result.stamps_ns[-1])
         self.write("mesh", last, wire.mesh(result, names))
         self.write("tracks_window", last, wire.tracks(result, distort_points(result.tracks.points_px), names))
+
+    def _fixed(self, result: WindowResult, frame: int, names: wire.Names) -> Iterator[tuple[str, wire.Fields]]:
+        """Topics and messages of one image in the frame that stands still; none where its place there is not known."""
+        pose = wire.fixed_pose(result, frame, self._fixed_frame) if self._fixed_frame else None
+        cloud = wire.fixed_cloud(result, frame, names, self._fixed_frame) if pose is not None else None
+        if pose is not None and cloud is not None:
+            yield "object_pose_fixed", pose
+            yield "tracks_fixed", cloud

@@ -31,7 +31,7 @@ from . import qos
 from .anchoring import AnchorWish
 from .building import build
 from .declaration import ParameterServer
-from .diagnostics import Diagnostics, add_objects, object_status, status_message
+from .diagnostics import Diagnostics, add_lookups, add_objects, object_status, status_message
 from .parameters import NodeSettings
 from .quiet import QuietNode
 from .saving import check_output_dir, output_folder, save_result
@@ -380,6 +380,7 @@ class AttnChainNode(QuietNode):
         name = self.get_fully_qualified_name()
         status = status_message(name, state, self._silence, accounts, figures, live, masks=masks)
         add_objects(status, objects, counts)
+        add_lookups(status, session.lookup_failures if session is not None else None)
         self._diagnostics.publish(status, [object_status(name, state, one) for one in objects])
 
     def _watch(self, session: Session, now: float) -> str:

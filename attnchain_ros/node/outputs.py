@@ -28,6 +28,7 @@ from . import building, cdr, qos
 from .parameters import NodeSettings
 from .planning import Planning
 from .rivals import RivalWatch
+from .standing import StandingOutputs
 from .transforms import transform_broadcaster
 
 _MARKER = "mesh"
@@ -61,13 +62,15 @@ class Outputs:
     Args:
         node: owner of the publishers.
         objects: that may be there at once.
+        fixed: there is a frame that stands still.
     Attributes:
         rivals: looks for other senders of the same frames.
     """
 
-    def __init__(self, node: LifecycleNode, objects: int = 1) -> None:
+    def __init__(self, node: LifecycleNode, objects: int = 1, *, fixed: bool = False) -> None:
         self._node = node
         self._objects = objects
+        self._fixed = fixed
         self._shown: dict[int, _Shown] = {}
         self._lock = threading.Lock()
         self._kept: dict[tuple[Any, int], Callable[[], Any]] = {}
@@ -97,6 +100,7 @@ class Outputs:
         self._camera_path = self._publisher(Path, "~/camera_path", qos.latched_output(objects))
         self._markers = self._publisher(MarkerArray, "~/markers", qos.latched_output(objects))
         self._planning = Planning(self._publisher, lambda text: self._node.get_logger().info(text), objects)
+        self._standing = StandingOutputs(self._publisher, _heard, objects) if self._fixed else None
         self._tf = transform_broadcaster(self._node)
 
     def _warn(self, text: str) -> None:
@@ -145,6 +149,8 @@ class Outputs:
         names = settings.names("")
         with self._lock:
             self._shown.pop(names.object_id, None)
+            if self._standing is not None:
+                self._standing.forget(names.object_id)
             self._kept = {key: build for key, build in self._kept.items() if key[1] != names.object_id}
             if _heard(self._markers):
                 now_ns = int(self._node.get_clock().now().nanoseconds)
@@ -185,6 +191,8 @@ class Outputs:
         if wanted.camera and shown.path:
             path = tuple(shown.path)
             offer(self._camera_path, lambda: self._path_message(path, names.object_frame))
+        if self._standing is not None:
+            self._standing.publish(result, names, settings.node, offer, fast=self._fast)
         self._planning.offer(result, names, wanted, offer, fast=self._fast)
         if wanted.markers and shown.marker_is_due(int(result.stamps_ns[-1]), settings.node.markers_rate_hz):
             offer(self._markers, lambda: self._markers_message(result, names))

@@ -88,6 +88,14 @@ class NodeConfig(StreamConfig):
         high=2**31 - 1,
     )
     object_frame_prefix: str = option("", "the object's frame is <prefix>object_<object_id>")
+    fixed_frame: str = option(
+        "",
+        "TF frame that stands still, such as odom: the object's pose, tracks and path are published in it too "
+        "(docs/fixed_frame.md); empty = off",
+    )
+    tf_timeout_s: float = option(
+        0.1, "how long a window may wait for transforms that have not come yet", unit="s", low=0.0, high=2.0
+    )
     output_dir: str = option(
         "attnchain_output",
         "folder below which ~/save_mesh writes; made when needed; later only changed to one below that of the start",
@@ -136,6 +144,7 @@ _AT_CONFIGURE = frozenset(
         "max_objects",
         "object_frame_prefix",
         "object_id",
+        "fixed_frame",
         "output_dir",
         "use_depth",
         "sam2.weights",

@@ -22,6 +22,7 @@ from ..stream.camera import CameraModel
 from ..stream.frame import Frame
 from ..stream.masking import MaskFigures
 from ..stream.several import Hooks, Member, ObjectStreams
+from ..stream.standing import FixedFrame
 from .anchoring import Anchoring, AnchorWish, NewAnchor, Understood
 from .finisher import Finisher
 from .inputs import Inputs
@@ -30,6 +31,7 @@ from .log_once import LogOnce
 from .outputs import Outputs
 from .parameters import NodeSettings
 from .prompting import Prompting
+from .standing import TransformInput
 from .statistics import Statistics
 from .track import ObjectFigures, ObjectTrack
 from .worker import Engine, Work, Worker
@@ -75,6 +77,12 @@ class Session:
         self._prompting: Prompting | None = None
         if settings.node.foreground == "sam2":
             self._prompting = Prompting(node, self._complain, lambda: self._settings.node)
+        self._tf: TransformInput | None = None
+        self._fixed: FixedFrame | None = None
+        if settings.node.fixed_frame:
+            self._tf = TransformInput(node)
+            frame, buffer = settings.node.fixed_frame, self._tf.buffer
+            self._fixed = FixedFrame(frame, buffer, lambda: self._settings.node.tf_timeout_s)
         work = Work(
             self._assemble, self._publish, self._on_gone,
             (lambda stop: None) if self._prompting is None else self._prompting.work,
@@ -98,7 +106,7 @@ class Session:
         outputs: Outputs | None = None
         try:
             self.apply(settings)
-            self._outputs = outputs = Outputs(node, settings.node.max_objects)
+            self._outputs = outputs = Outputs(node, settings.node.max_objects, fixed=self._fixed is not None)
             for member in self.streams.members:
                 self._follow(member)
             self._inputs = Inputs(
@@ -149,6 +157,11 @@ class Session:
         """Of the only object's live lane; None where it is switched off, or objects come and go."""
         live = None if self.streams.several else self.tracks[0].live
         return None if live is None else live.figures()
+
+    @property
+    def lookup_failures(self) -> dict[str, int] | None:
+        """Images without a place in the fixed frame, by cause; None without such a frame."""
+        return None if self._fixed is None else self._fixed.failures
 
     @property
     def object_figures(self) -> list[ObjectFigures]:
@@ -224,6 +237,8 @@ class Session:
         self._run_live(True)
         if self._prompting is not None:
             self._prompting.subscribe()
+        if self._tf is not None:
+            self._tf.subscribe()  # first: transforms are there when images come
         self._inputs.subscribe()
 
     def deactivate(self) -> None:
@@ -231,6 +246,8 @@ class Session:
         self._inputs.unsubscribe()
         if self._prompting is not None:
             self._prompting.unsubscribe()
+        if self._tf is not None:
+            self._tf.unsubscribe()
         self._outputs.rivals.close()
         self._active = False
         self._worker.set_running(False)
@@ -247,6 +264,8 @@ class Session:
             self._inputs.unsubscribe()
             if self._prompting is not None:
                 self._prompting.unsubscribe()
+            if self._tf is not None:
+                self._tf.unsubscribe()
             self._outputs.destroy()
         self._node.get_logger().info(self.streams.accounts().describe())
         return ended
@@ -354,6 +373,10 @@ class Session:
     def _assemble(self, member: Member, batch: Batch) -> Window:
         window = member.stream.assemble(batch)
         assembler = member.stream.assembler
+        if self._fixed is not None:
+            window, missing = self._fixed.place(window, batch.frames[0].frame_id)
+            for note in missing:
+                self._complain(note.code, note.text)
         # The next window may be assembled before this one is published.
         self._assembled.append((weakref.ref(window), assembler.camera))
         for note in assembler.notes:
@@ -365,6 +388,12 @@ class Session:
         track = self._tracks[member.number]
         result = track.take(result)
         self._topologies[member.object_id] = result.topology_id + 1
+        if self._fixed is not None and not result.metric:
+            self._complain(
+                "fixed_unitless",
+                f"nothing is published in {self._fixed.name}: lengths are unitless, TF's are metres; give depth, or "
+                "set camera.object_size_m",
+            )
         for note in result.notes:
             self._complain(note.code, note.text)
         if track.live is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..camera.crop import Crop
+from ..camera.motion import CameraMotion
+from ..camera.one_pose import fit_one_pose, match_pull, middle_of, outline_pull
 from ..camera.outline import fit_to_outlines
 from ..camera.pnp import estimate_pose
 from ..camera.raycast import RasterBuffer, rasterize
@@ -24,7 +26,7 @@ OUTLINE_SIZE = 256
 
 
 def estimate_cameras(
-    trace: View, moved: Animation, config: CameraConfig, seed: int
+    trace: View, moved: Animation, config: CameraConfig, seed: int, motion: CameraMotion | None = None
 ) -> tuple[CameraTrack, tuple[Note, ...]]:
     """A pose for every frame from the patches that its landmarks look at (Eq. 7, 8).
 
@@ -32,6 +34,7 @@ def estimate_cameras(
         trace: the window; the last pose of earlier windows is kept where a pose is refused.
         moved: where landmarks and mesh are in every frame.
         config: thresholds.   seed: of RANSAC.
+        motion: of the camera, where it is known: then all poses follow from one of the object's frame.
     Returns:
         poses, and a note for every reason of refusal.
     """
@@ -43,6 +46,7 @@ def estimate_cameras(
     error = np.full(frames, np.nan, np.float32)
     matches = np.zeros(frames, np.int32)
     refusals: dict[str, list[int]] = {}
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     last = trace.state.pose
     before = last if trace.shared_first else None
     for frame in range(frames):
@@ -50,6 +54,7 @@ def estimate_cameras(
             pixels = crop.patch_to_full(trace.sight.places[frame].astype(np.float64), trace.grid)
             chosen = np.flatnonzero(moved.valid[frame])
             matches[frame] = len(chosen)
+            pairs.append((moved.landmarks[frame][chosen].astype(np.float64), pixels[chosen]))
             found = estimate_pose(
                 moved.landmarks[frame][chosen], pixels[chosen], intrinsics, config, threshold, seed + frame
             )
@@ -64,7 +69,17 @@ def estimate_cameras(
                 refusals.setdefault(found.reason, []).append(frame)
         if last is not None:
             poses[frame] = last
-    if config.refine == "outline" and accepted.any():
+    if motion is not None and accepted.any():
+        if config.refine == "outline":
+            small, masks = _small_masks(trace)
+            surface = (moved.vertices, trace.state.anchor.mesh.faces)
+            pull = outline_pull(surface, small.intrinsics(intrinsics), masks)
+        else:
+            pull = match_pull(pairs, intrinsics, middle_of(moved.vertices), threshold)
+        first = int(accepted.argmax())
+        poses = fit_one_pose(_from_first(poses, first, before), first, motion, pull, middle_of(moved.vertices), before)
+        accepted[:] = True
+    elif config.refine == "outline" and accepted.any():
         poses = _lay_on_outlines(trace, moved, poses, accepted, config.turn_deg, before)
     notes = tuple(
         Note("camera_refused", f"camera pose refused in frames {', '.join(map(str, where))}: {reason}")
@@ -78,12 +93,21 @@ def _lay_on_outlines(
     trace: View, moved: Animation, poses: np.ndarray, accepted: np.ndarray, turn_deg: float, before: np.ndarray | None
 ) -> np.ndarray:
     """The poses after ``fit_to_outlines``; frames before the first accepted one start from it."""
-    first = int(accepted.argmax())
-    starts = poses if before is not None else np.concatenate([poses[[first] * first], poses[first:]])
-    small = trace.crop.at_size(OUTLINE_SIZE)
-    masks = np.stack([sample_crop(mask, small) for mask in trace.window.masks])
+    starts = _from_first(poses, int(accepted.argmax()), before)
+    small, masks = _small_masks(trace)
     surface = (moved.vertices, trace.state.anchor.mesh.faces)
     return fit_to_outlines(starts, surface, small.intrinsics(trace.intrinsics), masks, turn_deg, before)
+
+
+def _from_first(poses: np.ndarray, first: int, before: np.ndarray | None) -> np.ndarray:
+    """Poses [F, 4, 4] to start from: frames before the first accepted one have its pose, or an earlier window's."""
+    return poses if before is not None else np.concatenate([poses[[first] * first], poses[first:]])
+
+
+def _small_masks(trace: View) -> tuple[Crop, np.ndarray]:
+    """The crop at the size of outlines, and the window's masks in it [F, OUTLINE_SIZE, OUTLINE_SIZE]."""
+    small = trace.crop.at_size(OUTLINE_SIZE)
+    return small, np.stack([sample_crop(mask, small) for mask in trace.window.masks])
 
 
 def draw_frames(vertices: np.ndarray, faces: np.ndarray, camera: CameraTrack, crop: Crop) -> list[RasterBuffer]:

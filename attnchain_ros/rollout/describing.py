@@ -17,6 +17,7 @@ from .cameras import RASTER_SIZE, draw_frames, sample_crop
 from .following import lay_on_pixels
 from .judging import judged
 from .matching import LandmarkMatches
+from .moving import sized_scale
 from .painting import paint_window
 from .state import RolloutState
 from .trace import View
@@ -142,6 +143,7 @@ def _result(
         metric=state.metric,
         silhouette_iou=float("nan"),
         user_from_object=anchor.user_from_object,
+        fixed_from_camera=view.window.fixed_from_camera,
     )
 
 
@@ -150,10 +152,9 @@ def fix_scale(
 ) -> None:
     """Metres per object unit: from the object's size, else once from depth; unitless without either."""
     depth = view.window.depth_m
-    size_m = state.size_m or config.object_size_m
-    if size_m > 0:
-        side = float(np.ptp(state.anchor.mesh.vertices, axis=0).max())
-        state.scale, state.metric = size_m / side, True
+    sized = sized_scale(state, config)
+    if sized is not None:
+        state.scale, state.metric = sized, True
     elif not state.metric and depth is not None and camera.valid[ANCHOR_FRAME]:
         small = view.crop.at_size(RASTER_SIZE)
         mask = sample_crop(view.window.masks[ANCHOR_FRAME], small)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..camera.crop import union_crop
+from ..camera.motion import CameraMotion
 from ..camera.tracks3d import carry_points
 from ..config import PartsConfig, RolloutConfig
 from ..conventions import ANCHOR_FRAME
@@ -220,14 +221,16 @@ class Posed:
     follower: PixelFollower | None
 
 
-def pose_window(trace: Trace, state: RolloutState, chain: ChainMotion, config: RolloutConfig) -> Posed:
+def pose_window(
+    trace: Trace, state: RolloutState, chain: ChainMotion, config: RolloutConfig, motion: CameraMotion | None = None
+) -> Posed:
     """Cameras of a window; attaches the tracked points to the mesh in the first one (``state.tracks``).
 
-    Landmarks that rest say how the camera moved. Where they are too few, and in the first window, patches and outlines
-    are asked as with the preset "paper".
+    Landmarks that rest say how the camera moved. Where they are too few, in the first window, and where the camera's
+    ``motion`` is known, patches and outlines are asked as with the preset "paper".
     """
     memory, options = chain.memory, config.parts
-    laid = options.cameras and config.camera.estimate
+    laid = options.cameras and config.camera.estimate and motion is None
     if laid and state.tracks is not None and state.pose is not None and trace.shared_first:
         poses = np.repeat(state.pose[None], trace.frames, axis=0)
         follower = pixel_follower(trace, chain, memory, poses, state.tracks, config)
@@ -238,7 +241,7 @@ def pose_window(trace: Trace, state: RolloutState, chain: ChainMotion, config: R
                 camera = hold_by_outlines(trace, chain.animation.vertices, camera, config.camera)
                 follower.cameras = camera.camera_from_object
                 return Posed(camera, (), memory, follower)
-    camera, notes = estimate_cameras(trace, chain.animation, config.camera, window_seed(config, state))
+    camera, notes = estimate_cameras(trace, chain.animation, config.camera, window_seed(config, state), motion)
     turned = False
     if laid and memory.points is None and camera.valid[ANCHOR_FRAME] and config.camera.refine == "outline":
         camera, turned = look_around(trace, chain.animation.vertices, camera, config)

@@ -19,6 +19,7 @@ from .cameras import estimate_cameras
 from .describing import Cameras, Facts, describe, match_notes
 from .following import ChainMotion, chain_motion, choose_keyframe, follow_window, keep_keyframe, pose_window
 from .matching import Chain, window_seed
+from .moving import window_motion
 from .sight import Sight, Sources
 from .state import Anchor, RolloutState
 from .trace import (
@@ -217,9 +218,11 @@ class Rollout:
             before = view if seen.last is None else replace(view, state=start.seen_like(seen.last))
             after = state.seen_like(before.state)
             own.report("camera")
-            camera, refusals = estimate_cameras(before, moved, config.camera, window_seed(config, start))  # Eq. 7, 8
+            motion, unknown = window_motion(before, config.camera)
+            seed = window_seed(config, start)
+            camera, refusals = estimate_cameras(before, moved, config.camera, seed, motion)  # Eq. 7, 8
             own.lap("camera")
-            result = describe(before, after, moved, Cameras(camera, refusals), facts, own)
+            result = describe(before, after, moved, Cameras(camera, (*unknown, *refusals)), facts, own)
             seen.last = after
             return result
 
@@ -232,12 +235,13 @@ class Rollout:
         watch.report("animation")
         watch.lap("animation")
         watch.report("camera")
-        posed = pose_window(trace, state, chain, config)
+        motion, unknown = window_motion(trace, config.camera)
+        posed = pose_window(trace, state, chain, config, motion)
         watch.lap("camera")
         watch.report("pixels")
         moved, followed = follow_window(trace, state, chain, posed, config)
         watch.lap("pixels")
-        cameras = Cameras(posed.camera, posed.notes, followed)
+        cameras = Cameras(posed.camera, (*unknown, *posed.notes), followed)
         result = describe(trace, state, moved, cameras, self._facts(trace, moved), watch)
         self._hand_over(trace, state, moved)  # Sec. 4.3, App. C
         keep_keyframe(trace, state, followed, config)

@@ -23,6 +23,8 @@ class Window:
         depth_m: [F, H, W] float32 metres, 0 = unknown; or None.
         queries_px: [Q, 2] float32 pixels of the anchor frame to track, or None for a grid over the mask.
             Only read in the first window after a reset.
+        fixed_from_camera: [F, 4, 4] float64, metres: the camera's poses in a frame that stands still, such as TF tells
+            them; NaN in frames for which it does not. None = nobody was asked.
     Raises:
         ShapeError: sizes disagree.   InputError: stamps are not increasing.
     """
@@ -33,6 +35,7 @@ class Window:
     intrinsics: np.ndarray | None = None
     depth_m: np.ndarray | None = None
     queries_px: np.ndarray | None = None
+    fixed_from_camera: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         axes = check_shape("images", self.images, "F H W 3")
@@ -44,6 +47,8 @@ class Window:
             check_shape("depth_m", self.depth_m, "F H W", "publish depth registered to the image", **axes)
         if self.queries_px is not None:
             check_shape("queries_px", self.queries_px, "Q 2")
+        if self.fixed_from_camera is not None:
+            check_shape("fixed_from_camera", self.fixed_from_camera, "F 4 4", **axes)
         if self.images.dtype != np.uint8 or self.masks.dtype != np.bool_:
             raise InputError(f"images are {self.images.dtype} and masks {self.masks.dtype}, wanted uint8 and bool")
         steps = np.diff(self.stamps_ns)
@@ -171,6 +176,7 @@ class WindowResult:
         timings_s: seconds by stage.
         notes: what was assumed or went wrong, for the user.
         latents: only if the rollout was asked to keep them.
+        fixed_from_camera: the window's own (``Window``).
     """
 
     index: int
@@ -193,6 +199,7 @@ class WindowResult:
     timings_s: dict[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     latents: WindowLatents | None = None
+    fixed_from_camera: np.ndarray | None = None
 
     @property
     def frames(self) -> int:

@@ -15,6 +15,7 @@ from .camera import CameraModel, looks_rectified, rectified_text
 from .config import StreamConfig
 from .frame import Event, Frame, Refused
 from .source import FrameSource, WrappedSource
+from .standing import FixedFrame
 from .stream import Stream
 
 
@@ -65,6 +66,7 @@ class ClipWindows:
         config: how frames become windows; nothing is ever dropped for lack of time.
         frames: of a window; a chain's last window may be shorter (the rollout pads and trims it).
         intrinsics: [3, 3] K in pixels that is used whatever the clip says; None = the clip's own.
+        fixed: tells where the camera stood; None = nobody asks.
     Attributes:
         notes: what was assumed, ignored or left out; grows while windows are made.
     Raises:
@@ -72,7 +74,13 @@ class ClipWindows:
     """
 
     def __init__(
-        self, source: FrameSource, config: StreamConfig, frames: int, intrinsics: np.ndarray | None = None
+        self,
+        source: FrameSource,
+        config: StreamConfig,
+        frames: int,
+        intrinsics: np.ndarray | None = None,
+        *,
+        fixed: FixedFrame | None = None,
     ) -> None:
         _check_size(frames)
         # Masks made from colours are for clips that have none.
@@ -83,6 +91,7 @@ class ClipWindows:
             foreground="none" if source.masked else config.foreground,
         )
         self._source = source
+        self._fixed = fixed
         self._frames = frames
         self._intrinsics = source.intrinsics if intrinsics is None else intrinsics
         self.notes = Notes()
@@ -126,6 +135,10 @@ class ClipWindows:
                 raise type(error)(f"{self._source.name}: {error}") from error
             for note in stream.assembler.notes:
                 if self._source.recorded or note.code != "camera_info_missing":
+                    self.notes.tell(note.code, note.text)
+            if self._fixed is not None:
+                window, missing = self._fixed.place(window, first.frame_id)
+                for note in missing:
                     self.notes.tell(note.code, note.text)
             yield ClipWindow(window, chain, batch.new_frames, stream.assembler.camera, first.frame_id)
             stream.buffer.finish(batch)

@@ -21,6 +21,7 @@ from .fields import (
     tracks,
     transform,
 )
+from .fixed import fixed_cloud, fixed_from_object, fixed_pose
 from .live import live_cloud, live_frame, live_pose, live_transform
 from .markers import markers, no_marker, shaded_triangles
 from .planning import newest_vertices, object_box, object_mesh
@@ -32,6 +33,9 @@ __all__ = [
     "camera_info",
     "camera_pose",
     "cloud",
+    "fixed_cloud",
+    "fixed_from_object",
+    "fixed_pose",
     "frame_transform",
     "header",
     "image",

@@ -146,16 +146,21 @@ def cloud(result: WindowResult, frame: int, names: Names) -> Fields:
     Fields: x, y, z float32; rgb float32 holding 0x00RRGGBB (PCL's and RViz's way); id int32; confidence float32;
     visibility uint8 (1 seen, 0 hidden); of several objects also object_id int32.
     """
+    points = result.tracks.points_camera[frame] * np.float32(result.scale)
+    return point_cloud(track_rows(result, frame, points, names), int(result.stamps_ns[frame]), names.camera_frame)
+
+
+def track_rows(result: WindowResult, frame: int, points: np.ndarray, names: Names) -> np.ndarray:
+    """Rows of a cloud of the tracked points at one image, which lie at points [Q, 3]."""
     found = result.tracks
     rows = names.empty_cloud(len(found.ids))
-    points = found.points_camera[frame] * np.float32(result.scale)
     rows["x"], rows["y"], rows["z"] = points[:, 0], points[:, 1], points[:, 2]
     color = found.colors.astype(np.uint32)
     rows["rgb"] = color[:, 0] << 16 | color[:, 1] << 8 | color[:, 2]
     rows["id"] = found.ids
     rows["confidence"] = found.confidence[frame]
     rows["visibility"] = found.visible[frame]
-    return point_cloud(rows, int(result.stamps_ns[frame]), names.camera_frame)
+    return rows
 
 
 def point_cloud(rows: np.ndarray, stamp_ns: int, frame_id: str) -> Fields:

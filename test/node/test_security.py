@@ -47,7 +47,7 @@ def test_the_policy_is_what_the_node_needs_and_no_more(client: Client, tmp_path:
     needed: Rights = {}
     kinds = {
         "raw": ({"image_transport": "raw", "mask_transport": "raw"}, {"/image", "/mask", "/tf"}),
-        "prompts": ({"foreground": "sam2"}, {f"{NAME}/prompt", f"{NAME}/prompt_box", "/tf"}),
+        "prompts": ({"foreground": "sam2", "fixed_frame": "odom"}, {f"{NAME}/prompt", f"{NAME}/prompt_box", "/tf"}),
         "compressed": ({"image_transport": "compressed", "mask_transport": "compressed"}, set()),
     }
     for kind, (options, awaited) in kinds.items():

@@ -12,7 +12,7 @@ from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.scene import Scene
 from ..evaluation.synthetic import SyntheticSet
 from ..report import Section
-from ..synthetic import Camera, ClipConfig, Split
+from ..synthetic import Camera, ClipConfig, Split, Surrounding
 from ..table import Subject
 
 if TYPE_CHECKING:
@@ -66,9 +66,13 @@ class Bench:
         found: RolloutConfig = replace(self.config, changes)
         return found
 
-    def scene(self, task: Task, camera: Camera = "static", frames: int = 0) -> Scene:
+    def scene(
+        self, task: Task, camera: Camera = "static", surrounding: Surrounding = "plain", *, frames: int = 0
+    ) -> Scene:
         """The clip of a task; ``frames``: how long, 0 = as long as a window."""
-        config = ClipConfig(frames=frames or self.config.frames, image_size=self.image_size, camera=camera)
+        config = ClipConfig(
+            frames=frames or self.config.frames, image_size=self.image_size, camera=camera, surrounding=surrounding
+        )
         clip = SyntheticSet(cast(Split, task.split), clip=config).make(task.clip)
         subject = Subject(task.experiment, task.split, str(task.clip), clip.config.family, camera)
         return Scene(clip, subject, self.counts)

@@ -198,7 +198,7 @@ def long_sequence(bench: Bench, task: Task, group: str, variants: Sequence[str] 
     size = bench.config.frames
     length = WINDOWS * (size - 1) + 1
     camera: Camera = "orbit" if group == ROUND else "static"
-    scene = bench.scene(task, camera, size if group == TO_AND_FRO else length)
+    scene = bench.scene(task, camera, frames=size if group == TO_AND_FRO else length)
     order = ping_pong(size, length) if group == TO_AND_FRO else np.arange(length)
     played = Sequence3D.of(scene, order, size)
     known = KEYFRAMES if group == ROUND else PRESETS

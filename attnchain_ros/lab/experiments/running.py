@@ -24,7 +24,21 @@ from ..evaluation.actionbench_config import REDUCED, ActionBenchConfig
 from ..evaluation.runs import RunFile
 from ..report import CELLS, LENGTHS, write_report
 from ..table import concat
-from . import camera, dirty, long, networks, poses, presets, reading, sensitivity, steps, summary, targets, tracks
+from . import (
+    camera,
+    dirty,
+    long,
+    motion,
+    networks,
+    poses,
+    presets,
+    reading,
+    sensitivity,
+    steps,
+    summary,
+    targets,
+    tracks,
+)
 from .bench import Bench, Experiment, Task
 
 if TYPE_CHECKING:
@@ -32,7 +46,7 @@ if TYPE_CHECKING:
 
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (summary, networks, steps, reading, tracks, camera, poses, sensitivity, long, dirty, presets)
+    for module in (summary, networks, steps, reading, tracks, camera, motion, poses, sensitivity, long, dirty, presets)
 }
 """All experiments in the order in which they run and are reported; the longest is the last."""
 

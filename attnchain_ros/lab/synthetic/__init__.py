@@ -1,6 +1,16 @@
 """Synthetic articulated things in motion with exact ground truth; needs numpy and scikit-image, no ROS and no torch."""
 
-from .clip import CAMERAS, Camera, Clip, ClipConfig, CroppedPictures, make_clip, render_cropped
+from .clip import (
+    CAMERAS,
+    SURROUNDINGS,
+    Camera,
+    Clip,
+    ClipConfig,
+    CroppedPictures,
+    Surrounding,
+    make_clip,
+    render_cropped,
+)
 from .families import (
     FAMILIES,
     HELD_OUT_FAMILIES,
@@ -18,6 +28,7 @@ __all__ = [
     "HELD_OUT_FAMILIES",
     "MOST_PARTS",
     "SPLITS",
+    "SURROUNDINGS",
     "TRAINED_FAMILIES",
     "TRAINED_PARTS",
     "Camera",
@@ -26,6 +37,7 @@ __all__ = [
     "CroppedPictures",
     "Pictures",
     "Split",
+    "Surrounding",
     "make_clip",
     "part_offset",
     "render_cropped",

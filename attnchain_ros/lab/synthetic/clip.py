@@ -5,7 +5,7 @@ The clips train the small backbone and serve as ground truth; a clip is a functi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -21,12 +21,15 @@ from .rays import hidden_points
 from .render import Pictures, render_pictures
 from .solids import nearest_surface, solid_distances, union_distance
 from .surface import Mesh, build_mesh, pose_mesh, sample_triangles
+from .surrounding import Room
 
 Camera = Literal["static", "orbit", "sway"]
+Surrounding = Literal["plain", "room"]
 
 CAMERAS: tuple[Camera, ...] = ("static", "orbit", "sway")
+SURROUNDINGS: tuple[Surrounding, ...] = ("plain", "room")
 
-_STREAMS = ("model", "motion", "camera", "surface")
+_STREAMS = ("model", "motion", "camera", "surface", "surrounding")
 _WHITE = (255, 255, 255)
 
 _BURIED = 1e-3
@@ -60,6 +63,7 @@ class ClipConfig:
         ping_pong_frames: 0, or n >= 2: frames and cameras run 0, 1, .. n - 1, n - 2, .. 1, 0, 1, .. (App. C).
         drift: amplitude of the object's slow shift along x and z, relative to a creature about two units long.
         background: RGB behind the object.
+        surrounding: "plain" is that colour; "room" a textured room that stands still (``surrounding.Room``).
         mesh_spacing: grid cell of the mesh, object units.
     Raises:
         ConfigError: a value is outside its range, or family or camera is unknown.
@@ -81,11 +85,16 @@ class ClipConfig:
     drift: float = 0.0
     background: tuple[int, int, int] = (255, 255, 255)
     mesh_spacing: float = 0.036
+    surrounding: Surrounding = "plain"
 
     def __post_init__(self) -> None:
         find_family(self.family)
         if self.camera not in CAMERAS:
             raise ConfigError(f"camera is {self.camera!r}, must be one of {', '.join(CAMERAS)}: name one of them")
+        if self.surrounding not in SURROUNDINGS:
+            raise ConfigError(
+                f"surrounding is {self.surrounding!r}, must be one of {', '.join(SURROUNDINGS)}: name one"
+            )
         if self.ping_pong_frames < 0 or self.ping_pong_frames == 1:
             raise ConfigError(f"ping_pong_frames is {self.ping_pong_frames}, must be 0 (off) or at least 2: change it")
         for name in ("frames", "image_size", "surface_points"):
@@ -223,7 +232,7 @@ class Clip:
     @cached_property
     def pictures(self) -> Pictures:
         """All pictures of the clip, through ``intrinsics``."""
-        return render_pictures(
+        seen = render_pictures(
             self.model,
             self.pose,
             self.intrinsics,
@@ -232,10 +241,14 @@ class Clip:
             self.config.background,
             self.light,
         )
+        if self.config.surrounding == "plain":
+            return seen
+        room = Room.draw(_stream(self.seed, "surrounding"))
+        return replace(seen, images=room.paint(seen.images, seen.masks, self.intrinsics, self.camera_from_object))
 
     @property
     def images(self) -> np.ndarray:
-        """[F, S, S, 3] uint8 RGB, shaded, on ``config.background``."""
+        """[F, S, S, 3] uint8 RGB, shaded, on ``config.background`` or in front of ``config.surrounding``."""
         return self.pictures.images
 
     @property

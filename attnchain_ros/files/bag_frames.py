@@ -1,0 +1,36 @@
+"""What a bag's /tf and /tf_static tell, all of it, for clips that are run offline."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from ..camera.frames import FrameBuffer, plain, rigid_pose
+from ..errors import FileFormatError
+from .bags import bag_messages
+
+_TYPE = "tf2_msgs/msg/TFMessage"
+
+
+def read_frames(path: Path, fixed_frame: str) -> FrameBuffer:
+    """All transforms of a bag.
+
+    Args:
+        path: rosbag2 folder or file.   fixed_frame: which must be among its frames.
+    Raises:
+        FileFormatError: the bag cannot be read, holds no transforms, or does not know the frame.
+    """
+    buffer = FrameBuffer(history_s=math.inf)
+    names: set[str] = set()
+    for topic, _, message in bag_messages(path, {_TYPE}):
+        for one in message.transforms:
+            place, turn, stamp = one.transform.translation, one.transform.rotation, one.header.stamp
+            pose = rigid_pose((place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w))
+            stamp_ns = int(stamp.sec) * 10**9 + int(stamp.nanosec)
+            static = topic.endswith("tf_static")
+            buffer.add(one.header.frame_id, one.child_frame_id, stamp_ns, pose, static=static)
+            names |= {plain(one.header.frame_id), plain(one.child_frame_id)}
+    if plain(fixed_frame) not in names:
+        listed = ", ".join(sorted(names)[:12]) or "none: it holds no /tf"
+        raise FileFormatError(f"bag {path} has no TF frame {fixed_frame!r} (--fixed-frame); it has {listed}")
+    return buffer

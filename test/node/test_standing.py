@@ -1,0 +1,227 @@
+"""A frame that stands still, from /tf to the topics: with a node in this process that knows the answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Path as PathMessage
+from node.hand_made import HandMadeEngine, camera_from_object_at, vertices_at
+from node.ros_harness import DOMAIN, LATCHED, RELIABLE, Client, image_message, mask_message
+from rclpy.context import Context
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import PointCloud2
+from tf2_msgs.msg import TFMessage
+
+from attnchain_ros import wire
+from attnchain_ros.camera.poses import apply_pose, pose_from_quaternion
+from attnchain_ros.node.building import build
+from attnchain_ros.node.lifecycle import AttnChainNode
+from attnchain_ros.rollout.window import Window, WindowResult
+from attnchain_ros.wire.fields import CLOUD_DTYPE
+
+pytestmark = pytest.mark.ros
+
+STEP_NS = 50_000_000
+START_NS = 10**9
+NAME = "attnchain_node"
+BASE = {
+    "autostart": False, "frames": 4, "queue_size": 16, "overflow_policy": "block", "watchdog_s": 0.0, "live": False,
+    "fixed_frame": "odom", "tf_timeout_s": 0.0,
+}  # fmt: skip
+Make = Callable[..., AttnChainNode]
+
+
+class MovingEngine(HandMadeEngine):
+    """Hands the camera's place on as the rollout does; lengths are metres unless ``metric`` is false."""
+
+    metric = True
+
+    def answer(self, window: Window, shared_first: bool) -> WindowResult:
+        """The truth."""
+        result = super().answer(window, shared_first)
+        return replace(result, metric=self.metric, fixed_from_camera=window.fixed_from_camera)
+
+
+class UnitlessEngine(MovingEngine):
+    metric = False
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Nodes that are active and spin."""
+    context = Context()
+    context.init(domain_id=DOMAIN)
+    executor = MultiThreadedExecutor(num_threads=4, context=context)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    nodes: list[AttnChainNode] = []
+
+    def built(engine: type[HandMadeEngine] = MovingEngine, **parameters: Any) -> AttnChainNode:
+        overrides = [Parameter(name, value=value) for name, value in {**BASE, **parameters}.items()]
+        node = AttnChainNode(partial(engine), context=context, parameter_overrides=overrides)
+        nodes.append(node)
+        executor.add_node(node)
+        node.trigger_configure()
+        node.trigger_activate()
+        return node
+
+    thread.start()
+    yield built
+    for node in nodes:
+        node.end()
+    executor.shutdown()
+    thread.join(10)
+    for node in nodes:
+        node.destroy_node()
+    context.try_shutdown()
+
+
+def base_at(stamp_ns: int) -> np.ndarray:
+    """odom_from_base: drives along x and turns about z, evenly."""
+    seconds = stamp_ns * 1e-9
+    half = 0.25 * seconds
+    return pose_from_quaternion(np.array([seconds, 0.5, 0.0]), np.array([0, 0, np.sin(half), np.cos(half)]))
+
+
+BASE_FROM_CAMERA = pose_from_quaternion(np.array([0.1, 0.0, 0.6]), np.array([-0.5, 0.5, -0.5, 0.5]))
+
+
+def send_tf(client: Client, node: AttnChainNode, stamps: list[int]) -> None:
+    """Tell where the robot was, and how its camera is mounted, and wait until the node knows."""
+    static = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    moving = client.node.create_publisher(TFMessage, "/tf", QoSProfile(depth=100))
+    mounted = client.node.create_publisher(TFMessage, "/tf_static", static)
+    try:
+        client.wait_until(
+            lambda: moving.get_subscription_count() and mounted.get_subscription_count(), "the node hears"
+        )
+        mounted.publish(tf_message(wire.frame_transform(BASE_FROM_CAMERA, 1, "base", "camera_optical")))
+        for stamp in stamps:
+            moving.publish(tf_message(wire.frame_transform(base_at(stamp), stamp, "odom", "base")))
+        buffer = node.session._fixed.buffer  # type: ignore[union-attr]
+
+        def known() -> bool:
+            try:
+                return all(np.isfinite(buffer.look_up("odom", "camera_optical", stamp)).all() for stamp in stamps)
+            except ValueError:
+                return False
+
+        client.wait_until(known, "the node knows")
+    finally:
+        client.node.destroy_publisher(moving)
+        client.node.destroy_publisher(mounted)
+
+
+def tf_message(fields: wire.Fields) -> TFMessage:
+    return TFMessage(transforms=[build("geometry_msgs/msg/TransformStamped", fields)])
+
+
+def feed(node: AttnChainNode, count: int) -> None:
+    session = node.session
+    assert session is not None
+    for number in range(count):
+        stamp = START_NS + number * STEP_NS
+        session.inputs.mask.callback(mask_message(stamp))
+        session.inputs.image.callback(image_message(stamp))
+
+
+def stamp_of(message: Any) -> int:
+    return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
+
+
+def pose_of(pose: Any) -> np.ndarray:
+    place, turn = pose.position, pose.orientation
+    return pose_from_quaternion(np.array([place.x, place.y, place.z]), np.array([turn.x, turn.y, turn.z, turn.w]))
+
+
+def listen(client: Client, node: AttnChainNode) -> dict[str, list[Any]]:
+    kinds = {"object_pose_fixed": PoseWithCovarianceStamped, "tracks_fixed": PointCloud2}
+    heard = {topic: client.listen(f"{NAME}/{topic}", kind, RELIABLE) for topic, kind in kinds.items()}
+    heard["object_path"] = client.listen(f"{NAME}/object_path", PathMessage, LATCHED)
+    client.wait_until(lambda: all(node.count_subscribers(f"/{NAME}/{topic}") for topic in heard), "everybody listens")
+    return heard
+
+
+def windows(node: AttnChainNode) -> int:
+    assert node.session is not None
+    return node.session.tracks[0].windows
+
+
+def test_pose_tracks_and_path_are_published_where_the_object_really_is(make: Make, client: Client):
+    node = make()
+    heard = listen(client, node)
+    # Between two samples, 200 ms apart: images are stamped in the middle too.
+    send_tf(client, node, [START_NS + number * 200_000_000 for number in range(3)])
+    feed(node, 7)
+    client.wait_until(lambda: len(heard["object_pose_fixed"]) == 7 and len(heard["tracks_fixed"]) == 7, "seven images")
+    for message in heard["object_pose_fixed"]:
+        stamp = stamp_of(message)
+        true = base_at(stamp) @ BASE_FROM_CAMERA @ camera_from_object_at(stamp)
+        assert message.header.frame_id == "odom"
+        np.testing.assert_allclose(pose_of(message.pose.pose), true, atol=1e-6)
+        covariance = np.reshape(message.pose.covariance, (6, 6))
+        turn = (base_at(stamp) @ BASE_FROM_CAMERA)[:3, :3]
+        np.testing.assert_allclose(covariance[:3, :3], turn @ np.diag([1e-4, 2e-4, 9e-4]) @ turn.T, atol=1e-9)
+        np.testing.assert_allclose(covariance[3:, 3:], turn @ np.diag([1e-5, 2e-5, 3e-5]) @ turn.T, atol=1e-9)
+    for cloud in heard["tracks_fixed"]:
+        stamp = stamp_of(cloud)
+        true = base_at(stamp) @ BASE_FROM_CAMERA @ camera_from_object_at(stamp)
+        rows = np.frombuffer(bytes(cloud.data), CLOUD_DTYPE)
+        places = np.column_stack([rows[axis] for axis in "xyz"])
+        assert cloud.header.frame_id == "odom"
+        np.testing.assert_allclose(places, apply_pose(true, vertices_at(stamp)), atol=1e-5)
+    client.wait_until(lambda: heard["object_path"] and len(heard["object_path"][-1].poses) == 7, "the whole path")
+    path = heard["object_path"][-1]
+    assert path.header.frame_id == "odom"
+    stamps = [stamp_of(each) for each in path.poses]
+    assert stamps == [START_NS + number * STEP_NS for number in range(7)]
+    assert node.session is not None and node.session.lookup_failures == {}
+
+
+def test_images_that_tf_does_not_reach_are_counted_said_and_left_out(make: Make, client: Client):
+    node = make()
+    heard = listen(client, node)
+    send_tf(client, node, [START_NS, START_NS + 2 * STEP_NS])  # the fourth image comes after the last transform
+    feed(node, 4)
+    client.wait_until(lambda: windows(node) == 1 and len(heard["object_pose_fixed"]) == 3, "three of four images")
+    assert node.session is not None and node.session.lookup_failures == {"too_new": 1}
+    assert [stamp_of(each) for each in heard["object_pose_fixed"]] == [START_NS + row * STEP_NS for row in range(3)]
+
+
+def test_nothing_is_published_in_metres_where_lengths_are_not(make: Make, client: Client):
+    node = make(UnitlessEngine)
+    heard = listen(client, node)
+    send_tf(client, node, [START_NS, START_NS + 10 * STEP_NS])
+    plain = client.listen(f"{NAME}/object_pose", PoseWithCovarianceStamped, RELIABLE)
+    client.wait_until(lambda: node.count_subscribers(f"/{NAME}/object_pose"), "the listener is found")
+    feed(node, 7)
+    client.wait_until(lambda: windows(node) == 2 and len(plain) == 7, "two windows")
+    assert not any(heard.values())
+
+
+def test_without_tf_windows_go_on_and_without_the_parameter_there_is_nothing(make: Make, client: Client):
+    node = make()
+    feed(node, 4)
+    client.wait_until(lambda: windows(node) == 1, "a window without TF")
+    assert node.session is not None and node.session.lookup_failures == {"unknown": 4}
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    assert node.set_parameters([Parameter("fixed_frame", value="")])[0].successful
+    node.trigger_configure()
+    node.trigger_activate()
+    assert node.session is not None and node.session.lookup_failures is None
+
+    def published() -> set[str]:
+        return {topic for topic, _ in node.get_publisher_names_and_types_by_node(NAME, "/")}
+
+    # What the graph says follows a little later.
+    client.wait_until(lambda: f"/{NAME}/object_pose" in published(), "the pose is there")
+    client.wait_until(lambda: f"/{NAME}/object_pose_fixed" not in published(), "the fixed one is gone")
