@@ -8,7 +8,8 @@
 #
 # OUT (default out/gpu) gets a log for each, bench.json, performance.md with the card's name, and summary.txt. Every part
 # has its own limit, so that a slow one cannot cost the others their turn. PYTHON names the interpreter; SIZE and DEVICE
-# are for rehearsals: SIZE=tiny DEVICE=cpu runs all of it on a machine without a GPU.
+# are for rehearsals: SIZE=tiny DEVICE=cpu runs all of it on a machine without a GPU; SLOWER=3 gives every part three times
+# as long, for a slow or busy one.
 set -uo pipefail
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root" || exit 1
@@ -22,7 +23,7 @@ export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 failed=0
 
 part() { # part NAME SECONDS COMMAND...
-  local name="$1" limit="$2" started=$SECONDS
+  local name="$1" limit="$(($2 * ${SLOWER:-1}))" started=$SECONDS
   shift 2
   timeout --kill-after=5 "$limit" "$@" > "$out/$name.txt" 2>&1
   local code=$?

@@ -12,6 +12,7 @@ from ...files.atomic import write_bytes
 from .devices import DEVICES
 from .run import FRAMES_PER_SECOND, Report
 from .stages import Measured
+from .startup import Startup
 
 CHART = "performance.png"
 FRAMES = 16
@@ -28,6 +29,8 @@ def table(report: Report) -> list[str]:
         lines.append(f"  {name}: the literal way takes {ratio:.1f} times as long")
     for name, (seconds, why) in report.variants.items():
         lines.append(f"  one pass of Stage I, {name}: {f'{seconds:.3f} s' if seconds == seconds else why}")
+    if report.startup is not None:
+        lines.append(f"  {_start(report.startup)}")
     for name, seconds in report.paper_seconds().items() if report.size == "published" else ():
         lines.append(f"  from window to window on {name}, by the count: {seconds:.1f} s")
     for one in report.verdicts():
@@ -44,6 +47,13 @@ def _line(one: Measured) -> str:
     peak = one.peak_bytes or one.cost.peak_bytes
     cost = f"{1e-12 * one.cost.flops:9.3f} {1e-9 * one.cost.moved_bytes:9.1f} {one.cost.launches:9d} {_gb(peak):>10}"
     return f"  {name:26} {seconds:>10} {cost}  {one.note}"
+
+
+def _start(one: Startup) -> str:
+    return (
+        f"a process's start takes {one.total:.1f} s of the processor to its first window: torch {one.torch:.1f}, "
+        f"modules {one.modules:.1f}, weights {one.weights:.1f}, the window with its first mesh {one.window:.1f}"
+    )
 
 
 def _gb(count: float) -> str:
@@ -78,6 +88,8 @@ def markdown(reports: Sequence[Report], chart: str = CHART) -> str:
         if report.ratios:
             ratios = ", ".join(f"{name} {ratio:.0f} times" for name, ratio in report.ratios.items())
             lines += ["", f"The literal twins (and a denoiser with attention written out) take longer: {ratios}."]
+        if report.startup is not None:
+            lines += ["", f"With the package's small checkpoint on this CPU {_start(report.startup)}."]
         if report.variants:
             lines += ["", "| one pass of Stage I | s |", "|---|---|"]
             lines += [

@@ -14,8 +14,10 @@ from ...backbone.backbone import choose_device, choose_dtype
 from ...errors import ConfigError
 from .counting import Cost, total, weight_bytes
 from .devices import DEVICES
+from .scene import Scene, host_config, make_mesh
 from .sizes import SIZES, Size, build
 from .stages import Measured, counted, evaluated_share, host_stages, network_stages, timed
+from .startup import FIRST_WINDOW_S, LOADING_S, Startup, measure_startup
 from .twins import twin_ratios
 from .variants import pass_variants
 
@@ -33,6 +35,7 @@ class Ask:
         repeats: laps of every stage, of which the shortest counts.
         count: count operations, bytes and launches; minutes at the published size.
         variants: also other ways to compute a pass.   twins: also ratios against twins.
+        startup: also start a process that computes a first window; only where the size has budgets.
     """
 
     size: str
@@ -42,6 +45,7 @@ class Ask:
     count: bool = True
     variants: bool = False
     twins: bool = True
+    startup: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Report:
         weights: bytes of all networks; stage_zero: of those that only an anchor needs.
         evaluated: points of a latent over the nodes of its whole grid.
         ratios: of twins to ours.   variants: seconds of one pass, or why there are none.
+        startup: of a process with the package's small checkpoint on the CPU; None where it was not measured.
     """
 
     size: str
@@ -83,6 +88,7 @@ class Report:
     host: list[Measured] = field(default_factory=list)
     ratios: dict[str, float] = field(default_factory=dict)
     variants: dict[str, tuple[float, str]] = field(default_factory=dict)
+    startup: Startup | None = None
 
     def window_cost(self) -> Cost | None:
         """Of all stages that every window runs, None where one could not be counted."""
@@ -126,12 +132,15 @@ class Report:
         ]
         host = {one.name: one.seconds for one in self.host}
         kept = self.peak_bytes(stage_zero=False)
+        first, loading = (math.nan, math.nan) if self.startup is None else (self.startup.total, self.startup.loading)
         return [
             *found,
             Verdict("GPU memory with Stage 0 off the device", 9.0, 1e-9 * kept, "GB"),
             Verdict("candidate surfaces, points evaluated of all", 5.0, 100 * self.evaluated, "%"),
             Verdict("preparation of an anchor of 20,000 vertices", 3.0, host.get("preparation", math.nan), "s"),
             Verdict("animation of 16 x 20,000 vertices", 0.3, host.get("animation", math.nan), "s"),
+            Verdict("start of a process to its first window, small checkpoint", FIRST_WINDOW_S, first, "CPU s"),
+            Verdict("of that, modules and weights after torch", LOADING_S, loading, "CPU s"),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -174,6 +183,9 @@ def measure(ask: Ask) -> Report:
         report.ratios = twin_ratios(backbone, config)
     if ask.variants and computes:
         report.variants = pass_variants(backbone, ask.repeats)
+    if ask.startup and report.verdicts():
+        small = host_config(SIZES["small"].config())
+        report.startup = measure_startup(Scene.of(make_mesh(small), small.frames).window)
     return report
 
 

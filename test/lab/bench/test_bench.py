@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,11 @@ from attnchain_ros.lab.bench.run import Ask, Report, measure, network_bytes
 from attnchain_ros.lab.bench.scene import Scene, host_config, make_mesh, shape_field
 from attnchain_ros.lab.bench.sizes import SIZES, build
 from attnchain_ros.lab.bench.stages import Measured, counted, host_stages, network_stages
+from attnchain_ros.lab.bench.startup import Startup, measure_startup
 from attnchain_ros.lab.bench.twins import plain_attention
 from attnchain_ros.lab.cli import bench as command
 from attnchain_ros.mesh.components import open_edges
+from attnchain_ros.rollout import Window
 
 META, CPU = torch.device("meta"), torch.device("cpu")
 
@@ -97,6 +101,7 @@ def made_up(**changes: object) -> Report:
     cost = Cost(half_flops=600e12, full_flops=1e12, moved_bytes=1e12, launches=1000, peak_bytes=2 * 10**9)
     report = Report("published", "a card", "bfloat16", False, 6 * 10**9, 3 * 10**9, 0.04)
     report.stages = [Measured("denoising", 1, cost=cost), Measured("image to 3D", 0, cost=cost)]
+    report.startup = Startup(torch=3.0, modules=1.0, weights=0.5, window=3.0)
     report.host = [Measured("preparation", 0, 2.0), Measured("animation", 1, 0.2), Measured("tracks", 1, 0.3)]
     for name, value in changes.items():
         setattr(report, name, value)
@@ -112,6 +117,11 @@ def test_budgets_are_kept_or_not() -> None:
     }
     slow = made_up(host=[Measured("animation", 1, 0.5)])
     assert {one.name.split(" of")[0] for one in slow.verdicts() if not one.kept} == {"preparation", "animation"}
+    late = made_up(startup=Startup(torch=3.0, modules=2.0, weights=1.5, window=3.0))
+    assert {one.name for one in late.verdicts() if not one.kept} == {
+        "start of a process to its first window, small checkpoint", "of that, modules and weights after torch"
+    }  # fmt: skip
+    assert sum(one.unit == "CPU s" for one in made_up(startup=None).verdicts() if not one.kept) == 2
     unknown = made_up(stages=[Measured("denoising", 1)])
     assert not any(one.kept for one in unknown.verdicts() if "by the count" in one.name)
     assert math.isnan(unknown.window_seconds())
@@ -119,10 +129,31 @@ def test_budgets_are_kept_or_not() -> None:
     assert "GPU memory with Stage 0 off the device" in {one.name for one in large.verdicts() if not one.kept}
 
 
+def test_a_process_computes_its_first_window_and_tells_its_steps() -> None:
+    masks = np.zeros((16, 96, 96), bool)
+    masks[:, 30:70, 25:75] = True
+    images = np.random.default_rng(0).integers(0, 256, (16, 96, 96, 3)).astype(np.uint8)
+    window = Window(images, masks, np.arange(1, 17, dtype=np.int64) * 33_333_333)
+    started = time.perf_counter()
+    found = measure_startup(window)
+    assert all(step > 0 for step in (found.torch, found.modules, found.weights, found.window))
+    # All threads together: no more than every core was busy for as long as it took.
+    assert found.total <= (time.perf_counter() - started) * (os.cpu_count() or 1)
+    with pytest.raises(RuntimeError, match=r"(?s)ended with 1: .*abacus"):
+        measure_startup(window, "abacus")
+
+
 def test_tables_and_the_document_say_it_all() -> None:
     report = made_up(ratios={"skinning": 50.0}, variants={"torch.compile": (math.nan, "no compiler")})
     lines = "\n".join(table(report))
-    for word in ("denoising", "(image to 3D)", "pass  window to window on H100 SXM", "no compiler", "50.0 times"):
+    for word in (
+        "denoising",
+        "(image to 3D)",
+        "7.5 s of the processor",
+        "pass  window to window on H100 SXM",
+        "no compiler",
+        "50.0 times",
+    ):
         assert word in lines
     text = markdown([report])
     for word in ("| denoising |", "## What to buy", "| RTX 4090 | 24 | yes |", "**not kept**", "performance.png"):
