@@ -149,11 +149,13 @@ def test_frames_that_were_not_estimated_are_never_trusted_and_not_counted() -> N
     assert not nothing.trusted.any() and nothing.recent is found.recent
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 9), step=st.floats(0.02, 0.5))
 def test_search_against_twin(seed: int, count: int, step: float) -> None:
     rng = np.random.default_rng(seed)
     poses = orbit(rng.uniform(-60, 60, count), rng.uniform(2, 6, count))
+    # Turns about one axis add up to the same sum whatever lies between them: then rounding would choose the winner.
+    poses[:, :3, :3] = Rotation.from_rotvec(rng.uniform(-0.2, 0.2, (count, 3))).as_matrix() @ poses[:, :3, :3]
     some = seen(poses, step)
     assert np.array_equal(consistent_frames(some, CONFIG), twin.consistent_frames(some, CONFIG))
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # The same names as experiments.running.EXPERIMENTS, which a test compares: help must not load torch.
-NAMES = ("summary", "networks", "steps", "reading", "tracks", "camera", "motion", "poses", "sensitivity", "long",
-         "dirty", "presets")  # fmt: skip
+NAMES = ("summary", "networks", "steps", "reading", "tracks", "camera", "poses", "sensitivity", "long",
+         "dirty", "presets", "motion")  # fmt: skip
 _DEFAULT_CLIPS = 30
 _COUNTS = ("published", "reduced")
 

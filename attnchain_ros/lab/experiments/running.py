@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (summary, networks, steps, reading, tracks, camera, motion, poses, sensitivity, long, dirty, presets)
+    for module in (summary, networks, steps, reading, tracks, camera, poses, sensitivity, long, dirty, presets, motion)
 }
-"""All experiments in the order in which they run and are reported; the longest is the last."""
+"""All experiments in the order in which they run and are reported."""
 
 DEFAULT_CLIPS = 30
 

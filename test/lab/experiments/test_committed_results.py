@@ -10,6 +10,7 @@ import pytest
 from attnchain_ros.lab.experiments import (
     camera,
     long,
+    motion,
     networks,
     poses,
     presets_report,
@@ -26,8 +27,8 @@ from attnchain_ros.lab.report import TITLES, compare_lines
 from attnchain_ros.lab.table import Subject
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-REPORTS = ("results.md", "presets.md")
-"""One run each: the paper's experiments; the two presets and dirty pictures."""
+REPORTS = ("results.md", "presets.md", "motion.md")
+"""One run each: the paper's experiments; the two presets and dirty pictures; a known motion of the camera."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_the_targets_are_those_of_the_code(sections: dict[str, list[str]], bench
 
 def test_columns_are_called_as_the_code_calls_them(sections: dict[str, list[str]]) -> None:
     own = {*TITLES.values()}
-    for module in (camera, poses, long, reading, steps, summary, tracks, networks, sensitivity, presets_report):
+    for module in (camera, poses, long, reading, steps, summary, tracks, networks, sensitivity, presets_report, motion):
         for columns in ("_COLUMNS", "_FIGURES", "_FLOW_FIGURES", "_WORLD_FIGURES"):
             own |= set(getattr(module, columns, {}).values())
     own |= {"seconds of denoising"}
