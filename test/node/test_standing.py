@@ -219,9 +219,10 @@ def test_without_tf_windows_go_on_and_without_the_parameter_there_is_nothing(mak
     node.trigger_activate()
     assert node.session is not None and node.session.lookup_failures is None
 
-    def published() -> set[str]:
-        return {topic for topic, _ in node.get_publisher_names_and_types_by_node(NAME, "/")}
-
-    # What the graph says follows a little later.
-    client.wait_until(lambda: f"/{NAME}/object_pose" in published(), "the pose is there")
-    client.wait_until(lambda: f"/{NAME}/object_pose_fixed" not in published(), "the fixed one is gone")
+    plain = client.listen(f"{NAME}/object_pose", PoseWithCovarianceStamped, RELIABLE)
+    client.wait_until(lambda: node.count_subscribers(f"/{NAME}/object_pose"), "the listener is found")
+    feed(node, 4)
+    client.wait_until(lambda: len(plain) == 4, "the pose of four images")
+    assert node.count_publishers(f"/{NAME}/object_pose") == 1
+    # What the graph says of a publisher that was destroyed follows a little later.
+    client.wait_until(lambda: not node.count_publishers(f"/{NAME}/object_pose_fixed"), "the fixed one is gone")
