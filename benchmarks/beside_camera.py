@@ -72,7 +72,8 @@ class Found:
         windows: computing each window; in a list for each round.
         delays: from a window's last image to its mesh.
         tf_ages: of the object's newest transform, looked at ten times a second.
-        live_delays: from an image to the transform of the live lane, where there is one.
+        live_delays: from an image's stamp until its transform of the live lane is here, with both ways on.
+        live: the node's own p95 from an image's arrival to its transform of the live lane.
         first_tf: from the situation's start to its first transform.
         services: from request to answer.
         published: images sent; received: images that the node took in; late: images sent more than a period late;
@@ -86,6 +87,7 @@ class Found:
     delays: list[float] = field(default_factory=list)
     tf_ages: list[float] = field(default_factory=list)
     live_delays: list[float] = field(default_factory=list)
+    live: list[float] = field(default_factory=list)
     first_tf: list[float] = field(default_factory=list)
     services: list[float] = field(default_factory=list)
     published: int = 0
@@ -268,9 +270,7 @@ def measure(
     domain = free_domain(random.Random(os.getpid()))
     around = isolated_environment(domain)
     os.environ.update(around)
-    words = ["--ros-args"]
-    for name, value in ({"max_gap_s": 0.0} | parameters).items():
-        words += ["-p", f"{name}:={_word(value)}"]
+    words = ros_words({"max_gap_s": 0.0} | parameters)
     names = SITUATIONS if setting.load else SITUATIONS[:-1]
     found = {name: Found() for name in names}
     with Child("node", "attnchain_ros.node.main", words, around | (environment or {}), folder / "node.log"):
@@ -316,13 +316,13 @@ def _quiet(observer: Observer, camera: CameraProcess, found: Found, windows: int
         wanted = observer.meshes + 1
         sent = camera.burst(FRAMES if number == 0 else FRAMES - 1)
         found.count(sent)
-        _wait_for_window(observer, camera, found, wanted)
+        wait_for_window(observer, camera, found, wanted)
         time.sleep(1.2)  # the next status has its times
         observer.ask(number)
     _close(observer, found, before, time.monotonic() - started)
 
 
-def _wait_for_window(observer: Observer, camera: CameraProcess, found: Found, wanted: int) -> None:
+def wait_for_window(observer: Observer, camera: CameraProcess, found: Found, wanted: int) -> None:
     """Wait for a mesh; where images of the burst were lost on a busy machine, send others in their place."""
     end = time.monotonic() + PATIENCE_S
     look = time.monotonic() + MISSING_S
@@ -358,10 +358,17 @@ def _close(observer: Observer, found: Found, before: int, span: float) -> None:
     found.span_s += span
     found.received += _received(observer) - before
     found.callbacks.append(1e-3 * float(observer.status["image callback p95 [ms]"]))
+    if found.live_delays:
+        found.live.append(1e-3 * float(observer.status["live: latency p95 [ms]"]))
 
 
 def _received(observer: Observer) -> int:
     return int(observer.status["frames in"])
+
+
+def ros_words(parameters: dict[str, Any]) -> list[str]:
+    """Parameters as the words of a command line."""
+    return ["--ros-args", *(word for name, value in parameters.items() for word in ("-p", f"{name}:={_word(value)}"))]
 
 
 def _word(value: Any) -> str:

@@ -24,7 +24,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
-PICTURES = 15
+PICTURES = 60
+"""One period of the scene: with fewer the ball would go faster than anything that a live lane can follow."""
 TOPICS = ("camera_info", "mask", "image")
 """In the order in which they are published."""
 STAMP_AT = 4
@@ -45,7 +46,7 @@ class Camera:
         profile = QoSProfile(depth=10, reliability=kind)
         types = {"camera_info": CameraInfo, "mask": Image, "image": Image}
         self._publishers = {name: self.node.create_publisher(types[name], name, profile) for name in TOPICS}
-        self._pictures = [self._serialise(4 * number, width, height) for number in range(PICTURES)]
+        self._pictures = [self._serialise(number, width, height) for number in range(PICTURES)]
         self._number = 0
 
     def _serialise(self, number: int, width: int, height: int) -> dict[str, bytearray]:

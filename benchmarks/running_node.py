@@ -20,6 +20,7 @@ from attnchain_ros.node.main import THREADS, make_engine
 from attnchain_ros.node.parameters import NodeSettings
 from attnchain_ros.node.session import Session
 from attnchain_ros.node.worker import Engine
+from attnchain_ros.threads import take_short_turns
 
 
 class RunningNode:
@@ -35,6 +36,7 @@ class RunningNode:
     def __init__(self, parameters: dict[str, Any], engine_from: Callable[[NodeSettings], Engine] = make_engine) -> None:
         self.environment = isolated_environment(free_domain(random.Random(os.getpid())))
         os.environ.update(self.environment)
+        take_short_turns()
         rclpy.init(args=[])
         changed = {"autostart": False, **parameters}
         overrides = [Parameter(name, value=value) for name, value in changed.items()]

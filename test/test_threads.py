@@ -7,13 +7,27 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from attnchain_ros import threads
 from attnchain_ros.errors import ConfigError
-from attnchain_ros.threads import CACHES, COUNTS, WAITING, asked_threads, prefer_this_thread, prepare, usable_cores
+from attnchain_ros.threads import (
+    CACHES,
+    COUNTS,
+    LOWEST_REALTIME,
+    TURN_S,
+    WAITING,
+    asked_threads,
+    going_first,
+    prefer_this_thread,
+    prepare,
+    take_short_turns,
+    usable_cores,
+)
 
 OURS = {*WAITING, *CACHES, *COUNTS}
 
@@ -155,11 +169,87 @@ def test_only_the_thread_that_asks_goes_first() -> None:
 
 
 def test_a_system_that_does_not_allow_it_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: int) -> None:
+    def refuse(*arguments: object) -> None:
         raise PermissionError("not allowed")
 
     monkeypatch.setattr(os, "setpriority", refuse)
-    assert not prefer_this_thread()
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    assert not prefer_this_thread() and not prefer_this_thread(realtime=True)
+    with going_first():
+        assert policy() == os.SCHED_OTHER
+
+
+def policy() -> int:
+    """How the calling thread is scheduled."""
+    return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+
+
+def in_a_thread(work: Callable[[], object]) -> object:
+    """What it returns in a thread of its own, whose scheduling is nobody else's."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
+def may_be_realtime() -> bool:
+    """Whether this machine lets a thread go before all ordinary ones, and has a second core for these."""
+
+    def ask() -> bool:
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(LOWEST_REALTIME))
+        except OSError:
+            return False
+        return usable_cores() > 1
+
+    return bool(in_a_thread(ask))
+
+
+def test_a_thread_goes_first_for_a_moment_and_what_it_starts_does_not() -> None:
+    def ask() -> tuple[int, object, int]:
+        with going_first():
+            return policy(), in_a_thread(policy), os.sched_getparam(0).sched_priority
+
+    def after() -> int:
+        with pytest.raises(ValueError, match="decoded"), going_first():
+            raise ValueError("what is decoded is spoiled")
+        return policy()
+
+    allowed = may_be_realtime()
+    wanted = (os.SCHED_RR, os.SCHED_OTHER, LOWEST_REALTIME) if allowed else (os.SCHED_OTHER, os.SCHED_OTHER, 0)
+    assert in_a_thread(ask) == wanted
+    assert in_a_thread(after) == os.SCHED_OTHER
+
+
+def test_turns_are_made_shorter_and_never_longer() -> None:
+    before = sys.getswitchinterval()
+    try:
+        for given, wanted in ((0.005, TURN_S), (0.0001, 0.0001)):
+            sys.setswitchinterval(given)
+            take_short_turns()
+            assert sys.getswitchinterval() == pytest.approx(wanted, rel=0.02), "whole microseconds"
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_a_scheduling_that_someone_chose_stays() -> None:
+    def ask() -> tuple[int, int]:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        with going_first():
+            inside = policy()
+        return inside, policy()
+
+    assert in_a_thread(ask) == (os.SCHED_BATCH, os.SCHED_BATCH)
+
+
+def test_a_thread_goes_first_for_good_where_others_have_a_core_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> int:
+        assert prefer_this_thread(realtime=True) or not allowed
+        return policy()
+
+    allowed = may_be_realtime()
+    assert in_a_thread(ask) == (os.SCHED_RR if allowed else os.SCHED_OTHER)
+    monkeypatch.setattr(threads, "_cores", lambda: 1)
+    allowed = False
+    assert in_a_thread(ask) == os.SCHED_OTHER
 
 
 def test_nothing_here_loads_a_numeric_library() -> None:

@@ -23,6 +23,7 @@ from ..stream.decode import decode_depth, decode_mask, decode_message, is_jpeg
 from ..stream.frame import Calibration, DepthImage, Frame, IdImage, MaskImage, Refused
 from ..stream.objects import ALL_OBJECTS, check_ids, instance_ids, instance_mask
 from ..stream.several import ObjectStreams
+from ..threads import going_first
 from . import qos
 from .log_once import LogOnce
 from .losses import LossWatch
@@ -207,6 +208,12 @@ class Inputs:
         entry.hear(message)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
+        with going_first():
+            taken = self._take(message)
+        self._streams.take_in(taken)  # after the measurement: with policy block this waits on purpose
+
+    def _take(self, message: Image | CompressedImage) -> Frame | Refused:
+        """What an image is to the streams."""
         started = self._clock()
         try:
             decoded = decode_message(message)
@@ -215,11 +222,10 @@ class Inputs:
                     f"images of encoding {getattr(message, 'encoding', '')!r} hold no picture: publish colours"
                 )
         except InputError as error:
-            self._streams.take_in(Refused(str(error), frame=True))
             # Without the numbers in the text, which may differ from frame to frame.
             self._complain(f"image: {_kind_of(message)} {type(error).__name__}", f"image refused: {error}")
             self._statistics.image(started, self._clock() - started)
-            return
+            return Refused(str(error), frame=True)
         frame_id, stamp = message.header.frame_id, stamp_ns(message)
         if stamp == 0:
             stamp = int(self._node.get_clock().now().nanoseconds)
@@ -228,7 +234,7 @@ class Inputs:
         frame = Frame(decoded.rgb, decoded.mask, stamp, frame_id=frame_id, arrived_s=started)
         self._watch(frame)
         self._statistics.image(started, self._clock() - started)
-        self._streams.take_in(frame)  # after the measurement: with policy block this waits on purpose
+        return frame
 
     def _on_mask(self, message: Image | CompressedImage) -> None:
         try:

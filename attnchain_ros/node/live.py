@@ -226,7 +226,8 @@ class LiveThread:
             )
 
     def _main(self) -> None:
-        prefer_this_thread()
+        # Of several lanes that went before everything else nobody else would get a core.
+        prefer_this_thread(realtime=self._settings().node.max_objects == 1)
         while True:
             with self._wake:
                 while not (self._stopping or self._forget or self._frames or self._arrival or self._catching_up):

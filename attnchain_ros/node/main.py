@@ -17,7 +17,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.signals import SignalHandlerOptions
 
 from ..errors import ConfigError
-from ..threads import prepare
+from ..threads import prepare, take_short_turns
 from .lifecycle import AttnChainNode
 from .parameters import NodeSettings
 from .worker import Engine
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None, engine_from: Callable[[NodeSett
         2 where start-up parameters cannot be used; after a signal the process ends with status 0 and this does not
         return.
     """
+    take_short_turns()
     # Own handlers: rclpy's shut the context down at once, and then nothing can be ended in order.
     rclpy.init(args=list(sys.argv if arguments is None else arguments), signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()

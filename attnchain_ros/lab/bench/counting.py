@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
-
-from ...backbone.layers import attend_with_lse
 
 HALF = (torch.bfloat16, torch.float16)
 # They hand out memory or look at metadata: no kernel runs.
@@ -151,32 +150,28 @@ class Counting(Allocations):  # type: ignore[no-untyped-call]
         return result
 
 
-class FusedAttention(TorchFunctionMode):
-    """Lets attention on tensors without data be one fused kernel, as on a GPU; torch itself would write it out."""
-
-    def __torch_function__(
-        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Replace fused attention without a mask."""
-        options = kwargs or {}
-        if func is torch.nn.functional.scaled_dot_product_attention and args[0].is_meta and len(args) == 3:
-            if not options or set(options) == {"scale"}:
-                return torch.ops.aten._scaled_dot_product_flash_attention(*args, **options)[0]
-        return func(*args, **options)
-
-
 class FusedKernels(TorchFunctionMode):
-    """While inside, attention and RMS norm are one kernel each on the meta device, as on a GPU, and not many steps."""
+    """While inside, attention and RMS norm of tensors without data are one kernel each, as on a GPU.
+
+    Torch itself would write both out in many steps.
+    """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Replace ``scaled_dot_product_attention`` and ``rms_norm``."""
-        if func is torch.nn.functional.scaled_dot_product_attention:
-            return attend_with_lse(*args[:3]).out
-        if func is torch.nn.functional.rms_norm and args[0].device.type == "meta":
-            return torch.empty(args[0].shape, dtype=args[0].dtype, device="meta")
-        return func(*args, **(kwargs or {}))
+        """Replace ``scaled_dot_product_attention`` without a mask and ``rms_norm``."""
+        options = kwargs or {}
+        if func is functional.scaled_dot_product_attention and args[0].is_meta and len(args) == 3:
+            if set(options) <= {"scale"}:
+                return torch.ops.aten._scaled_dot_product_flash_attention(*args, **options)[0]
+        if func is functional.rms_norm and args[0].is_meta:
+            return _one_norm(*args, **options)
+        return func(*args, **options)
+
+
+def _one_norm(values: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+    """CUDA's kernel for ``rms_norm`` cannot be asked for without a GPU; that of layer norm reads and writes as much."""
+    return torch.native_layer_norm(values, shape, weight, None, eps or 0.0)[0]
 
 
 def _bytes(tensor: Tensor) -> int:
@@ -191,7 +186,7 @@ def count(work: Callable[[], object]) -> Cost:
         NotImplementedError, RuntimeError: it looks at values where there are none (``meta`` device).
     """
     counting = Counting()
-    with torch.no_grad(), FusedAttention(), counting:
+    with torch.no_grad(), FusedKernels(), counting:
         kept = work()
     del kept
     return counting.cost

@@ -53,6 +53,15 @@ def test_attention_without_data_is_one_fused_kernel() -> None:
     assert written.half_flops == fused.half_flops and written.peak_bytes > fused.peak_bytes
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_rms_norm_without_data_is_one_kernel(dtype: torch.dtype) -> None:
+    x, weight = torch.empty(16, 512, 64, device="meta", dtype=dtype), torch.empty(64, device="meta", dtype=dtype)
+    cost = count(lambda: F.rms_norm(x, (64,), weight, 1e-6))
+    sums = 2 * 4 * 16 * 512  # a row's statistics, in float32
+    assert cost.launches == 1 and 0 <= cost.moved_bytes - (2 * x.nbytes + weight.nbytes) <= sums
+    assert F.rms_norm(torch.ones(2, 64), (64,)).shape == (2, 64)
+
+
 def test_costs_add_up_and_shared_weights_count_once() -> None:
     one = Cost(1.0, 2.0, 3.0, 4, 5)
     assert total([one, one.times(-1), one.times(3)]) == Cost(3.0, 6.0, 9.0, 12, 5)
