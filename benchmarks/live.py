@@ -12,7 +12,6 @@ import argparse
 import sys
 import time
 
-import cv2
 import numpy as np
 
 from attnchain_ros.lab.evaluation.live import LIVE, METHODS, START_FRAME, LiveError, measure_live
@@ -29,7 +28,6 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=8, help="clips of the split, each under every camera (default 8)")
     parser.add_argument("--image-size", type=int, default=320, help="side of the pictures in pixels (default 320)")
     args = parser.parse_args()
-    cv2.setNumThreads(1)
     rows: list[LiveError] = []
     started = time.monotonic()
     for number in range(args.clips):

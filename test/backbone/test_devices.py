@@ -12,6 +12,7 @@ import torch
 from attnchain_ros.backbone import Backbone, load_backbone
 from attnchain_ros.config import RolloutConfig
 from attnchain_ros.config import replace as with_options
+from attnchain_ros.lab.bench.waits import Waits
 from attnchain_ros.lab.synthetic import ClipConfig, make_clip, split_seed
 from attnchain_ros.mesh.types import Mesh
 from attnchain_ros.node.engine import RolloutEngine
@@ -86,11 +87,64 @@ def test_the_same_window_gives_the_same_bytes_twice(there: Backbone) -> None:
     assert np.array_equal(first.camera.camera_from_object, second.camera.camera_from_object)
 
 
-def window(backbone: Backbone) -> WindowResult:
+def window(backbone: Backbone, count: int = 1) -> WindowResult:
+    """The last one of so many windows of a chain, all with the same pictures."""
     clip = make_clip(split_seed("test", 0), ClipConfig(frames=backbone.frames, image_size=64))
     rollout = Rollout(backbone, resolve(backbone, QUICK), Mesh(clip.vertices[0], clip.faces), True)
     stamps = np.arange(backbone.frames, dtype=np.int64) * 33_333_333
-    return rollout.run(Window(clip.images, clip.masks, stamps, clip.intrinsics))
+    for number in range(count):
+        shifted = stamps + number * stamps[-1]
+        result = rollout.run(Window(clip.images, clip.masks, shifted, clip.intrinsics))
+    return result
+
+
+WAITS = {
+    "backbone.backbone.Backbone.encode_surface": "the anchor's points go to the device",
+    "backbone.image_encoder.ImageEncoder.encode": "the pictures go to the device",
+    "backbone.stage_one.source_noise": "drawn on the host, so that every device starts from the same",
+    "chain.tracks2d.patch_places": "where tracks are in the picture, for the cameras",
+    "mesh.skinning._rotations": "where a triangle gives no rotation",
+    "mesh.skinning.skin_vertices": "weights and rest places go to the device",
+    "mesh.smoothing._bridge": "whether landmarks were left out at all",
+    "mesh.smoothing.keep_landmarks": "which landmarks are kept",
+    "mesh.smoothing.smooth_displacements": "whether there is anything to smooth",
+    "mesh.surface._crossings": "edges on which the sign changes",
+    "mesh.surface._evaluate_levels": "edges on which the sign changes",
+    "mesh.surface._next_along_surface": "the cells that the next level looks at",
+    "mesh.surface._query": "whether there are points to evaluate",
+    "mesh.surface.surface_points": "the anchor's place goes to the device",
+    "rollout.animating._count": "for the status",
+    "rollout.animating.animate": "the animated mesh comes back",
+    "rollout.animating.clean_matches": "distances on the anchor go to the device",
+    "rollout.animating._tail_of": "what is smoothed with the next window's start",
+    "rollout.animating.steady_vertices": "the vertices before the window go to the device",
+    "rollout.matching.Chain.of": "the anchor's landmarks go to the device",
+    "rollout.sight.Sight.carriers": "what tracks are carried by comes back",
+    "rollout.sight.Sight.confidence": "what frames are trusted by comes back",
+    "rollout.sight.Sight.places": "what cameras are solved from comes back",
+}
+"""Where the host waits for the device in a window, beside the end of each stage (``rollout.watch``), and what for."""
+
+
+@pytest.mark.parametrize("there", DEVICES, indirect=True)
+def test_a_window_waits_for_the_device_at_the_named_places_only(there: Backbone) -> None:
+    with Waits(there.device) as found:
+        window(there, count=2)  # the second one goes on from the first
+    assert set(found.places) <= set(WAITS), {name: found.places[name] for name in set(found.places) - set(WAITS)}
+    # What is wanted goes and comes in one piece, not a frame at a time.
+    often = {"mesh.surface", "mesh.skinning"}
+    once = {name: count for name, count in found.places.items() if name.rpartition(".")[0] not in often}
+    assert max(once.values()) <= 2 * 10 and sum(once.values()) < 2 * 60
+
+
+@pytest.mark.parametrize("there", DEVICES, indirect=True)
+def test_no_step_of_denoising_waits_for_the_device(there: Backbone) -> None:
+    found = []
+    for steps in (2, 4):
+        with Waits(there.device) as waits:
+            denoised(there, **{"sampling.steps": steps})
+        found.append({name: count for name, count in waits.places.items() if name != "elsewhere"})  # the test's own
+    assert found[0] == found[1] and set(found[0]) <= {"backbone.stage_one.source_noise"}
 
 
 @pytest.mark.gpu

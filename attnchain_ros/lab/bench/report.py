@@ -10,6 +10,7 @@ from typing import Any
 
 from ...files.atomic import write_bytes
 from .devices import DEVICES
+from .load import LoadTimes
 from .run import FRAMES_PER_SECOND, Report
 from .stages import Measured
 from .startup import Startup
@@ -31,6 +32,8 @@ def table(report: Report) -> list[str]:
         lines.append(f"  one pass of Stage I, {name}: {f'{seconds:.3f} s' if seconds == seconds else why}")
     if report.startup is not None:
         lines.append(f"  {_start(report.startup)}")
+    if report.load is not None:
+        lines.append(f"  {_load(report.load)}")
     for name, seconds in report.paper_seconds().items() if report.size == "published" else ():
         lines.append(f"  from window to window on {name}, by the count: {seconds:.1f} s")
     for one in report.verdicts():
@@ -53,6 +56,13 @@ def _start(one: Startup) -> str:
     return (
         f"a process's start takes {one.total:.1f} s of the processor to its first window: torch {one.torch:.1f}, "
         f"modules {one.modules:.1f}, weights {one.weights:.1f}, the window with its first mesh {one.window:.1f}"
+    )
+
+
+def _load(one: LoadTimes) -> str:
+    return (
+        f"a window takes {one.quiet:.2f} s, beside a camera {one.camera:.2f} s, and beside one busy process a core as "
+        f"well {one.work:.2f} s"
     )
 
 
@@ -90,6 +100,8 @@ def markdown(reports: Sequence[Report], chart: str = CHART) -> str:
             lines += ["", f"The literal twins (and a denoiser with attention written out) take longer: {ratios}."]
         if report.startup is not None:
             lines += ["", f"With the package's small checkpoint on this CPU {_start(report.startup)}."]
+        if report.load is not None:
+            lines += ["", f"{_load(report.load).capitalize()}."]
         if report.variants:
             lines += ["", "| one pass of Stage I | s |", "|---|---|"]
             lines += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from ...backbone.backbone import choose_device, choose_dtype
 from ...errors import ConfigError
 from .counting import Cost, total, weight_bytes
 from .devices import DEVICES
+from .load import BESIDE_CAMERA, BESIDE_WORK, LoadTimes, beside, measure_load
 from .scene import Scene, host_config, make_mesh
 from .sizes import SIZES, Size, build
 from .stages import Measured, counted, evaluated_share, host_stages, network_stages, timed
@@ -35,7 +37,9 @@ class Ask:
         repeats: laps of every stage, of which the shortest counts.
         count: count operations, bytes and launches; minutes at the published size.
         variants: also other ways to compute a pass.   twins: also ratios against twins.
-        startup: also start a process that computes a first window; only where the size has budgets.
+        startup: also start a process that computes a first window; only for the published size.
+        load: also windows beside a synthetic camera and other work, where they can be computed, and all the rest beside
+            that camera.
     """
 
     size: str
@@ -46,6 +50,7 @@ class Ask:
     variants: bool = False
     twins: bool = True
     startup: bool = True
+    load: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Report:
         evaluated: points of a latent over the nodes of its whole grid.
         ratios: of twins to ours.   variants: seconds of one pass, or why there are none.
         startup: of a process with the package's small checkpoint on the CPU; None where it was not measured.
+        load: windows beside other work; None where they were not measured.
     """
 
     size: str
@@ -89,6 +95,7 @@ class Report:
     ratios: dict[str, float] = field(default_factory=dict)
     variants: dict[str, tuple[float, str]] = field(default_factory=dict)
     startup: Startup | None = None
+    load: LoadTimes | None = None
 
     def window_cost(self) -> Cost | None:
         """Of all stages that every window runs, None where one could not be counted."""
@@ -121,9 +128,19 @@ class Report:
         return {one.name: max(sum(one.seconds(cost) for cost in costs) + waited, beside) for one in DEVICES}
 
     def verdicts(self) -> list[Verdict]:
-        """The budgets of the published size; of others none are set, but for a GPU that is here."""
-        if self.size != "published":
+        """The budgets: those of the published size, and of every size that was measured beside other work."""
+        return [*(self._published() if self.size == "published" else ()), *self._beside()]
+
+    def _beside(self) -> list[Verdict]:
+        if self.load is None:
             return []
+        camera, work = self.load.camera / self.load.quiet, self.load.work / self.load.quiet
+        return [
+            Verdict("window beside a camera, over a quiet one", BESIDE_CAMERA, camera, "times"),
+            Verdict("window beside a camera and one busy process a core", BESIDE_WORK, work, "times"),
+        ]
+
+    def _published(self) -> list[Verdict]:
         paper = self.paper_seconds()
         found = [
             Verdict(f"window to window on {one.name}, by the count", one.budget_s, paper.get(one.name, math.nan), "s")
@@ -173,19 +190,22 @@ def measure(ask: Ask) -> Report:
         size.name, device_name(device), str(dtype if computes else ghost.dtype).removeprefix("torch."), computes,
         weights, zero, evaluated_share(config),
     )  # fmt: skip
-    found: dict[str, Measured] = counted(network_stages(ghost, config)) if ask.count else {}
     backbone = build(size, device, dtype) if computes else ghost
-    if computes:
-        found = merge(found, timed(network_stages(backbone, config), device, ask.repeats))
-    report.stages = list(found.values())
-    report.host = list(host_stages(backbone, config, ask.repeats).values())
-    if ask.twins:
-        report.ratios = twin_ratios(backbone, config)
-    if ask.variants and computes:
-        report.variants = pass_variants(backbone, ask.repeats)
-    if ask.startup and report.verdicts():
-        small = host_config(SIZES["small"].config())
-        report.startup = measure_startup(Scene.of(make_mesh(small), small.frames).window)
+    if ask.load and computes:
+        report.load = measure_load(backbone, config, ask.repeats)
+    with beside() if ask.load else nullcontext():
+        found = counted(network_stages(ghost, config)) if ask.count else {}
+        if computes:
+            found = merge(found, timed(network_stages(backbone, config), device, ask.repeats))
+        report.stages = list(found.values())
+        report.host = list(host_stages(backbone, config, ask.repeats).values())
+        if ask.twins:
+            report.ratios = twin_ratios(backbone, config)
+        if ask.variants and computes:
+            report.variants = pass_variants(backbone, ask.repeats)
+        if ask.startup and size.name == "published":
+            small = host_config(SIZES["small"].config())
+            report.startup = measure_startup(Scene.of(make_mesh(small), small.frames).window)
     return report
 
 

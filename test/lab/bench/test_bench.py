@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from attnchain_ros.cli.main import main
 from attnchain_ros.lab.bench import stages as all_stages
 from attnchain_ros.lab.bench.counting import Cost, count
+from attnchain_ros.lab.bench.load import LoadTimes, beside, measure_load
 from attnchain_ros.lab.bench.report import draw, markdown, table
 from attnchain_ros.lab.bench.run import Ask, Report, measure, network_bytes
 from attnchain_ros.lab.bench.scene import Scene, host_config, make_mesh, shape_field
@@ -177,6 +179,47 @@ def test_a_large_size_is_only_counted_on_a_cpu(monkeypatch: pytest.MonkeyPatch) 
     report = measure(Ask("tiny", "cpu", repeats=1, twins=False))
     assert not report.timed and math.isnan(report.window_seconds())
     assert report.window_cost() is not None and report.host_seconds() > 0
+
+
+def test_load_has_a_verdict_each_at_every_size() -> None:
+    report = made_up(size="tiny", load=LoadTimes(quiet=2.0, camera=2.9, work=6.2))
+    assert [(one.figure, one.kept) for one in report.verdicts()] == [(1.45, True), (3.1, False)]
+    lines = "\n".join(table(report))
+    assert "pass  window beside a camera, over a quiet one: 1.45 times (budget 1.5)" in lines
+    assert "FAIL  window beside a camera and one busy process a core: 3.1 times (budget 3)" in lines
+    assert "a window takes 2.00 s, beside a camera 2.90 s" in lines and "A window takes 2.00 s" in markdown([report])
+    assert len(made_up(load=report.load).verdicts()) == len(made_up().verdicts()) + 2
+
+
+def test_windows_are_measured_beside_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Sequence[str]] = []
+
+    class Process:
+        """Stands in for one that keeps a core busy."""
+
+        def __init__(self, words: Sequence[str]) -> None:
+            self.words = words
+            self.state = "runs"
+            started.append(words)
+
+        def __enter__(self) -> Process:
+            return self
+
+        def kill(self) -> None:
+            self.state = "killed"
+
+        def __exit__(self, *error: object) -> None:
+            assert self.state == "killed", "else waiting for it never ends"
+
+    monkeypatch.setattr("attnchain_ros.lab.bench.load.subprocess.Popen", Process)
+    monkeypatch.setattr("attnchain_ros.lab.bench.load.usable_cores", lambda: 3)
+    size = SIZES["tiny"]
+    found = measure_load(build(size, CPU, torch.float32), size.config(), rounds=2)
+    assert min(found.quiet, found.camera, found.work) > 0
+    cameras = sum("attnchain_ros.lab.bench.camera" in words for words in started)
+    assert (cameras, len(started) - cameras) == (2 * 2, 2 * 3)
+    with beside([("-c", "pass")]):
+        assert len(started) == 11
 
 
 def test_what_cannot_be_counted_says_why() -> None:
