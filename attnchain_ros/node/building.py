@@ -68,7 +68,8 @@ def _fixed(kind: Any) -> frozenset[str]:
 def _flat(values: np.ndarray) -> array.array[Any]:
     """Values as the array that rosidl's sequences take without looking at each element."""
     result = array.array(values.dtype.char if values.dtype.char != "l" else "q")
-    result.frombytes(np.ascontiguousarray(values).tobytes())
+    # One copy, as bytes without being any: a window's vertices are megabytes.
+    result.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
     return result
 
 

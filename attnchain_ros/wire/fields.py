@@ -109,7 +109,7 @@ def mesh(result: WindowResult, names: Names) -> Fields:
         "vertex_count": vertices,
         "stamps": [time(int(stamp)) for stamp in result.stamps_ns],
         "triangles": result.faces.astype(np.uint32).ravel(),
-        "vertices": (result.vertices * np.float32(result.scale)).astype(np.float32).ravel(),
+        "vertices": (result.vertices * np.float32(result.scale)).astype(np.float32, copy=False).ravel(),
         "vertex_colors": result.vertex_colors.ravel(),
         "confidence": result.confidence.astype(np.float32).ravel(),
         "scale": float(result.scale),
