@@ -69,7 +69,7 @@ def _flat(values: np.ndarray) -> array.array[Any]:
     """Values as the array that rosidl's sequences take without looking at each element."""
     result = array.array(values.dtype.char if values.dtype.char != "l" else "q")
     # One copy, as bytes without being any: a window's vertices are megabytes.
-    result.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    result.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     return result
 
 
