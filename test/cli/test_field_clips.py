@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from hand_made import make_result
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from attnchain_ros.cli import main
+from attnchain_ros.files import results
 from attnchain_ros.files.bag_types import bag_types
 from attnchain_ros.rollout import Rollout
+from attnchain_ros.rollout.judging import judged
 from attnchain_ros.rollout.window import Window, WindowResult
 
 START = 100 * 10**9
@@ -170,6 +173,49 @@ def test_masks_as_jpeg_follow_one_rule(go: Go, pictures: list[np.ndarray], tmp_p
         assert numbers_of(found) == [[0, 1, 2, 3], [3, 4, 5, 6]]
         assert (found[0].masks[1] != (pictures[1][..., 3] > 0)).sum() <= 12
         assert sum("masks come as JPEG" in note for note in summary["notes"]) == 1
+
+
+def test_one_stray_pixel_changes_nothing(go: Go, pictures: list[np.ndarray], tmp_path: Path) -> None:
+    """The clean clip's windows, and a note with the numbers."""
+    _, wanted = go("run", folder(tmp_path / "clean", pictures), out="c")
+    spoilt = [picture.copy() for picture in pictures]
+    spoilt[2][0, -1, 3] = 255
+    stamps = [START + number * STEP for number in range(7)]
+    for name, verb, source in (
+        ("f", "run", folder(tmp_path / "clip", spoilt)),
+        ("v", "run", film(tmp_path / "clip.mov", spoilt)),
+        ("b", "replay", record(tmp_path / "bag", spoilt, stamps)),
+    ):
+        summary, found = go(verb, source, out=name)
+        same(found, wanted)
+        assert sum("has 1 specks and 0 holes of dust, 1 pixels in all" in note for note in summary["notes"]) == 1
+
+
+@pytest.mark.parametrize("verb", ["run", "replay"])
+def test_a_mask_that_is_not_the_object_is_told_everywhere(
+    verb: str, go: Go, pictures: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Exit status 0, since something was computed; the summary, the log and the sheet doubt it, confidence is less."""
+    answer = Rollout.run
+
+    def doubtful(self: Rollout, window: Window, *more: Any) -> WindowResult:
+        return judged(replace(answer(self, window, *more), silhouette_iou=0.28))
+
+    monkeypatch.setattr(Rollout, "run", doubtful)
+    sheets: list[str] = []
+    draw = results.contact_sheet
+
+    def drawn(frames: Any, faces: Any, colors: Any, title: str, subtitle: str, tile: int) -> np.ndarray:
+        sheets.append(subtitle)
+        return draw(frames, faces, colors, title, subtitle, tile)
+
+    monkeypatch.setattr(results, "contact_sheet", drawn)
+    summary, _ = go(verb, record(tmp_path / "bag", pictures, [START + number * STEP for number in range(7)]))
+    text = "the posed mesh and the first mask overlap by 0.28 only, trusted from 0.6. Likely causes, in this order"
+    assert sum(note.startswith(text) for note in summary["notes"]) == 1
+    assert f"note: {text}" in "".join(capsys.readouterr())
+    assert "outline overlap 0.28 (doubtful: trusted from 0.6)" in sheets[0]
+    assert summary["confidence_mean"] == pytest.approx(0.9 * 0.28 / 0.6, rel=1e-5)
 
 
 def test_an_object_that_is_absent_at_a_windows_border(go: Go, pictures: list[np.ndarray], tmp_path: Path) -> None:
