@@ -5,6 +5,8 @@ The stand-in has the calls that the files make, with the signatures of the real 
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
 import sys
 import types
@@ -199,8 +201,10 @@ def record(path: Path, topics: dict[str, str]) -> Path:
 
 
 def test_replay_starts_paused_and_resumes_when_the_node_is_active(
-    load: Callable[[str], types.ModuleType], tmp_path: Path
+    load: Callable[[str], types.ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    at_exit: list[Callable[[], None]] = []
+    monkeypatch.setattr(atexit, "register", lambda call, **words: at_exit.append(functools.partial(call, **words)))
     bag = record(
         tmp_path / "bag",
         {
@@ -223,7 +227,8 @@ def test_replay_starts_paused_and_resumes_when_the_node_is_active(
     assert player.cmd[:5] == ["ros2", "bag", "play", str(bag), "--clock"]
     assert "--start-paused" in player.cmd and player.cmd[player.cmd.index("--rate") + 1] == "0.5"
     assert "--loop" not in player.cmd
-    profiles = yaml.safe_load(Path(player.cmd[player.cmd.index("--qos-profile-overrides-path") + 1]).read_text())
+    file = Path(player.cmd[player.cmd.index("--qos-profile-overrides-path") + 1])
+    profiles = yaml.safe_load(file.read_text())
     assert set(profiles) == {"/cam/image/compressed", "/seg/mask"}
     assert all(profile["reliability"] == "reliable" for profile in profiles.values())
     assert resume.cmd[:5] == [
@@ -234,6 +239,9 @@ def test_replay_starts_paused_and_resumes_when_the_node_is_active(
         "/robot/attnchain_node",
     ]
     assert resume.cmd[5:] == ["--topic", "/cam/image/compressed", "--topic", "/seg/mask"]
+    for unlink in at_exit:
+        unlink()
+    assert not file.exists(), "nothing is left in the system's temporary folder"
     node, player, _ = started(
         module.generate_launch_description(),
         bag=str(bag),
@@ -243,6 +251,7 @@ def test_replay_starts_paused_and_resumes_when_the_node_is_active(
     )
     assert "--loop" in player.cmd
     assert node.parameters[1]["foreground"] == "grabcut" and node.parameters[1]["overflow_policy"] == "adaptive"
+    at_exit[-1]()
 
 
 def test_a_replay_that_cannot_work_is_refused_with_what_the_bag_holds(tmp_path: Path) -> None:

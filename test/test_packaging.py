@@ -113,6 +113,16 @@ def test_what_is_run_and_built_is_declared() -> None:
     assert ros <= declared, f"not declared in package.xml: {sorted(ros - declared)}"
 
 
+def test_rosdep_installs_the_libraries_or_package_xml_says_which_not() -> None:
+    text = (ROOT / "package.xml").read_text(encoding="utf-8")
+    declared = {element.text for element in package_xml().iter("exec_depend")}
+    keys = {"opencv-python-headless": "opencv", "scikit-image": "skimage", "pyyaml": "yaml"}
+    without = text[text.index("with a rosdep key.") : text.index("requirements/library.txt")]
+    for name in map(str.lower, pins_of("library")):
+        key = f"python3-{keys.get(name, name)}"
+        assert {key, f"{key}-pip"} & declared or name in without, f"{name} is neither declared nor said to be missing"
+
+
 def interface_files() -> list[Path]:
     return sorted([*(ROOT / "msg").glob("*.msg"), *(ROOT / "srv").glob("*.srv")])
 

@@ -21,6 +21,7 @@ from ..camera.poses import apply_pose
 from ..errors import FileFormatError, InputError
 from ..mesh.types import Mesh
 from ..notes import Note, Notes, texts
+from ..rollout.judging import TRUSTED_OVERLAP, TRUSTED_POSES
 from ..shapes import check_shape
 from .animation import keyframe_numbers, write_animated_glb
 from .atomic import make_folder, remove_empty, write_bytes, write_then_rename
@@ -380,21 +381,26 @@ class _Placed:
 
 
 def sheet_titles(summary: dict[str, Any]) -> tuple[str, str]:
-    """The two lines above a contact sheet, from the summary."""
+    """The two lines above a contact sheet, from the summary; figures below what is trusted are called doubtful."""
     name = Path(str(summary["source"])).name or str(summary["source"])
     frames, windows = counted(summary["frames"], "frame"), counted(summary["windows"], "window")
     title = f"{name}: {frames} in {windows}, mesh from {Path(summary['anchor']).name}"
-    iou = summary["silhouette_iou"]
+    iou, share = summary["silhouette_iou"], summary["camera_poses"] / summary["frames"]
+    overlap = "unknown" if iou is None else f"{iou:.2f}" + _doubt(iou, TRUSTED_OVERLAP)
     parts = [
         f"{summary['vertices']} vertices",
         f"{summary['tracks']} tracks",
-        f"camera poses {summary['camera_poses']}/{summary['frames']}",
-        f"outline overlap {iou:.2f}" if iou is not None else "outline overlap unknown",
+        f"camera poses {summary['camera_poses']}/{summary['frames']}" + _doubt(share, TRUSTED_POSES),
+        f"outline overlap {overlap}",
         f"mean confidence {summary['confidence_mean']:.2f}" if summary["confidence_mean"] is not None else "",
         f"{summary['seconds_per_window']:.1f} s per window" if summary["seconds_per_window"] is not None else "",
         f"weights {summary['checkpoint']}" if summary["checkpoint"] else "",
     ]
     return _ascii(title), _ascii("  |  ".join(part for part in parts if part))
+
+
+def _doubt(value: float, trusted: float) -> str:
+    return "" if value >= trusted else f" (doubtful: trusted from {trusted:g})"
 
 
 def counted(number: int, noun: str) -> str:

@@ -55,6 +55,7 @@ class VideoFile(FrameSource):
             stream = self._stream(container)
             own = float(stream.average_rate or stream.guessed_rate or 0)
             self._promised = int(stream.frames) if stream.frames > 0 else None
+            self._count = None if container.format.name == "avi" else self._promised
             first = next(self._pictures(container, stream), None)
         if first is None:
             raise FileFormatError(
@@ -66,13 +67,15 @@ class VideoFile(FrameSource):
                 "rate_assumed", f"{path.name} does not say its frame rate: {DEFAULT_FPS:g} frames per second assumed"
             )
             own = DEFAULT_FPS
-        self._count = self._promised
         self._own_times = fps is None
         self.fps = own if fps is None else fps
 
     @property
     def count(self) -> int | None:
-        """Number of frames that the container promises, else of those that lie in it; decoding may give fewer."""
+        """Number of frames that the container promises, else of those that lie in it; decoding may give fewer.
+
+        What AVI promises counts empty frames, too.
+        """
         if self._count is None:
             with self._open() as container:
                 stream = self._stream(container)
@@ -89,11 +92,11 @@ class VideoFile(FrameSource):
         if self.masked:
             yield NoMoreMasks()
         number, last = 0, -1
-        damaged = _Damage()
+        losses = _Losses()
         with self._open() as container:
             stream = self._stream(container)
             promised_s = 0.0 if container.duration is None else container.duration * 1e-6
-            for decoded, time_ns in self._pictures(container, stream, damaged):
+            for decoded, time_ns in self._pictures(container, stream, losses):
                 stamp = round(number * 1e9 / self.fps)
                 if self._own_times:
                     # Where a container has no times, or wrong ones, they do not rise.
@@ -108,14 +111,17 @@ class VideoFile(FrameSource):
                 assert decoded.rgb is not None
                 yield Frame(decoded.rgb, decoded.mask, stamp)
                 number += 1
-        self._tell_losses(number, damaged.packets, promised_s - last * 1e-9 if self._own_times else 0.0)
+        self._tell_losses(number, losses, promised_s - last * 1e-9 if self._own_times else 0.0)
 
-    def _tell_losses(self, number: int, damaged: int, missing_s: float) -> None:
+    def _tell_losses(self, number: int, losses: _Losses, missing_s: float) -> None:
         texts = []
         name, promised = self._path.name, self._promised
-        if damaged:
-            texts.append(("video_damaged", f"{name} is damaged: {damaged} of its packets could not be decoded"))
-        if promised is not None and number < promised:
+        if losses.packets:
+            texts.append(("video_damaged", f"{name} is damaged: {losses.packets} of its packets could not be decoded"))
+        if losses.empty:
+            text = f"{name}: {losses.empty} frames are empty (the picture before stands): they are left out"
+            texts.append(("video_empty_frames", text))
+        if promised is not None and number + losses.empty < promised:
             text = f"{name}: {number} of the {promised} frames that the file promises could be decoded"
             texts.append(("video_short", text))
         elif promised is None and missing_s > _SHORT_S:
@@ -163,7 +169,7 @@ class VideoFile(FrameSource):
         )
 
     def _pictures(
-        self, container: av.container.InputContainer, stream: av.VideoStream, damaged: _Damage | None = None
+        self, container: av.container.InputContainer, stream: av.VideoStream, losses: _Losses | None = None
     ) -> Iterator[tuple[DecodedImage, int | None]]:
         """Every picture that can be decoded, upright, and its time in nanoseconds since the stream's start."""
         import av
@@ -179,10 +185,12 @@ class VideoFile(FrameSource):
                         time_ns = round((frame.pts - start) * frame.time_base * 10**9)
                     yield _decoded(frame), time_ns
             except (av.error.FFmpegError, OSError, ValueError, MemoryError):
-                if damaged is not None:
-                    damaged.packets += 1
+                if losses is not None:
+                    losses.packets += 1
 
-        for packet in _packets(container, stream, damaged):
+        for packet in _packets(container, stream, losses):
+            if losses is not None and container.format.name == "avi":
+                losses.see(packet)
             yield from pictures(packet)
         yield from pictures(None)
 
@@ -203,14 +211,24 @@ class VideoFile(FrameSource):
         return decode
 
 
-class _Damage:
-    """How many packets could not be read or decoded."""
+class _Losses:
+    """How many packets could not be read or decoded, and how many frames of an AVI file are empty.
 
-    packets = 0
+    An AVI file has no times: the n-th frame is shown at n / rate, and a frame without bytes repeats the one before.
+    FFmpeg passes over these, so that only the numbers of the others tell of them.
+    """
+
+    packets, empty, _next = 0, 0, 0
+
+    def see(self, packet: av.Packet) -> None:
+        """Count the empty frames before a packet of an AVI file."""
+        if packet.dts is not None:
+            self.empty += max(0, packet.dts - self._next)
+            self._next = packet.dts + (packet.duration or 1)
 
 
 def _packets(
-    container: av.container.InputContainer, stream: av.VideoStream, damaged: _Damage | None = None
+    container: av.container.InputContainer, stream: av.VideoStream, losses: _Losses | None = None
 ) -> Iterator[av.Packet]:
     """The packets of a stream up to the file's end, or to where it is damaged beyond reading."""
     import av
@@ -220,8 +238,8 @@ def _packets(
             if packet.dts is not None or packet.size:
                 yield packet
     except (av.error.FFmpegError, OSError, ValueError, MemoryError):
-        if damaged is not None:
-            damaged.packets += 1
+        if losses is not None:
+            losses.packets += 1
 
 
 def _has_data(packet: av.Packet) -> bool:

@@ -172,7 +172,10 @@ def nearest_landmarks(
         place = np.cumsum(near) - 1
         sources = place[landmark_vertices[members]]
         limit = float(within[part].max()) * (1 + SLACK)
-        table[np.ix_(members, part)] = csgraph.dijkstra(graph[part][:, part], indices=sources, limit=limit)
+        own = graph[part][:, part]
+        for member, source in zip(members, sources, strict=True):
+            # One by one, since nothing else in the process runs while scipy searches.
+            table[member, part] = csgraph.dijkstra(own, indices=int(source), limit=limit)
     index, distance = np.empty((total, k), np.int64), np.empty((total, k), np.float32)
     for begin in range(0, total, VERTEX_CHUNK):
         chunk = slice(begin, begin + VERTEX_CHUNK)

@@ -47,6 +47,13 @@ def mask(number: int, height: int = HEIGHT, width: int = WIDTH, step: int = WIDT
     return image(number, MASK, height=height, width=width, step=step, encoding=encoding, data=data)
 
 
+def ids(number: int) -> Message:
+    """A mask of two objects."""
+    data = np.zeros((HEIGHT, WIDTH), np.uint8)
+    data[4:16, 4:20], data[20:36, 24:40] = 1, 2
+    return image(number, MASK, step=WIDTH, encoding="mono8", data=data.ravel())
+
+
 def jpeg(number: int, data: bytes, kind: str = "jpeg") -> Message:
     fields = {"format": kind, "data": np.frombuffer(data, np.uint8)}
     return message("/cam/image/compressed", number, "sensor_msgs/msg/CompressedImage", **fields)
@@ -140,6 +147,8 @@ BAGS: dict[str, tuple[StoragePlugin, list[Message], Callable[[Path], Any], list[
     "small mask": (MCAP, frames(mask(0, 4, 4, 4)), leave, [],
                    ["not one frame can be used; frames: 5 in = 0 used + 5 dropped (mask_size 1, no_mask 4)",
                     "the mask is 4x4, the image is 48x40"]),
+    "two objects": (MCAP, frames(ids(0)), leave, [],
+                    ["topic /cam/mask of {bag} holds several objects, ids 1, 2: choose one with --instance"]),
     "mask of colours": (MCAP, frames(mask(0, step=3 * WIDTH, encoding="rgb8")), leave, [],
                         ["not one frame can be used", "/cam/mask, message 0: mask has shape [40, 48, 3] and uint8 "]),
     "no masks": (MCAP, frames(), leave, ["--foreground", "none"],

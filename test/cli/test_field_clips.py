@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -15,8 +17,10 @@ from hand_made import make_result
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from attnchain_ros.cli import main
+from attnchain_ros.files import results
 from attnchain_ros.files.bag_types import bag_types
 from attnchain_ros.rollout import Rollout
+from attnchain_ros.rollout.judging import judged
 from attnchain_ros.rollout.window import Window, WindowResult
 
 START = 100 * 10**9
@@ -95,14 +99,21 @@ def masks_of(place: Path, frames: Sequence[np.ndarray], ending: str = ".png") ->
     return place
 
 
-def record(path: Path, frames: Sequence[np.ndarray], stamps: Sequence[int], jpeg_masks: bool = False) -> Path:
-    """The pictures as a bag: rgba8, or rgb8 beside a topic of masks as JPEG."""
+def record(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    stamps: Sequence[int],
+    jpeg_masks: bool = False,
+    depths: Mapping[str, tuple[str, float]] = MappingProxyType({}),
+) -> Path:
+    """The pictures as a bag: rgba8, or rgb8 beside a topic of masks as JPEG; depth by topic: frame id and metres."""
     store = bag_types()
     types = store.types
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         image = writer.add_connection("/cam/image", "sensor_msgs/msg/Image", typestore=store)
         kind = "sensor_msgs/msg/CompressedImage"
         mask = writer.add_connection("/cam/mask/compressed", kind, typestore=store) if jpeg_masks else None
+        ranges = {topic: writer.add_connection(topic, "sensor_msgs/msg/Image", typestore=store) for topic in depths}
         for picture, stamp in zip(frames, stamps, strict=True):
             time = types["builtin_interfaces/msg/Time"](sec=stamp // 10**9, nanosec=stamp % 10**9)
             header = types["std_msgs/msg/Header"](stamp=time, frame_id="cam")
@@ -116,6 +127,14 @@ def record(path: Path, frames: Sequence[np.ndarray], stamps: Sequence[int], jpeg
                 data = cv2.imencode(".jpg", picture[..., 3], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].ravel()
                 made = types[kind](header=header, format="jpeg", data=data)
                 writer.write(mask, stamp, bytes(store.serialize_cdr(made, kind)))
+            for topic, (frame_id, metres) in depths.items():
+                there = types["std_msgs/msg/Header"](stamp=time, frame_id=frame_id)
+                data = np.full(height * width, metres, np.float32).view(np.uint8)
+                depth = types["sensor_msgs/msg/Image"](
+                    header=there, height=height, width=width, encoding="32FC1", is_bigendian=0, step=4 * width,
+                    data=data,
+                )  # fmt: skip
+                writer.write(ranges[topic], stamp, bytes(store.serialize_cdr(depth, "sensor_msgs/msg/Image")))
             writer.write(image, stamp, bytes(store.serialize_cdr(message, "sensor_msgs/msg/Image")))
     return path
 
@@ -172,6 +191,49 @@ def test_masks_as_jpeg_follow_one_rule(go: Go, pictures: list[np.ndarray], tmp_p
         assert sum("masks come as JPEG" in note for note in summary["notes"]) == 1
 
 
+def test_one_stray_pixel_changes_nothing(go: Go, pictures: list[np.ndarray], tmp_path: Path) -> None:
+    """The clean clip's windows, and a note with the numbers."""
+    _, wanted = go("run", folder(tmp_path / "clean", pictures), out="c")
+    spoilt = [picture.copy() for picture in pictures]
+    spoilt[2][0, -1, 3] = 255
+    stamps = [START + number * STEP for number in range(7)]
+    for name, verb, source in (
+        ("f", "run", folder(tmp_path / "clip", spoilt)),
+        ("v", "run", film(tmp_path / "clip.mov", spoilt)),
+        ("b", "replay", record(tmp_path / "bag", spoilt, stamps)),
+    ):
+        summary, found = go(verb, source, out=name)
+        same(found, wanted)
+        assert sum("has 1 specks and 0 holes of dust, 1 pixels in all" in note for note in summary["notes"]) == 1
+
+
+@pytest.mark.parametrize("verb", ["run", "replay"])
+def test_a_mask_that_is_not_the_object_is_told_everywhere(
+    verb: str, go: Go, pictures: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Exit status 0, since something was computed; the summary, the log and the sheet doubt it, confidence is less."""
+    answer = Rollout.run
+
+    def doubtful(self: Rollout, window: Window, *more: Any) -> WindowResult:
+        return judged(replace(answer(self, window, *more), silhouette_iou=0.28))
+
+    monkeypatch.setattr(Rollout, "run", doubtful)
+    sheets: list[str] = []
+    draw = results.contact_sheet
+
+    def drawn(frames: Any, faces: Any, colors: Any, title: str, subtitle: str, tile: int) -> np.ndarray:
+        sheets.append(subtitle)
+        return draw(frames, faces, colors, title, subtitle, tile)
+
+    monkeypatch.setattr(results, "contact_sheet", drawn)
+    summary, _ = go(verb, record(tmp_path / "bag", pictures, [START + number * STEP for number in range(7)]))
+    text = "the posed mesh and the first mask overlap by 0.28 only, trusted from 0.6. Likely causes, in this order"
+    assert sum(note.startswith(text) for note in summary["notes"]) == 1
+    assert f"note: {text}" in "".join(capsys.readouterr())
+    assert "outline overlap 0.28 (doubtful: trusted from 0.6)" in sheets[0]
+    assert summary["confidence_mean"] == pytest.approx(0.9 * 0.28 / 0.6, rel=1e-5)
+
+
 def test_an_object_that_is_absent_at_a_windows_border(go: Go, pictures: list[np.ndarray], tmp_path: Path) -> None:
     """The run goes on with what there is, and the summary says how much is not."""
     gone = [picture.copy() for picture in pictures]
@@ -199,6 +261,23 @@ def test_an_object_that_is_absent_for_long_starts_a_new_chain(
     second = json.loads((tmp_path / "out" / "chain_2" / "summary.json").read_text())
     assert second["frames"] == 3
     assert "50 of 57 images were left out: with an empty mask" in second["notes"]
+
+
+@pytest.mark.parametrize("verb", ["run", "replay"])
+def test_raw_and_aligned_depth_in_one_bag(verb: str, go: Go, pictures: list[np.ndarray], tmp_path: Path) -> None:
+    """One is named, or none; what is seen from elsewhere is no depth of the image. The bag is named by its file."""
+    depths = {"/cam/depth/image_rect_raw": ("depth", 2.717), "/cam/aligned_depth_to_color/image_raw": ("cam", 1.052)}
+    stamps = [START + number * STEP for number in range(7)]
+    record(tmp_path / "bag", pictures, stamps, depths=depths)
+    elsewhere = "depth is seen from depth, the image from cam: it is ignored"
+    for topic, metres, told in (*zip(depths, (None, 1.052), (1, 0), strict=True), ("none", None, 0)):
+        words = ("--depth-topic", topic)
+        summary, found = go(verb, tmp_path / "bag" / "bag.mcap", *words, out=topic.replace("/", "_"))
+        assert numbers_of(found) == [[0, 1, 2, 3], [3, 4, 5, 6]]
+        for window in found:
+            assert (window.depth_m is None) == (metres is None)
+            assert metres is None or np.unique(window.depth_m).tolist() == [np.float32(metres)]
+        assert sum(note.startswith(elsewhere) for note in summary["notes"]) == told
 
 
 def test_images_without_the_alpha_of_the_others_in_a_bag(go: Go, pictures: list[np.ndarray], tmp_path: Path) -> None:

@@ -238,6 +238,11 @@ def test_refusals_list_what_the_bag_holds(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="2 image topics, name the one to use; it holds /cam/camera_info"):
         open_frames(both)
     assert open_frames(both, ClipOptions(topics=("/right/image", None, None, None))).count == 1
+    ranges = [
+        (f"/{name}/depth", START, _image(START, np.ones((H, W), np.float32), "32FC1")) for name in ("raw", "aligned")
+    ]
+    with pytest.raises(FileFormatError, match="2 depth topics, name the one to use; it holds /aligned/depth"):
+        open_frames(_record(tmp_path / "ranges", [*_clip(1), *ranges]))
     none = _record(tmp_path / "none", [item for item in _clip(1) if item[0] == "/cam/camera_info"])
     with pytest.raises(FileFormatError, match="no image topic; it holds /cam/camera_info"):
         open_frames(none)

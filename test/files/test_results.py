@@ -165,4 +165,7 @@ def test_titles_are_ascii_and_carry_the_numbers(tmp_path: Path, make_scene: Scen
     summary = _write(tmp_path, make_scene())
     title, subtitle = sheet_titles({**summary, "source": "clips/Löwe", "anchor": "folder/mesh.glb"})
     assert title == "L?we: 10 frames in 3 windows, mesh from mesh.glb"
-    assert "camera poses 9/10" in subtitle and "outline overlap 0.90" in subtitle and "3.0 s per window" in subtitle
+    assert "camera poses 9/10  |  outline overlap 0.90  |" in subtitle and "3.0 s per window" in subtitle
+    _, subtitle = sheet_titles({**summary, "silhouette_iou": 0.28, "camera_poses": 4})
+    assert "camera poses 4/10 (doubtful: trusted from 0.5)" in subtitle
+    assert "outline overlap 0.28 (doubtful: trusted from 0.6)" in subtitle

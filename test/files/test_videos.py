@@ -175,6 +175,47 @@ def test_what_a_damaged_video_lacks_is_said(tmp_path: Path) -> None:
     assert wanted in [note.text for note in source.notes]
 
 
+def avi(path: Path, frames: list[bytes], index: bool) -> Path:
+    """An AVI file of JPEG pictures at 10 frames a second, written by its format; ``b""`` is an empty frame."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+    count, largest = len(frames), max(map(len, frames))
+    main = struct.pack("<14I", 100_000, 0, 0, 0x10 * index, count, 0, 1, largest, W, H, 0, 0, 0, 0)
+    stream = b"vidsMJPG" + struct.pack("<10I4h", 0, 0, 0, 1, 10, 0, count, largest, 0, 0, 0, 0, W, H)
+    picture = struct.pack("<IiiHH4sIiiII", 40, W, H, 1, 24, b"MJPG", 3 * W * H, 0, 0, 0, 0)
+    head = b"hdrl" + chunk(b"avih", main)
+    head += chunk(b"LIST", b"strl" + chunk(b"strh", stream) + chunk(b"strf", picture))
+    body, entries = b"movi", b""
+    for data in frames:
+        entries += b"00dc" + struct.pack("<3I", 0x10, len(body), len(data))
+        body += chunk(b"00dc", data)
+    parts = chunk(b"LIST", head) + chunk(b"LIST", body) + (chunk(b"idx1", entries) if index else b"")
+    path.write_bytes(chunk(b"RIFF", b"AVI " + parts))
+    return path
+
+
+@pytest.mark.parametrize("index", [True, False], ids=["index", "no index"])
+def test_empty_frames_of_avi_leave_the_others_times_and_masks_alone(tmp_path: Path, index: bool) -> None:
+    """Recorders write no bytes for a frame that is as the one before; masks are given for the pictures there are."""
+    places = [0, 1, 4, 5, 9]
+    (tmp_path / "masks").mkdir()
+    frames = [b""] * 10
+    for number, place in enumerate(places):
+        frames[place] = cv2.imencode(".jpg", np.full((H, W, 3), 10 + 20 * place, np.uint8))[1].tobytes()
+        cv2.imwrite(str(tmp_path / "masks" / f"{number}.png"), 255 * square(place).astype(np.uint8))
+    source = open_frames(avi(tmp_path / "a.avi", frames, index), ClipOptions(masks=tmp_path / "masks"))
+    assert source.count == 5
+    (part,) = ClipWindows(source, StreamConfig(), 16)
+    assert part.window.stamps_ns.tolist() == [place * 100_000_000 for place in places]
+    for number, place in enumerate(places):
+        assert abs(int(part.window.images[number].mean()) - (10 + 20 * place)) <= 2
+        np.testing.assert_array_equal(part.window.masks[number], square(place))
+    said = [note.text for note in source.notes]
+    assert said == ["a.avi: 5 frames are empty (the picture before stands): they are left out"]
+
+
 def test_a_damaged_frame_is_left_out_and_said(tmp_path: Path) -> None:
     """A checksum that is wrong, in a codec whose frames stand alone."""
     path = film(tmp_path / "a.mov", pictures([square(n) for n in range(5)]), ("png", "rgba", {}), rate(5))

@@ -181,13 +181,15 @@ def make_seeds(place: Path) -> Path:
     return place
 
 
-def hunt(good: Path, seconds: float, first: int = 0, kinds: tuple[str, ...] = KINDS) -> Iterator[Fault | None]:
-    """One case of each kind after another, until the time is up; what went wrong, or None."""
+def hunt(
+    good: Path, seconds: float, first: int = 0, kinds: tuple[str, ...] = KINDS, least: int = 0
+) -> Iterator[Fault | None]:
+    """One case of each kind after another, until the time is up and there were ``least``; what went wrong, or None."""
     reader = Reader(good)
     try:
         end = time.monotonic() + seconds
         number = first
-        while time.monotonic() < end:
+        while time.monotonic() < end or number < first + least:
             for kind in kinds:
                 yield reader.read(kind, number)
             number += 1

@@ -59,6 +59,7 @@ def test_groups_of_landmarks_find_what_a_full_search_finds(sphere, bar, rng, k, 
     assert (index == order)[reached].mean() > 0.999, "all but ties"
     if k == 7:
         assert sum(visited) < 0.5 * table.size, "far fewer than from every landmark to every vertex"
+    assert max(visited) <= len(vertices), "one landmark a call, between which other threads of the process run"
 
 
 def test_error_on_the_plane(plane):

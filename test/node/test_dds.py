@@ -243,6 +243,48 @@ def test_compressed_images_and_png_masks_with_ids(client: Client, start):
     assert node.text().count("a JPEG blurs ids") == 1
 
 
+def test_images_without_stamps_are_stamped_when_they_arrive(client: Client, start):
+    node = start(overflow_policy="block")
+    mesh = client.listen(f"{NAME}/mesh", AnimatedMesh)
+    camera = Camera(client, INTRINSICS, RELIABLE)
+    camera.wait_for_node()
+    before = time.time()
+    for _ in range(7):
+        camera.send([0], rate_hz=20.0)
+    client.wait_until(lambda: len(mesh) == 2, f"two windows: {node.text()}")
+    found = [[stamp.sec + 1e-9 * stamp.nanosec for stamp in window.stamps] for window in mesh]
+    times = found[0] + found[1][1:]
+    assert found[1][0] == found[0][-1] and len(times) == 7
+    assert before <= times[0] and times[-1] <= time.time() and min(np.diff(times)) > 0
+    said = "images have no stamps: the time of their arrival is used, and the newest mask for each"
+    assert node.text().count(said) == 1
+
+
+def test_masks_as_jpeg_and_depth_from_elsewhere_are_told_once(client: Client, start):
+    node = start(overflow_policy="block", mask_transport="compressed")
+    mesh = client.listen(f"{NAME}/mesh", AnimatedMesh)
+    images = client.node.create_publisher(Image, "image", RELIABLE)
+    masks = client.node.create_publisher(CompressedImage, "mask/compressed", RELIABLE)
+    depths = client.node.create_publisher(Image, "depth", RELIABLE)
+    topics = (images, masks, depths)
+    client.wait_until(lambda: all(topic.get_subscription_count() for topic in topics), "the node subscribes")
+    square = np.zeros((24, 32), np.uint8)
+    square[6:18, 8:24] = 255
+    for stamp in stamps(0, 7):
+        depth = image_message(stamp, frame_id="depth_optical")
+        depth.encoding, depth.step, depth.data = "32FC1", 128, np.full((24, 32), 2.0, np.float32).tobytes()
+        depths.publish(depth)
+        masks.publish(compressed(stamp, square, "jpg", image_message(stamp)))
+        images.publish(image_message(stamp))
+    client.wait_until(lambda: len(mesh) == 2, f"two windows: {node.text()}")
+    assert not any(window.metric for window in mesh)
+    for said in (
+        "masks come as JPEG, which blurs their edges: cut at half; publish PNG",
+        "depth is seen from depth_optical, the image from camera_optical: it is ignored",
+    ):
+        assert node.text().count(said) == 1
+
+
 def test_masks_whose_stamps_differ_are_explained(client: Client, start):
     node = start(watchdog_s=3.0)
     camera = Camera(client, INTRINSICS, RELIABLE)

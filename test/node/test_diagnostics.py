@@ -109,3 +109,17 @@ def test_poses_withheld_are_counted_once_a_frame():
         figures.window(1.0, 0.1, 0.1, 0.01, dataclasses.replace(result, shared_first=shared))
     status = status_message("node", "active", "", FrameBuffer(StreamConfig()).accounts(), figures.snapshot(2.0))
     assert {item.key: item.value for item in status.values}["poses withheld"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("overlap", "poses", "doubtful"), [(0.6, 2, False), (float("nan"), 4, False), (0.28, 4, True), (0.97, 1, True)]
+)
+def test_figures_below_what_is_trusted_make_it_a_warning(overlap: float, poses: int, doubtful: bool):
+    figures = Statistics()
+    result = make_result(np.array([1, 2, 3, 4]))
+    camera = dataclasses.replace(result.camera, valid=np.arange(4) < poses)
+    figures.window(1.0, 0.1, 0.1, 0.01, dataclasses.replace(result, silhouette_iou=overlap, camera=camera))
+    status = status_of(figures, 2.0)
+    assert status.level == (DiagnosticStatus.WARN if doubtful else DiagnosticStatus.OK)
+    told = f"doubtful: outline overlap {overlap:.4g} (trusted from 0.6), {poses / 4:.0%} of frames with a camera pose"
+    assert (told in status.message) == doubtful

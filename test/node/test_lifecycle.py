@@ -101,6 +101,7 @@ def test_every_output_agrees_with_the_truth(client: Client, start, tmp_path: Pat
     tracks_window = client.listen(f"{NAME}/tracks_window", Tracks)
     clouds = client.listen(f"{NAME}/tracks", PointCloud2)
     poses = client.listen(f"{NAME}/camera_pose", PoseWithCovarianceStamped)
+    objects = client.listen(f"{NAME}/object_pose", PoseWithCovarianceStamped)
     paths = client.listen(f"{NAME}/camera_path", PathMessage)
     markers = client.listen(f"{NAME}/markers", MarkerArray)
     transforms = client.listen("/tf", TFMessage)
@@ -112,7 +113,9 @@ def test_every_output_agrees_with_the_truth(client: Client, start, tmp_path: Pat
     camera.send(sent)
     client.wait_until(lambda: len(mesh) == 4 and len(markers) == 4 and len(paths) == 4, "four windows")
     client.wait_until(
-        lambda: len(clouds) == len(poses) == sum(len(message.transforms) for message in transforms) == 12,
+        lambda: (
+            len(clouds) == len(poses) == len(objects) == sum(len(message.transforms) for message in transforms) == 12
+        ),
         "a cloud, a pose and a transform for each frame",
     )
 
@@ -140,6 +143,10 @@ def test_every_output_agrees_with_the_truth(client: Client, start, tmp_path: Pat
         np.testing.assert_allclose(
             pose @ camera_from_object_at(nanoseconds(message.header.stamp)), np.eye(4), atol=1e-9
         )
+    for message in objects:  # what planners want: where the object is, in the camera's frame
+        assert message.header.frame_id == "camera_optical"
+        pose = matrix_of(message.pose.pose.position, message.pose.pose.orientation)
+        np.testing.assert_allclose(pose, camera_from_object_at(nanoseconds(message.header.stamp)), atol=1e-9)
     assert [len(message.poses) for message in paths] == [4, 7, 10, 12]
 
     kind = np.dtype({"names": ["xyz", "rgb", "id", "confidence", "visible"], "offsets": [0, 12, 16, 20, 24],

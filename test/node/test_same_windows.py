@@ -225,3 +225,48 @@ def test_run_replay_and_node_make_the_same_windows(
         assert [fresh for _, fresh in found] == starts
         for (window, _), (wanted, _) in zip(found, run, strict=True):
             same(window, wanted)
+
+
+def field_recording(spoilt: bool) -> list[Recorded]:
+    """A camera whose mask is empty for three seconds, as it should be sent; ``spoilt``: as drivers and segmenters do.
+
+    A lens of eight coefficients under the name of five, a stray pixel and a hole in a mask, depth seen from elsewhere.
+    """
+    _, lens = camera(START, 50.0)
+    lens.distortion_model = "plumb_bob" if spoilt else "rational_polynomial"
+    lens.d = [0.1, -0.05, 0.001, 0.0005, 0.01, 0.02, 0.0, 0.003]
+    found: list[Recorded] = [("camera_info", lens)]
+    for number in range(5 + 60 + 4):
+        stamp = START + number * STEP
+        (_, mask), image = picture(number % 40, stamp, "cam0")
+        pixels = np.frombuffer(mask.data, np.uint8).reshape(SIZE).copy()
+        if 5 <= number < 65:
+            pixels[:] = 0
+        elif spoilt and number in (2, 66):
+            pixels[22, 30] = 200
+            pixels[9, 11] = 0
+        found += [("mask", _image(stamp, pixels, "mono8", "cam0")), image]
+        if spoilt and number % 4 == 0:
+            found.insert(-2, ("depth", _image(stamp, np.full(SIZE, 2.0, np.float32), "32FC1", "depth_optical")))
+    return found
+
+
+def test_what_the_field_sends_gives_the_windows_of_what_it_should_send(
+    tmp_path: Path,
+    tiny_folder: Path,
+    client: Client,
+    spinning: tuple[AttnChainNode, list[Remembering]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clean, messages = field_recording(False), field_recording(True)
+    wanted = by_command("run", write_bag(tmp_path / "clean", clean), tiny_folder, monkeypatch)
+    assert [window.frames for window, _ in wanted] == [4, 2, 4] and [fresh for _, fresh in wanted] == [1, 0, 1]
+    assert wanted[2][0].stamps_ns[0] == START + 65 * STEP, "a new chain after three seconds without the object"
+    assert all(window.intrinsics is not None and window.intrinsics[0, 0] == 50.0 for window, _ in wanted)
+    bag = write_bag(tmp_path / "bag", messages)
+    ways = {verb: by_command(verb, bag, tiny_folder, monkeypatch) for verb in ("run", "replay")}
+    ways["node"] = over_topics(*spinning, client, messages)
+    for name, found in ways.items():
+        assert [fresh for _, fresh in found] == [fresh for _, fresh in wanted], name
+        for (window, _), (expected, _) in zip(found, wanted, strict=True):
+            same(window, expected)

@@ -73,6 +73,39 @@ def test_depth_of_another_size_is_ignored_and_told():
     assert any("depth is 8x6, the image is 80x60" in note.text for note in assembler.notes)
 
 
+def test_depth_seen_from_another_frame_is_ignored_and_told():
+    assembler = WindowAssembler(tolerance_ns=10**7)
+    for name, used in (("depth_optical", False), ("", True), ("lens", True)):
+        assembler.depths.add(STEP_NS, DepthImage(np.ones(SIZE, np.float32), 0, name))
+        frames = [Frame(*scene(number), (number + 1) * STEP_NS, frame_id="lens") for number in range(2)]
+        assert (assembler.assemble(frames).depth_m is not None) == used
+        text = "depth is seen from depth_optical, the image from lens: it is ignored; give depth registered to"
+        assert any(text in note.text for note in assembler.notes) != used
+
+
+def test_one_stray_pixel_leaves_the_window_as_it_was_and_is_told():
+    clean = WindowAssembler().assemble(batch_of(3, masks=3).frames)
+    spoilt = batch_of(3, masks=3).frames
+    spoilt[1].mask[2, 77] = True
+    assembler = WindowAssembler()
+    np.testing.assert_array_equal(assembler.assemble(spoilt).masks, clean.masks)
+    assert [note.text for note in assembler.notes if note.code == "mask_specks"] == [
+        "the mask at 0.200 s has 1 specks and 0 holes of dust, 1 pixels in all, which were left out and filled"
+    ]
+
+
+def test_intrinsics_that_were_given_win_over_any_calibration():
+    given = np.array([[90.0, 0, 40], [0, 91.0, 30], [0, 0, 1]])
+    k = (70.0, 0.0, 39.5, 0.0, 70.0, 29.5, 0.0, 0.0, 1.0)
+    for model, d in (("plumb_bob", (0.0,) * 5), ("brown", (0.1, 0.2)), ("plumb_bob", (np.inf,) * 5)):
+        for intrinsics, wanted in ((given, given), (None, np.reshape(k, (3, 3)))):
+            assembler = WindowAssembler(intrinsics=intrinsics)
+            assembler.cameras.update(CameraNumbers(80, 60, k, (0.0,) * 12, d, model))
+            window = assembler.assemble(batch_of(2, masks=2).frames)
+            np.testing.assert_array_equal(window.intrinsics, wanted)
+            np.testing.assert_array_equal(window.masks[0], scene(0)[1])
+
+
 def test_distortion_is_removed_from_image_and_mask():
     assembler = WindowAssembler()
     k = (70.0, 0.0, 39.5, 0.0, 70.0, 29.5, 0.0, 0.0, 1.0)

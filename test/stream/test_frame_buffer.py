@@ -254,6 +254,54 @@ def test_repeated_stamp_is_dropped_without_a_reset():
     assert buffer.accounts().resets == {}
 
 
+def test_an_image_that_its_neighbour_overtook_is_dropped_without_a_reset():
+    """Only one from before both of them is a player that starts again."""
+    buffer = make(frames=6)
+    for number in (0, 1, 2, 4, 3, 5, 6, 7):
+        buffer.push(frame(number))
+    assert numbers(buffer.take()) == [0, 1, 2, 4, 5, 6]
+    found = buffer.accounts()
+    assert (found.dropped, found.resets) == ({"out_of_order": 1}, {})
+    buffer.push(frame(1))
+    assert buffer.accounts().resets == {"stamp_back": 1}
+    check_accounts(buffer, 9)
+
+
+def test_masks_that_are_empty_for_long_end_the_chain_whatever_the_stride():
+    """Images go on, and nothing can be used of them: the time between used ones counts."""
+    buffer = make(max_gap_s=2.0)
+    empty = np.zeros_like(MASK)
+    batches = []
+    for number in range(4 + 110 + 9):
+        buffer.push(frame(number, mask=empty if 4 <= number < 114 else MASK))
+        batches += take_all(buffer)
+    assert [(numbers(batch), batch.reset) for batch in batches] == [
+        ([0, 1, 2, 3], "start"), ([114, 115, 116, 117], "gap"), ([117, 118, 119, 120], None)
+    ]  # fmt: skip
+    found = buffer.accounts()
+    assert found.resets == {"gap": 1} and found.dropped == {"mask_empty": 110}
+    check_accounts(buffer, 123)
+
+
+@pytest.mark.parametrize("every", [20, 90, 400])
+def test_a_stride_that_grows_leaves_no_gap_longer_than_a_chain_may_have(every: int):
+    """However slow windows are; where a stride would have to be larger the chain starts anew, which is counted."""
+    buffer = make(max_gap_s=2.0)
+    batches = []
+    for number in range(2000):
+        buffer.push(frame(number))
+        if number % every == every - 1 and (batch := buffer.take()) is not None:
+            buffer.finish(batch)
+            batches.append(batch)
+    assert len(batches) >= 4
+    for batch in batches:
+        assert max(np.diff(numbers(batch))) <= 20, "2 s at 10 images a second"
+        assert batch.reset in ("start", None) or batch.reset == "overload"
+    overloads = buffer.accounts().resets.get("overload", 0)
+    assert (overloads == 0) if every == 20 else (overloads > 0)
+    check_accounts(buffer, 2000)
+
+
 def test_other_frame_ids_can_be_dropped_instead():
     buffer = make(reset_on_frame_id_change=False)
     for number in range(3):
