@@ -78,6 +78,12 @@ class SamplingConfig(Checked):
 class ReadoutConfig(Checked):
     """Which attention is read as Z_a -> Z_f (Sec. 4.1 (2))."""
 
+    source: str = option(
+        "network",
+        "'network' asks the networks' attention; 'none', not in the paper, asks no network, for objects that the "
+        "weights do not know: a given mesh follows pixels and outlines alone (needs preset full and an anchor mesh)",
+        choices=("network", "none"),
+    )
     layers: str = option("all", "inflated layers averaged: 'all' or comma-separated indices such as '2,3,4'")
     heads: str = option("all", "heads averaged: 'all' or comma-separated indices")
     steps: str = option("last", "Stage I steps read: 'last', 'all' or comma-separated indices from 0")
@@ -91,6 +97,27 @@ class ReadoutConfig(Checked):
         "all", "layers whose cross-attention links tokens to patches (Eq. 6, 7): 'all' or comma-separated indices"
     )
     row_tile: int = option(2048, "anchor rows whose attention is computed at once, where memory allows", low=1)
+
+    def check_mesh(self, given: bool) -> None:
+        """Whether there is something to animate: without network only a mesh that was given.
+
+        Raises:
+            ConfigError: ``source`` is 'none', and the mesh is to be generated.
+        """
+        if self.source == "none" and not given:
+            raise ConfigError(
+                "readout.source is 'none', which animates a mesh that is given, and none was: give the object's mesh "
+                "(--anchor, the node's anchor or ~/set_anchor), or leave readout.source at 'network'"
+            )
+
+    def check_network(self) -> None:
+        """Whether the networks are to be asked.
+
+        Raises:
+            ConfigError: ``source`` is 'none'.
+        """
+        if self.source == "none":
+            raise ConfigError("readout.source is 'none', so that no attention is traced: set it to 'network'")
 
 
 @dataclass(frozen=True)

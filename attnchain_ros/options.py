@@ -11,6 +11,7 @@ from .backbone import Backbone
 from .backbone.readout import check_readout
 from .camera.poses import rotation_from_degrees
 from .config import RolloutConfig
+from .errors import ConfigError
 from .mesh.surface import grid_levels
 
 
@@ -38,7 +39,29 @@ def check_options(backbone: Backbone, options: RolloutConfig) -> None:
     Raises:
         ConfigError: a layer, head or step that is not there, grids that do not fit, or a rotation that is none.
     """
+    if options.readout.source == "none":
+        check_alone(options)
     check_readout(backbone.stage_one.sizes, options.sampling.steps, options.readout)
     for cells in (options.surface.grid, options.surface.candidate_grid):
         grid_levels(dataclasses.replace(options.surface, grid=cells))
     rotation_from_degrees(options.anchor_rotation_deg)
+
+
+def check_alone(options: RolloutConfig) -> None:
+    """Whether a window without network has what it follows.
+
+    Raises:
+        ConfigError: parts, pixels or cameras are off.
+    """
+    wanted = {
+        "preset": (options.preset, "full"),
+        "parts.rigid": (options.parts.rigid, True),
+        "parts.pixels": (options.parts.pixels, True),
+        "parts.cameras": (options.parts.cameras, True),
+        "camera.estimate": (options.camera.estimate, True),
+    }
+    for name, (value, need) in wanted.items():
+        if value != need:
+            raise ConfigError(
+                f"readout.source is 'none', which follows pixels alone, but {name} is {value!r}: set it to {need!r}"
+            )

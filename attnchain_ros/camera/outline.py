@@ -176,12 +176,13 @@ class Rim:
 
     Attributes:
         points: [n, 3] and normals: [n, 3] unit, at right angles to the rays; camera frame.
-        frame: [n] which frame, rising.
+        frame: [n] which frame, rising.   edge: [n] which edge of the mesh.
     """
 
     points: np.ndarray
     normals: np.ndarray
     frame: np.ndarray
+    edge: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -211,28 +212,79 @@ def rim_misfit(
         takes no part.
     Twin: ``lab.reference.outline.rim_misfit``.
     """
-    edge = over = Misfit(np.zeros(0), np.zeros((0, 6)), np.zeros(0), np.zeros(0, np.int64))
-    body, centre = posed.body, posed.centre
-    ahead = posed.rim.points[:, 2] > 0
-    rim = Rim(posed.rim.points[ahead], posed.rim.normals[ahead], posed.rim.frame[ahead])
-    if len(rim.points) and len(outlines.points):
-        # The touching plane goes through the camera's centre and meets the picture in a line across (n_x/f_x, n_y/f_y).
-        across = rim.normals[:, :2] / np.diag(intrinsics)[:2]
-        across /= np.maximum(np.sqrt((across * across).sum(axis=1, keepdims=True)), 1e-12)
-        pixels, spread = project(intrinsics, rim.points), _NORMAL_WEIGHT * size
-        # One tree for all frames, which lie farther apart in it than anything within one.
-        apart_by = float(np.abs(pixels).max() + np.abs(outlines.points).max() + spread) * 4
-        tree = cKDTree(
-            np.column_stack([pixels, spread * across, apart_by * rim.frame]), compact_nodes=False, balanced_tree=False
-        )
-        wanted = np.column_stack([outlines.points, spread * outlines.normals, apart_by * outlines.frame])
-        apart, partner = tree.query(wanted)
-        own = np.flatnonzero(rim.frame[partner] == outlines.frame)
-        apart, partner = apart[own], partner[own]
-        places, normals, frame = outlines.points[own], outlines.normals[own], outlines.frame[own]
-        residual = ((pixels[partner] - places) * normals).sum(axis=1)
-        jacobian = motion_jacobian(rim.points[partner], normals, centre[frame], intrinsics)
-        edge = Misfit(residual, jacobian, fall_off(residual, gate) * (apart < 4 * gate + 0.7 * spread), frame)
+    centre = posed.centre
+    pairs = pair_rim(posed.rim, intrinsics, outlines, size, gate)
+    frame = outlines.frame[pairs.point]
+    normals = outlines.normals[pairs.point]
+    jacobian = motion_jacobian(posed.rim.points[pairs.rim], normals, centre[frame], intrinsics)
+    edge = Misfit(pairs.residual, jacobian, pairs.weight, frame)
+    spilled = find_spilled(posed.body, intrinsics, outlines)
+    places = posed.body[spilled.frame, spilled.number]
+    jacobian = motion_jacobian(places, spilled.slope, centre[spilled.frame], intrinsics)
+    return edge, Misfit(spilled.distance, jacobian, 0.5 * fall_off(spilled.distance, gate), spilled.frame)
+
+
+@dataclass(frozen=True)
+class RimPairs:
+    """Outline points and the rim places that they belong to.
+
+    Attributes:
+        point: [n] row of the outlines' points, rising; rim: [n] row of the rim.
+        residual: [n] pixels from the outline point to the rim place, across the outline; weight: [n] in 0..1.
+    """
+
+    point: np.ndarray
+    rim: np.ndarray
+    residual: np.ndarray
+    weight: np.ndarray
+
+
+def pair_rim(rim: Rim, intrinsics: np.ndarray, outlines: Outlines, size: float, gate: float) -> RimPairs:
+    """Every outline point with the nearest rim place of its frame with a like normal.
+
+    Args:
+        rim: of the posed mesh; what is behind the camera takes no part.   intrinsics: [3, 3] of the masks' pixels.
+        outlines: of the masks.   size: of the object in pixels.   gate: pixels at which a pair counts a quarter.
+    """
+    ahead = np.flatnonzero(rim.points[:, 2] > 0)
+    if not len(ahead) or not len(outlines.points):
+        none = np.zeros(0, np.int64)
+        return RimPairs(none, none, np.zeros(0), np.zeros(0))
+    points, normals, frames = rim.points[ahead], rim.normals[ahead], rim.frame[ahead]
+    # The touching plane goes through the camera's centre and meets the picture in a line across (n_x/f_x, n_y/f_y).
+    across = normals[:, :2] / np.diag(intrinsics)[:2]
+    across /= np.maximum(np.sqrt((across * across).sum(axis=1, keepdims=True)), 1e-12)
+    pixels, spread = project(intrinsics, points), _NORMAL_WEIGHT * size
+    # One tree for all frames, which lie farther apart in it than anything within one.
+    apart_by = float(np.abs(pixels).max() + np.abs(outlines.points).max() + spread) * 4
+    tree = cKDTree(
+        np.column_stack([pixels, spread * across, apart_by * frames]), compact_nodes=False, balanced_tree=False
+    )
+    wanted = np.column_stack([outlines.points, spread * outlines.normals, apart_by * outlines.frame])
+    apart, partner = tree.query(wanted)
+    own = np.flatnonzero(frames[partner] == outlines.frame)
+    apart, partner = apart[own], partner[own]
+    residual = ((pixels[partner] - outlines.points[own]) * outlines.normals[own]).sum(axis=1)
+    return RimPairs(own, ahead[partner], residual, fall_off(residual, gate) * (apart < 4 * gate + 0.7 * spread))
+
+
+@dataclass(frozen=True)
+class Spilled:
+    """Places of the mesh that project outside their mask.
+
+    Attributes:
+        frame, number: [n] which place of which frame.
+        distance: [n] float64 pixels to the mask; slope: [n, 2] float64 its gradient.
+    """
+
+    frame: np.ndarray
+    number: np.ndarray
+    distance: np.ndarray
+    slope: np.ndarray
+
+
+def find_spilled(body: np.ndarray, intrinsics: np.ndarray, outlines: Outlines) -> Spilled:
+    """Of places [F, m, 3], camera frame, those in the picture that project more than a pixel outside the mask."""
     height, width = outlines.outside.shape[1:]
     cell = np.rint(project(intrinsics, body))
     with np.errstate(invalid="ignore"):
@@ -240,13 +292,9 @@ def rim_misfit(
     frame, number = np.nonzero(seen)
     column, row = cell[frame, number].astype(np.int64).T
     out = outlines.outside[frame, row, column] > 1.0
-    if out.any():
-        frame, number, row, column = frame[out], number[out], row[out], column[out]
-        distance = outlines.outside[frame, row, column].astype(np.float64)
-        slope = outlines.slope[frame, row, column].astype(np.float64)
-        jacobian = motion_jacobian(body[frame, number], slope, centre[frame], intrinsics)
-        over = Misfit(distance, jacobian, 0.5 * fall_off(distance, gate), frame)
-    return edge, over
+    frame, number, row, column = frame[out], number[out], row[out], column[out]
+    distance = outlines.outside[frame, row, column].astype(np.float64)
+    return Spilled(frame, number, distance, outlines.slope[frame, row, column].astype(np.float64))
 
 
 def round_gate(number: int) -> float:
@@ -342,13 +390,14 @@ class MovingSurface:
     sides: np.ndarray
 
     @classmethod
-    def of(cls, vertices: np.ndarray, faces: np.ndarray) -> MovingSurface:
-        """From vertices [F, V, 3] and faces [T, 3]."""
+    def of(
+        cls, vertices: np.ndarray, faces: np.ndarray, edges: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> MovingSurface:
+        """From vertices [F, V, 3] and faces [T, 3]; ``edges`` of the same faces spare finding them: edges, sides."""
         places = np.asarray(vertices, np.float64)
         normals = np.stack([face_areas_normals(frame, faces)[1] for frame in places])
         offsets = np.einsum("ftx,ftx->ft", normals, places[:, faces[:, 0]])
-        edges, sides, _ = edge_faces(faces)
-        return cls(places, normals, offsets, edges, sides)
+        return cls(places, normals, offsets, *(edge_faces(faces)[:2] if edges is None else edges))
 
     def rim(self, poses: np.ndarray) -> Rim:
         """Edges between a triangle that faces the camera and one that does not, by their middles; ``poses`` [F, 4, 4].
@@ -370,7 +419,7 @@ class MovingSurface:
         normals /= np.maximum(np.sqrt((normals * normals).sum(axis=1, keepdims=True)), 1e-12)
         turn = turn[frame]
         middles = (turn @ middles[..., None])[..., 0] + shift[frame]
-        return Rim(middles, (turn @ normals[..., None])[..., 0], frame)
+        return Rim(middles, (turn @ normals[..., None])[..., 0], frame, chosen)
 
     @cached_property
     def open_edges(self) -> np.ndarray:
@@ -378,10 +427,17 @@ class MovingSurface:
         flags: np.ndarray = self.sides[:, 0] == self.sides[:, 1]
         return flags
 
+    @property
+    def body_rows(self) -> np.ndarray:
+        """[m] which vertices ``body`` looks at."""
+        count = self.vertices.shape[1]
+        return np.arange(0, count, max(1, count // BODY_POINTS))
+
     def body(self, poses: np.ndarray) -> np.ndarray:
         """Some vertices [F, m, 3] in the camera frame."""
-        some = self.vertices[:, :: max(1, self.vertices.shape[1] // BODY_POINTS)]
-        posed: np.ndarray = some @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+        posed: np.ndarray = (
+            self.vertices[:, self.body_rows] @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+        )
         return posed
 
 

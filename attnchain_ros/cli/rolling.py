@@ -80,7 +80,7 @@ def check_rollout_arguments(args: argparse.Namespace) -> None:
     if args.max_windows is not None and args.max_windows < 1:
         raise ConfigError(f"--max-windows is {args.max_windows}, the least is 1")
     parse_intrinsics(args.intrinsics)
-    parse_settings(args.settings)
+    replace(RolloutConfig(), parse_settings(args.settings)).readout.check_mesh(args.anchor is not None)
 
 
 @dataclass(frozen=True)

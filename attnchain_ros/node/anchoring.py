@@ -105,6 +105,7 @@ def understand(wish: AnchorWish, folder: str, config: RolloutConfig) -> Understo
     given = [name for name, there in (("path", wish.path), ("glb", wish.glb), ("generated", wish.generated)) if there]
     if len(given) != 1:
         raise InputError(f"{' and '.join(given) or 'none'} of path, glb and generated given, wanted exactly one")
+    config.readout.check_mesh(not wish.generated)
     # The option's own limits, under its own name.
     replace(config, {"camera.object_size_m": wish.size_m})
     if wish.generated:

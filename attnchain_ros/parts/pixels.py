@@ -14,9 +14,12 @@ from ..camera.tracks3d import carry_points
 from ..mesh.types import vertex_normals
 from .cameras import GUESS_TURN_DEG, TrackedPoints, camera_series, smooth_poses
 from .confidence import track_confidence
+from .contour import Contours, Pulls
+from .coupled import solve_coupled
 from .flow import View, cut_view, find_again, flow_both_ways, read_mask, step_points
+from .links import Links
 from .sight import Sight, look_at_points
-from .solving import LEAST_INLIERS, PartShapes, Sightings, motions_of, solve_parts
+from .solving import LEAST_INLIERS, PartMotions, PartShapes, Sightings, motions_of, solve_parts
 
 ASTRAY_PX = 5.0
 """A track farther than this from its point on the mesh is given up, working pixels."""
@@ -105,6 +108,18 @@ def look_at_mesh(carrier: Carrier, vertices: np.ndarray, pose: np.ndarray, intri
     turn, shift = pose[:3, :3], pose[:3, 3]
     posed = (vertices @ turn.T + shift, carrier.faces)
     return look_at_points(posed, places @ turn.T + shift, normals @ turn.T, intrinsics, size, carrier.margin)
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """What the patches of a mesh go by beside their tracks where no network says anything (``parts.coupled``).
+
+    Attributes:
+        links: where patches hold each other.   contours: of the window's masks.
+    """
+
+    links: Links
+    contours: Contours
 
 
 @dataclass(frozen=True)
@@ -199,6 +214,7 @@ class PixelFollower:
         cameras: [F, 4, 4] camera_from_object.
         keys: pictures to look in again, the first frame of all first.
         part: [K] rigid part of every landmark.
+        coupling: holds the parts together; None = the chain says where they are.
         around, closeness: [N, k] the points nearest to each at rest, and how much each of them counts.
     """
 
@@ -209,6 +225,7 @@ class PixelFollower:
     cameras: np.ndarray
     keys: list[KeyPicture]
     part: np.ndarray
+    coupling: Coupling | None = None
     shapes: PartShapes = field(init=False)
     around: np.ndarray = field(init=False)
     closeness: np.ndarray = field(init=False)
@@ -228,12 +245,14 @@ class PixelFollower:
         """Through all new frames.
 
         Args:
-            chain: [n, K, 3] what the chain says about the landmarks of the new frames.
+            chain: [n, K, 3] what the chain says about the landmarks of the new frames; of coupled parts only the first
+                is heard, where they were in the shared frame.
             state: where the points are in the shared frame.
         """
-        frames = []
+        frames: list[FollowedFrame] = []
         for number, places in enumerate(chain, start=1):
-            frame, state = self._frame(number, places, state)
+            known = frames[-1].landmarks if frames and self.coupling is not None else places
+            frame, state = self._frame(number, known, state)
             frames.append(frame)
         return Followed(tuple(frames), state)
 
@@ -343,12 +362,27 @@ class PixelFollower:
             rest[known] - self.shapes.centre[part[known]], part[known], points[known], weight[known],
             self.cameras[frame], self.crop.intrinsics(self.intrinsics),
         )  # fmt: skip
-        motions, share = solve_parts(self.shapes, motions_of(chain, part, self.shapes, rest), still, sightings)
+        start = motions_of(chain, part, self.shapes, rest)
+        if self.coupling is not None:
+            motions, share = self._coupled(self.coupling, frame, start, still, sightings)
+            return motions.move(rest, part, self.shapes), np.nan_to_num(share)[part] >= LEAST_INLIERS
+        motions, share = solve_parts(self.shapes, start, still, sightings)
         landmarks = motions.move(rest, part, self.shapes)
         # Fewer than four landmarks do not make a rigid part.
         few = (self.shapes.size < 4)[part]
         sure = np.nan_to_num(share)[part] >= LEAST_INLIERS
         return np.where(few[:, None], chain, landmarks), sure & ~few
+
+    def _coupled(
+        self, coupling: Coupling, frame: int, start: PartMotions, still: np.ndarray, sightings: Sightings
+    ) -> tuple[PartMotions, np.ndarray]:
+        """Motions of all parts together, and the share of each one's tracks that agree with them."""
+
+        def outline(motions: PartMotions) -> Pulls:
+            landmarks = motions.move(self.carrier.rest, self.part, self.shapes)
+            return coupling.contours.pulls(frame, self.carrier.skin(landmarks[None])[0], self.cameras[frame])
+
+        return solve_coupled(self.shapes, coupling.links, start, still, sightings, outline)
 
     def _still_parts(self, frame: int, points: np.ndarray, first: np.ndarray) -> np.ndarray:
         """[P] parts whose tracks from the first picture lie where the rest pose is seen now, or was seen there."""

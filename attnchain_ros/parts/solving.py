@@ -166,12 +166,12 @@ def _descend(
     for number in range(rounds + 1):
         matrix, right = np.zeros((count, 6, 6)), np.zeros((count, 6))
         now = PartMotions(turn, place)
-        cost = _pull(matrix, right, shapes, now, given.chain, CHAIN_SAMPLES / shapes.size / CHAIN_ERROR**2)
+        cost = pull_towards(matrix, right, shapes, now, given.chain, CHAIN_SAMPLES / shapes.size / CHAIN_ERROR**2)
         if still.any():
             apart = mean_square(shapes, now, rest)
             beyond = apart / STILL_SCALE**2
             weight = still * STILL_SAMPLES / STILL_ERROR**2
-            _pull(matrix, right, shapes, now, rest, weight / shapes.size / (1 + beyond) ** 2)
+            pull_towards(matrix, right, shapes, now, rest, weight / shapes.size / (1 + beyond) ** 2)
             cost = cost + weight * apart / (1 + beyond)
         wide = max(PIXEL_SCALE, scale / 2**number)
         miss, jacobian = pixel_misses(now, tracks)
@@ -220,7 +220,7 @@ def mean_square(shapes: PartShapes, one: PartMotions, other: PartMotions) -> np.
     return found
 
 
-def _pull(
+def pull_towards(
     matrix: np.ndarray, right: np.ndarray, shapes: PartShapes, now: PartMotions, target: PartMotions, weight: np.ndarray
 ) -> np.ndarray:
     """Add ``weight`` [P] times the summed squared distance to a target motion to the normal equations; its cost [P]."""

@@ -70,14 +70,14 @@ def estimate_cameras(
         if last is not None:
             poses[frame] = last
     if motion is not None and accepted.any():
-        if config.refine == "outline":
-            small, masks = _small_masks(trace)
-            surface = (moved.vertices, trace.state.anchor.mesh.faces)
-            pull = outline_pull(surface, small.intrinsics(intrinsics), masks)
-        else:
-            pull = match_pull(pairs, intrinsics, middle_of(moved.vertices), threshold)
         first = int(accepted.argmax())
-        poses = fit_one_pose(_from_first(poses, first, before), first, motion, pull, middle_of(moved.vertices), before)
+        starts = _from_first(poses, first, before)
+        if config.refine == "outline":
+            poses = bind_to_motion(trace, moved.vertices, starts, first, motion, before)
+        else:
+            middle = middle_of(moved.vertices)
+            pull = match_pull(pairs, intrinsics, middle, threshold)
+            poses = fit_one_pose(starts, first, motion, pull, middle, before)
         accepted[:] = True
     elif config.refine == "outline" and accepted.any():
         poses = _lay_on_outlines(trace, moved, poses, accepted, config.turn_deg, before)
@@ -87,6 +87,21 @@ def estimate_cameras(
     )
     given = window.intrinsics is not None
     return CameraTrack(intrinsics, given, poses, accepted, inliers, error, matches=matches), notes
+
+
+def bind_to_motion(
+    trace: View, vertices: np.ndarray, starts: np.ndarray, first: int, motion: CameraMotion, before: np.ndarray | None
+) -> np.ndarray:
+    """Poses [F, 4, 4] of a camera that is known to move so, laid onto the masks' outlines (``camera.one_pose``).
+
+    Args:
+        trace: the window.   vertices: [F, V, 3] of the mesh.
+        starts: [F, 4, 4] of every frame by itself; first: the frame whose pose is started from.
+        motion: of the camera.   before: [4, 4] pose of frame 0 in the window before; None = unknown.
+    """
+    small, masks = _small_masks(trace)
+    pull = outline_pull((vertices, trace.state.anchor.mesh.faces), small.intrinsics(trace.intrinsics), masks)
+    return fit_one_pose(starts, first, motion, pull, middle_of(vertices), before)
 
 
 def _lay_on_outlines(

@@ -18,7 +18,7 @@ from ..parts.flow import cut_view, flow_both_ways, step_points, working_crop
 from ..parts.keyframes import turn_between
 from ..parts.sides import PixelTracks, track_agreement
 from .cameras import OUTLINE_SIZE, sample_crop
-from .trace import Trace
+from .trace import View
 from .tracking import grid_queries
 from .window import CameraTrack
 
@@ -33,7 +33,7 @@ COLOUR_WEIGHT, TRACK_WEIGHT = 0.1, 0.1
 
 
 def look_around(
-    trace: Trace, vertices: np.ndarray, camera: CameraTrack, config: RolloutConfig
+    trace: View, vertices: np.ndarray, camera: CameraTrack, config: RolloutConfig
 ) -> tuple[CameraTrack, bool]:
     """The first frame's pose after all directions were tried, and whether that turned it away from the others.
 
@@ -70,7 +70,7 @@ def look_around(
     return replace(camera, camera_from_object=poses), turned
 
 
-def look_anew(trace: Trace, vertices: np.ndarray, pose: np.ndarray, frame: int) -> tuple[np.ndarray, float] | None:
+def look_anew(trace: View, vertices: np.ndarray, pose: np.ndarray, frame: int) -> tuple[np.ndarray, float] | None:
     """The pose of a frame in which the object was lost: all directions tried against its mask and colours.
 
     Args:
@@ -93,7 +93,7 @@ def look_anew(trace: Trace, vertices: np.ndarray, pose: np.ndarray, frame: int) 
     return find_first_pose(surface, intrinsics, mask, (pose,), evidence)
 
 
-def _cut(trace: Trace, frame: int, small: Crop) -> tuple[np.ndarray, np.ndarray]:
+def _cut(trace: View, frame: int, small: Crop) -> tuple[np.ndarray, np.ndarray]:
     """Mask [S, S] and image [S, S, 3] of a frame in a crop."""
     mask, image = trace.window.masks[frame], trace.window.images[frame]
     rows = sample_crop(np.arange(mask.size).reshape(mask.shape), small)
@@ -110,7 +110,7 @@ def welded_colors(colors: np.ndarray | None, expand: np.ndarray, count: int) -> 
     return welded
 
 
-def follow_pixels(trace: Trace, config: RolloutConfig) -> PixelTracks:
+def follow_pixels(trace: View, config: RolloutConfig) -> PixelTracks:
     """Some pixels of the object in the first frame, followed by optical flow through the window."""
     window = trace.window
     crop = working_crop(union_crop(window.masks, config.crop_padding, 1), config.parts.work_px)

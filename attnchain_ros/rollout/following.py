@@ -15,13 +15,25 @@ from ..config import PartsConfig, RolloutConfig
 from ..conventions import ANCHOR_FRAME
 from ..mesh.skinning import skin_vertices
 from ..notes import Note
+from ..parts.contour import Contours
 from ..parts.flow import cut_view, working_crop
-from ..parts.fusion import Fused, Read, fuse_reads
+from ..parts.fusion import Read, fuse_reads
 from ..parts.keyframes import least_missed, read_error, turn_between, view_variance, worth_keeping
+from ..parts.links import Links
 from ..parts.merging import merge_patches
 from ..parts.moments import motion_moments, rigid_motions
 from ..parts.patches import make_patches
-from ..parts.pixels import KEY_WEIGHT, Carrier, Followed, KeyPicture, PixelFollower, PointState, look_at_mesh
+from ..parts.pixels import (
+    FRESH_WEIGHT,
+    KEY_WEIGHT,
+    Carrier,
+    Coupling,
+    Followed,
+    KeyPicture,
+    PixelFollower,
+    PointState,
+    look_at_mesh,
+)
 from ..parts.rigid import carry_landmarks, fit_parts
 from .animating import Animation, clean_matches, keep_vertex_history, steady_vertices
 from .cameras import estimate_cameras
@@ -29,7 +41,7 @@ from .first_look import look_around
 from .holding import hold_by_outlines
 from .matching import window_seed
 from .state import Anchor, Keyframe, Memory, RolloutState, TrackState
-from .trace import Trace
+from .trace import Trace, View
 from .tracking import start_tracks
 from .window import CameraTrack, PointTracks
 
@@ -51,15 +63,17 @@ class ChainMotion:
         animation: of all frames.
         landmarks: [n, K, 3] float64 of the new frames, on rigid parts.
         part: [K] rigid part of each landmark; None where parts are off.
-        fused: of the new frames.
+        variance: [K] of the landmarks in the last frame, squared object units.
         memory: with this window's evidence.
+        links: where parts hold each other, where no network says anything; else None.
     """
 
     animation: Animation
     landmarks: np.ndarray
     part: np.ndarray | None
-    fused: Fused
+    variance: np.ndarray
     memory: Memory
+    links: Links | None = None
 
 
 def start_memory(anchor: Anchor, config: PartsConfig) -> Memory:
@@ -120,7 +134,7 @@ def chain_motion(trace: Trace, second: tuple[Trace, np.ndarray] | None, config: 
     # A frame that was skipped is as sure as the nearest one that was not: its camera needs correspondences, too.
     valid = valid[np.array(looked)[np.abs(frame[:, None] - looked).argmin(axis=1)]]
     animation = join_frames(state, landmarks, vertices, valid)
-    return ChainMotion(animation, landmarks, part, fused, memory)
+    return ChainMotion(animation, landmarks, part, fused.variance, memory)
 
 
 def join_frames(state: RolloutState, landmarks: np.ndarray, vertices: np.ndarray, valid: np.ndarray) -> Animation:
@@ -141,7 +155,7 @@ def settle(state: RolloutState, animation: Animation, sigma: float) -> Animation
     return replace(animation, vertices=vertices.numpy())
 
 
-def carrier_of(trace: Trace, tracks: TrackState, rest: np.ndarray, config: RolloutConfig) -> Carrier:
+def carrier_of(trace: View, tracks: TrackState, rest: np.ndarray, config: RolloutConfig) -> Carrier:
     """The anchor mesh with its landmarks [K, 3] at rest and the tracked points."""
     anchor = trace.state.anchor
     mesh = anchor.mesh
@@ -153,25 +167,45 @@ def carrier_of(trace: Trace, tracks: TrackState, rest: np.ndarray, config: Rollo
     )  # fmt: skip
 
 
-def begin_pixels(
-    trace: Trace, memory: Memory, camera: CameraTrack, tracks: TrackState, config: RolloutConfig
-) -> Memory:
+def begin_pixels(trace: View, memory: Memory, camera: CameraTrack, tracks: TrackState, config: RolloutConfig) -> Memory:
     """Make the window's first frame the first keyframe, if it has a pose and there is none yet."""
     pose = camera.camera_from_object[ANCHOR_FRAME]
     if memory.points is not None or not (camera.valid[ANCHOR_FRAME] or trace.state.pose is not None):
         return memory
-    state, window = trace.state, trace.window
-    carrier = carrier_of(trace, tracks, memory.patches.rest, config)
-    crop = working_crop(union_crop(window.masks, config.crop_padding, 1), config.parts.work_px)
-    sight = look_at_mesh(carrier, state.vertices, pose, crop.intrinsics(trace.intrinsics), crop.size)
-    pixels = crop.crop_to_full(sight.pixels)
-    pixels[~sight.visible] = np.nan
+    pixels = seen_pixels(trace, memory, pose, tracks, config)
     landmarks = len(memory.patches.of)
     pixels[landmarks:] = tracks.last_px
     return replace(memory, keyframes=(first_keyframe(trace, memory, pose, pixels),), points=PointState.start(pixels))
 
 
-def first_keyframe(trace: Trace, memory: Memory, pose: np.ndarray, pixels: np.ndarray) -> Keyframe:
+def seen_pixels(trace: View, memory: Memory, pose: np.ndarray, tracks: TrackState, config: RolloutConfig) -> np.ndarray:
+    """[N, 2] full-frame pixels where the mesh has its points in the window's first frame; NaN where they are hidden."""
+    carrier = carrier_of(trace, tracks, memory.patches.rest, config)
+    crop = working_crop(union_crop(trace.window.masks, config.crop_padding, 1), config.parts.work_px)
+    sight = look_at_mesh(carrier, trace.state.vertices, pose, crop.intrinsics(trace.intrinsics), crop.size)
+    pixels = crop.crop_to_full(sight.pixels)
+    pixels[~sight.visible] = np.nan
+    return pixels
+
+
+def after_gap(
+    trace: View, chain: ChainMotion, pose: np.ndarray, tracks: TrackState, config: RolloutConfig
+) -> PointState | None:
+    """The points of a window that does not begin where the one before ended.
+
+    The chain says where the object's parts are, so that all tracks wait until they are found again. Where nothing says
+    it, tracks begin where the mesh has them under the pose [4, 4] of the first frame, with little weight.
+    """
+    points = chain.memory.points
+    if points is None or trace.shared_first:
+        return points
+    if chain.links is None:
+        return replace(points, alive=np.zeros_like(points.alive))
+    begun = PointState.start(seen_pixels(trace, chain.memory, pose, tracks, config))
+    return replace(begun, weight=np.full_like(begun.weight, FRESH_WEIGHT), frames=points.frames)
+
+
+def first_keyframe(trace: View, memory: Memory, pose: np.ndarray, pixels: np.ndarray) -> Keyframe:
     """The window's first frame as a keyframe: its pose [4, 4], and where its points are seen [N, 2]."""
     state, window = trace.state, trace.window
     # Copies: a view would keep the pictures of the whole window.
@@ -191,7 +225,7 @@ def view_of(rest: np.ndarray, places: np.ndarray, pose: np.ndarray) -> np.ndarra
 
 
 def pixel_follower(
-    trace: Trace, chain: ChainMotion, memory: Memory, poses: np.ndarray, tracks: TrackState, config: RolloutConfig
+    trace: View, chain: ChainMotion, memory: Memory, poses: np.ndarray, tracks: TrackState, config: RolloutConfig
 ) -> PixelFollower | None:
     """What follows the window's pixels under cameras [F, 4, 4]; None where there are no parts, or never was a pose."""
     if not config.parts.pixels or chain.part is None or memory.points is None:
@@ -199,9 +233,14 @@ def pixel_follower(
     window = trace.window
     crop = working_crop(union_crop(window.masks, config.crop_padding, 1), config.parts.work_px)
     views = [cut_view(image, mask, crop) for image, mask in zip(window.images, window.masks, strict=True)]
+    coupling = None
+    if chain.links is not None:
+        anchor, masks = trace.state.anchor, np.stack([view.mask for view in views])
+        part = chain.part[anchor.weights.index[:, 0]]
+        coupling = Coupling(chain.links, Contours(anchor.mesh.faces, part, masks, crop.intrinsics(trace.intrinsics)))
     return PixelFollower(
         carrier_of(trace, tracks, memory.patches.rest, config), views, crop, trace.intrinsics, poses,
-        pictures_to_look_in(memory, trace.state), chain.part,
+        pictures_to_look_in(memory, trace.state), chain.part, coupling,
     )  # fmt: skip
 
 
@@ -221,16 +260,52 @@ class Posed:
     follower: PixelFollower | None
 
 
+@dataclass(frozen=True)
+class Guess:
+    """Cameras of a window before its pixels were asked.
+
+    Attributes:
+        camera: of all frames.   notes: why poses were refused.
+        alone: only the first frame's pose says something.
+    """
+
+    camera: CameraTrack
+    notes: tuple[Note, ...] = ()
+    alone: bool = False
+
+
+Guesser = Callable[[View, ChainMotion, RolloutConfig, CameraMotion | None], Guess]
+"""From a window, what the chain says about it, options and the camera's motion where it is known, to its cameras."""
+
+
+def guess_by_attention(
+    trace: View, chain: ChainMotion, config: RolloutConfig, motion: CameraMotion | None = None
+) -> Guess:
+    """Cameras from patches and outlines, as with the preset "paper"; in a first frame all directions are tried."""
+    seed = window_seed(config, trace.state)
+    camera, notes = estimate_cameras(trace, chain.animation, config.camera, seed, motion)
+    asked = config.parts.cameras and config.camera.refine == "outline" and motion is None
+    if asked and chain.memory.points is None and camera.valid[ANCHOR_FRAME]:
+        camera, turned = look_around(trace, chain.animation.vertices, camera, config)
+        return Guess(camera, notes, turned)
+    return Guess(camera, notes)
+
+
 def pose_window(
-    trace: Trace, state: RolloutState, chain: ChainMotion, config: RolloutConfig, motion: CameraMotion | None = None
+    trace: View,
+    state: RolloutState,
+    chain: ChainMotion,
+    config: RolloutConfig,
+    motion: CameraMotion | None = None,
+    guesser: Guesser = guess_by_attention,
 ) -> Posed:
     """Cameras of a window; attaches the tracked points to the mesh in the first one (``state.tracks``).
 
     Landmarks that rest say how the camera moved. Where they are too few, in the first window, and where the camera's
-    ``motion`` is known, patches and outlines are asked as with the preset "paper".
+    ``motion`` is known, ``guesser`` is asked.
     """
     memory, options = chain.memory, config.parts
-    laid = options.cameras and config.camera.estimate and motion is None
+    laid = options.cameras and config.camera.estimate and motion is None and trace.frames > 1
     if laid and state.tracks is not None and state.pose is not None and trace.shared_first:
         poses = np.repeat(state.pose[None], trace.frames, axis=0)
         follower = pixel_follower(trace, chain, memory, poses, state.tracks, config)
@@ -238,31 +313,40 @@ def pose_window(
             resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, False)
             if (resting > 0).mean() >= LEAST_LAID:
                 camera = camera_from_pixels(trace, follower.cameras, resting, misses)
-                camera = hold_by_outlines(trace, chain.animation.vertices, camera, config.camera)
+                camera = held(trace, chain, camera, config)
                 follower.cameras = camera.camera_from_object
                 return Posed(camera, (), memory, follower)
-    camera, notes = estimate_cameras(trace, chain.animation, config.camera, window_seed(config, state), motion)
-    turned = False
-    if laid and memory.points is None and camera.valid[ANCHOR_FRAME] and config.camera.refine == "outline":
-        camera, turned = look_around(trace, chain.animation.vertices, camera, config)
+    guess = guesser(trace, chain, config, motion)
+    camera = guess.camera
     if state.tracks is None:
         state.tracks = start_tracks(trace, chain.animation, camera, config.tracks)  # Eq. 9, the rays of the queries
     if config.parts.pixels:
         memory = begin_pixels(trace, memory, camera, state.tracks, config)
-    if memory.points is not None and not trace.shared_first and state.index:
-        memory = replace(memory, points=replace(memory.points, alive=np.zeros_like(memory.points.alive)))
+    if state.index and chain.memory.points is not None:
+        pose = camera.camera_from_object[ANCHOR_FRAME]
+        memory = replace(memory, points=after_gap(trace, chain, pose, state.tracks, config))
     follower = pixel_follower(trace, chain, memory, camera.camera_from_object, state.tracks, config)
     if laid and follower is not None and memory.points is not None:
-        resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, not turned)
+        resting, misses = follower.lay_cameras(chain.landmarks, memory.points, config.camera.turn_deg, not guess.alone)
         if (resting > 0).mean() >= LEAST_LAID:
             camera = camera_from_pixels(trace, follower.cameras, resting, misses)
         if state.index:
-            camera = hold_by_outlines(trace, chain.animation.vertices, camera, config.camera)
+            camera = held(trace, chain, camera, config)
         follower.cameras = camera.camera_from_object
-    return Posed(camera, notes, memory, follower)
+    return Posed(camera, guess.notes, memory, follower)
 
 
-def camera_from_pixels(trace: Trace, poses: np.ndarray, resting: np.ndarray, misses: np.ndarray) -> CameraTrack:
+def held(trace: View, chain: ChainMotion, camera: CameraTrack, config: RolloutConfig) -> CameraTrack:
+    """Poses from pixels, brought back by outlines; not where nothing says yet how the object moves.
+
+    There a mask that the mesh leaves bare says more often that the object has moved than that the camera has.
+    """
+    if chain.links is not None:
+        return camera
+    return hold_by_outlines(trace, chain.animation.vertices, camera, config.camera)
+
+
+def camera_from_pixels(trace: View, poses: np.ndarray, resting: np.ndarray, misses: np.ndarray) -> CameraTrack:
     """Poses [F, 4, 4] of all frames, of which the first was known before."""
     window = trace.window
     return CameraTrack(
@@ -272,20 +356,23 @@ def camera_from_pixels(trace: Trace, poses: np.ndarray, resting: np.ndarray, mis
 
 
 def follow_window(
-    trace: Trace, state: RolloutState, chain: ChainMotion, posed: Posed, config: RolloutConfig
+    trace: View, state: RolloutState, chain: ChainMotion, posed: Posed, config: RolloutConfig
 ) -> tuple[Animation, Followed | None]:
     """From what the chain says to what the pixels say: the window's animation; updates ``state``."""
     memory, followed, moved = posed.memory, None, chain.animation
-    if posed.follower is not None and memory.points is not None:
+    if posed.follower is not None and memory.points is not None and len(chain.landmarks):
         followed = posed.follower.run(chain.landmarks, memory.points)
         memory = replace(memory, points=followed.state)
-        moved = join_frames(trace.state, followed.stack("landmarks"), followed.stack("vertices"), moved.valid)
+        valid = moved.valid
+        if chain.links is not None:
+            valid = np.concatenate([valid[:1], followed.stack("sure")])
+        moved = join_frames(trace.state, followed.stack("landmarks"), followed.stack("vertices"), valid)
     if not memory.keyframes:
         # Without a pose there are no pixels, but there can be a second read.
         nowhere = np.full((len(memory.patches.of), 2), np.nan)
         memory = replace(memory, keyframes=(first_keyframe(trace, memory, np.eye(4), nowhere),))
     state.landmark_history = None
-    variance = chain.fused.variance
+    variance = chain.variance
     if followed is not None:
         sure = followed.frames[-1].sure
         variance = np.where(sure, np.minimum(variance, PIXEL_VARIANCE), variance)
@@ -307,7 +394,7 @@ def choose_keyframe(memory: Memory, state: RolloutState) -> tuple[Keyframe, np.n
     return best, best.variance + view_variance(best.view, view)
 
 
-def keep_keyframe(trace: Trace, state: RolloutState, followed: Followed | None, config: RolloutConfig) -> None:
+def keep_keyframe(trace: View, state: RolloutState, followed: Followed | None, config: RolloutConfig) -> None:
     """Keep the window's last frame as a keyframe where it shows a new side; ``state`` is that of the next window."""
     memory, options = state.memory, config.parts
     if followed is None or memory is None or not memory.keyframes or state.pose is None or options.keyframes < 2:

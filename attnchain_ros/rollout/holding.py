@@ -15,7 +15,7 @@ from ..camera.tracks3d import to_camera
 from ..config import CameraConfig
 from .cameras import OUTLINE_SIZE, RASTER_SIZE, sample_crop
 from .first_look import look_anew
-from .trace import Trace
+from .trace import View
 from .window import CameraTrack
 
 LOOK_EVERY = 5
@@ -38,7 +38,7 @@ FOUND_GAIN = 0.08
 """A direction found anew is taken if it raises the overlap of the last frame by so much."""
 
 
-def hold_by_outlines(trace: Trace, vertices: np.ndarray, camera: CameraTrack, config: CameraConfig) -> CameraTrack:
+def hold_by_outlines(trace: View, vertices: np.ndarray, camera: CameraTrack, config: CameraConfig) -> CameraTrack:
     """The cameras, laid onto the masks' outlines where the mesh under them no longer covers its masks.
 
     Poses from pixels are exact from frame to frame and err in sum: nothing else leads back to where the object is.
@@ -110,7 +110,7 @@ def bare_share(mask: np.ndarray, drawn: RasterBuffer) -> float:
     return float((mask & (drawn.face < 0)).sum() / max(int(mask.sum()), 1))
 
 
-def _fitted(trace: Trace, vertices: np.ndarray, poses: np.ndarray, small: Crop, turn_deg: float) -> np.ndarray:
+def _fitted(trace: View, vertices: np.ndarray, poses: np.ndarray, small: Crop, turn_deg: float) -> np.ndarray:
     """The poses [F, 4, 4] on the outlines of the masks."""
     masks = np.stack([sample_crop(mask, small) for mask in trace.window.masks])
     surface = (vertices, trace.state.anchor.mesh.faces)

@@ -13,17 +13,28 @@ from ..config import RolloutConfig
 from ..conventions import ANCHOR_FRAME
 from ..mesh.types import Mesh
 from ..options import check_options, resolve
+from .alone import guess_alone, motion_alone, start_alone, view_alone, with_outlines
 from .anchor import canonical_anchor, encode_mesh, given_anchor, image_anchor
 from .animating import Animation, animate
 from .cameras import estimate_cameras
 from .describing import Cameras, Facts, describe, match_notes
-from .following import ChainMotion, chain_motion, choose_keyframe, follow_window, keep_keyframe, pose_window
+from .following import (
+    ChainMotion,
+    Guesser,
+    chain_motion,
+    choose_keyframe,
+    follow_window,
+    guess_by_attention,
+    keep_keyframe,
+    pose_window,
+)
 from .matching import Chain, window_seed
 from .moving import window_motion
 from .sight import Sight, Sources
 from .state import Anchor, RolloutState
 from .trace import (
     Trace,
+    View,
     check_window,
     encode_frames,
     first_picture,
@@ -106,7 +117,12 @@ class Rollout:
         self.reset()
 
     def configure(self, config: RolloutConfig) -> None:
-        """Take other options from the next window on; landmarks and skinning keep theirs until a reset."""
+        """Take other options from the next window on; landmarks and skinning keep theirs until a reset.
+
+        A chain with networks and one without have different things to go on: another ``readout.source`` begins anew.
+        """
+        if config.readout.source != self.config.readout.source:
+            self.reset()
         self.config = config
 
     def run(
@@ -122,9 +138,12 @@ class Rollout:
             progress: called with (stage, done, total).
             cancelled: polled between steps; True stops with ``Cancelled``.
         Raises:
-            Cancelled; ConfigError: too many frames; MaskError: nothing to see; SurfaceError: Stage 0 found no surface.
+            Cancelled; ConfigError: too many frames, or no mesh where no network is asked; MaskError: nothing to see;
+            SurfaceError: Stage 0 found no surface.
         """
         watch = Watch(self.backbone.device, progress, cancelled)
+        if self.config.readout.source == "none":
+            return self._alone(window, watch)
         return self.finish(self.trace(window, watch=watch), watch)
 
     def begin(
@@ -141,6 +160,9 @@ class Rollout:
             As ``run``; the state stays what it was.
         """
         watch = Watch(self.backbone.device, progress, cancelled)
+        if self.config.readout.source == "none":
+            result = self._alone(window, watch)
+            return lambda: result
         return self._advance(self.trace(window, watch=watch), watch, watch.aside)
 
     @torch.no_grad()
@@ -152,8 +174,9 @@ class Rollout:
             start: where it starts; None goes on from the window before, or from the anchor (``start``).
             watch: progress and times.
         Raises:
-            As ``run``. Nothing of the rollout changes.
+            As ``run``. Nothing of the rollout changes.   ConfigError: no network is to be asked.
         """
+        self.config.readout.check_network()
         config, backbone = self.config, self.backbone
         watch = Watch(backbone.device) if watch is None else watch
         check_window(window, config.frames)
@@ -230,21 +253,31 @@ class Rollout:
 
     def _on_parts(self, trace: Trace, watch: Watch) -> WindowResult:
         """A window with the preset "full": the next one starts from what its pixels say."""
-        config, state = self.config, trace.state.copy()
+        state = trace.state.copy()
         chain = self._chain_motion(trace, watch)
         watch.report("animation")
         watch.lap("animation")
-        watch.report("camera")
-        motion, unknown = window_motion(trace, config.camera)
-        posed = pose_window(trace, state, chain, config, motion)
-        watch.lap("camera")
-        watch.report("pixels")
-        moved, followed = follow_window(trace, state, chain, posed, config)
-        watch.lap("pixels")
-        cameras = Cameras(posed.camera, (*unknown, *posed.notes), followed)
+        moved, cameras = follow(trace, state, chain, self.config, watch)
         result = describe(trace, state, moved, cameras, self._facts(trace, moved), watch)
         self._hand_over(trace, state, moved)  # Sec. 4.3, App. C
-        keep_keyframe(trace, state, followed, config)
+        return self._stand(trace, state, cameras, result, watch)
+
+    def _alone(self, window: Window, watch: Watch) -> WindowResult:
+        """A window with ``readout.source: none``: pixels and outlines say it all (``rollout.alone``)."""
+        config = with_outlines(self.config)
+        check_window(window, config.frames)
+        view = view_alone(self.backbone, config, window, self.start(window, watch))
+        state, chain = view.state.copy(), motion_alone(view, config)
+        moved, cameras = follow(view, state, chain, config, watch, guess_alone)
+        result = describe(view, state, moved, cameras, self._facts(None, moved), watch)
+        _go_on(view, state, moved)
+        return self._stand(view, state, cameras, result, watch)
+
+    def _stand(
+        self, view: View, state: RolloutState, cameras: Cameras, result: WindowResult, watch: Watch
+    ) -> WindowResult:
+        """Make ``state`` the one that the next window starts from; gives the result back."""
+        keep_keyframe(view, state, cameras.followed, self.config)
         watch.lap("hand-over")
         self._state = self._seen.last = state
         return result
@@ -256,6 +289,9 @@ class Rollout:
             last = self._seen.last
             return self._state.copy() if last is None else self._state.seen_like(last)
         watch = Watch(self.backbone.device) if watch is None else watch
+        self.config.readout.check_mesh(self._given is not None)
+        if self._given is not None and self.config.readout.source == "none":
+            return start_alone(self._given, self._size_m)
         if self._given is not None:
             anchor, latent = self._given, None
         else:
@@ -285,22 +321,48 @@ class Rollout:
             second = (self.trace(again, start, watch), variance)
         return chain_motion(trace, second, self.config)
 
-    def _facts(self, trace: Trace, moved: Animation) -> Facts:
-        """What the result says besides what is seen."""
-        latents = _window_latents(trace) if self._keep_latents else None
-        notes = (*self.backbone.passes.take_notes(), *match_notes(trace.matches, moved))
+    def _facts(self, trace: Trace | None, moved: Animation) -> Facts:
+        """What the result says besides what is seen; ``trace``: None where no network was asked."""
+        notes, latents = self.backbone.passes.take_notes(), None
+        if trace is not None:
+            latents = _window_latents(trace) if self._keep_latents else None
+            notes = (*notes, *match_notes(trace.matches, moved))
         return Facts(self.config, self._topology, self._given is not None, notes, latents)
 
     def _hand_over(self, trace: Trace, state: RolloutState, moved: Animation) -> None:
         """Make the last frame the anchor of the next window (Sec. 4.3, App. C)."""
-        state.index += 1
-        state.vertices = moved.vertices[-1]
-        state.last_stamp_ns = int(trace.window.stamps_ns[-1])
+        _go_on(trace, state, moved)
         if self.config.anchor_handover == "latent":
             state.latent = trace.stage.latents[trace.frames - 1]
         else:
             faces = state.anchor.mesh.faces
             state.latent = encode_mesh(self.backbone, state.vertices, faces, self.config, state.index)
+
+
+def _go_on(view: View, state: RolloutState, moved: Animation) -> None:
+    """Stand at a window's last frame."""
+    state.index += 1
+    state.vertices = moved.vertices[-1]
+    state.last_stamp_ns = int(view.window.stamps_ns[-1])
+
+
+def follow(
+    view: View,
+    state: RolloutState,
+    chain: ChainMotion,
+    config: RolloutConfig,
+    watch: Watch,
+    guesser: Guesser = guess_by_attention,
+) -> tuple[Animation, Cameras]:
+    """From what is known of a window to what its pixels say: cameras, then the mesh; updates ``state``."""
+    watch.report("camera")
+    motion, unknown = window_motion(view, config.camera)
+    posed = pose_window(view, state, chain, config, motion, guesser)
+    watch.lap("camera")
+    watch.report("pixels")
+    moved, followed = follow_window(view, state, chain, posed, config)
+    watch.lap("pixels")
+    return moved, Cameras(posed.camera, (*unknown, *posed.notes), followed)
 
 
 def _window_latents(trace: Trace) -> WindowLatents:

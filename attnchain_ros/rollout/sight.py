@@ -44,6 +44,15 @@ class Sight:
 
     sources: Sources | None = field(repr=False)
 
+    @classmethod
+    def blind(cls, frames: int, grid: int) -> Sight:
+        """Where no attention was read: every frame as sure as the next, and no vertex for any of ``grid`` x ``grid``
+        patches."""
+        found = cls(None)
+        found.confidence = np.ones(frames, np.float32)
+        found.carriers = np.full(grid * grid, -1, np.int64)
+        return found
+
     @cached_property
     def places(self) -> np.ndarray:
         """[F, K, 2] float32 (column, row): the patch that each landmark looks at, to a fraction of one (Eq. 7)."""
@@ -65,7 +74,8 @@ class Sight:
 
     @cached_property
     def carriers(self) -> np.ndarray:
-        """[P] int64: the vertex of the anchor mesh that shares most attention with each patch of the anchor frame."""
+        """[P] int64: the vertex of the anchor mesh that shares most attention with each patch of the anchor frame;
+        -1 = none is known."""
         given = self._given
         patches: Tensor = given.maps.token_patches[ANCHOR_FRAME]
         rows = given.field.attention(torch.from_numpy(given.vertices).to(patches.device)[None])[0]

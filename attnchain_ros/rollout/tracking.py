@@ -45,7 +45,8 @@ def start_tracks(trace: View, moved: Animation, camera: CameraTrack, config: Tra
     """Attach the queries of the first window to the anchor mesh.
 
     A query's ray meets the posed mesh (Eq. 9). Where the anchor frame has no pose, or the ray misses, the vertex that
-    shares most attention with the query's patch carries it (Eq. 7), so that every pixel has a place on the mesh.
+    shares most attention with the query's patch carries it (Eq. 7), so that every pixel has a place on the mesh; where
+    no attention was read it has none.
 
     Raises:
         MaskError: no queries were asked for, and the mask of the anchor frame is empty.
@@ -65,6 +66,7 @@ def start_tracks(trace: View, moved: Animation, camera: CameraTrack, config: Tra
     missed = np.flatnonzero((face < 0) & (patch >= 0))
     if len(missed):
         vertex = trace.sight.carriers[patch[missed]]
+        missed, vertex = missed[vertex >= 0], vertex[vertex >= 0]
         some_face, corner = faces_of_vertices(faces, len(vertices))
         face[missed] = some_face[vertex]
         barycentric[missed] = np.eye(3, dtype=np.float32)[corner[vertex]]

@@ -335,3 +335,15 @@ def test_an_output_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFix
     names = sorted(bag.iterdir())
     assert main(["replay", str(bag), "--out", str(bag)]) == 2
     assert "is a bag: results would lie among its files" in capsys.readouterr().err and sorted(bag.iterdir()) == names
+
+
+def test_nothing_to_animate_without_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clip").mkdir()
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / "clip" / f"{number}.png"), np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    out = tmp_path / "out"
+    given = ["run", str(tmp_path / "clip"), "--out", str(out), "--set", "preset=full", "--set", "readout.source=none"]
+    assert main(given) == 2
+    text = capsys.readouterr().err
+    assert "readout.source is 'none'" in text and "--anchor" in text and "Traceback" not in text
+    assert not out.exists()

@@ -13,7 +13,7 @@ import pytest
 import trimesh
 from node.hand_made import COLORS, FACES, VERTICES
 
-from attnchain_ros.config import RolloutConfig
+from attnchain_ros.config import RolloutConfig, replace
 from attnchain_ros.errors import AttnChainError, InputError
 from attnchain_ros.files.meshes import write_mesh
 from attnchain_ros.mesh.types import Mesh
@@ -42,6 +42,12 @@ def glb_of(document: dict[str, Any]) -> bytes:
     text = json.dumps(document).encode()
     text += b" " * (-len(text) % 4)
     return struct.pack("<IIIII", 0x46546C67, 2, 20 + len(text), len(text), 0x4E4F534A) + text
+
+
+def test_without_network_there_is_nothing_to_generate_from() -> None:
+    alone = replace(CONFIG, {"readout.source": "none"})
+    with pytest.raises(InputError, match=r"readout.source is 'none'.*~/set_anchor"):
+        understand(AnchorWish(generated=True), "", alone)
 
 
 @pytest.mark.parametrize("path", ["sub/mesh.glb", "mesh.ply", "within.glb", "{folder}/mesh.ply"])

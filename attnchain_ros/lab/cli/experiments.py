@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # The same names as experiments.running.EXPERIMENTS, which a test compares: help must not load torch.
 NAMES = ("summary", "networks", "steps", "reading", "tracks", "camera", "poses", "sensitivity", "long",
-         "dirty", "presets", "motion")  # fmt: skip
+         "dirty", "presets", "motion", "pieces")  # fmt: skip
 _DEFAULT_CLIPS = 30
 _COUNTS = ("published", "reduced")
 

@@ -209,16 +209,16 @@ def long_sequence(bench: Bench, task: Task, group: str, variants: Sequence[str] 
             return played.figures(*played.roll(bench, preset_config(bench, known[name])), in_camera=group == ROUND)
 
         tables.append(scene.subject.measure(group, name, measure))
-    return concat([*tables, baselines(played, group)])
+    return concat([*tables, baselines(played, group, in_camera=group == ROUND)])
 
 
-def baselines(played: Sequence3D, group: str) -> pd.DataFrame:
-    """The mesh that stays still and optical flow, on the same pictures and queries."""
+def baselines(played: Sequence3D, group: str, in_camera: bool = False) -> pd.DataFrame:
+    """The mesh that stays still and optical flow, on the same pictures and queries; errors as in ``figures``."""
     scene = played.scene
 
     def still() -> Measured:
         length = len(played.order)
-        kept = np.repeat(scene.truth.camera_from_object[:1], length, axis=0) if group == ROUND else None
+        kept = np.repeat(scene.truth.camera_from_object[:1], length, axis=0) if in_camera else None
         return played.mesh_figures(np.repeat(scene.truth.vertices[:1], length, axis=0), kept)
 
     def flow() -> Figures:

@@ -30,6 +30,7 @@ from . import (
     long,
     motion,
     networks,
+    pieces,
     poses,
     presets,
     reading,
@@ -46,7 +47,21 @@ if TYPE_CHECKING:
 
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (summary, networks, steps, reading, tracks, camera, poses, sensitivity, long, dirty, presets, motion)
+    for module in (
+        summary,
+        networks,
+        steps,
+        reading,
+        tracks,
+        camera,
+        poses,
+        sensitivity,
+        long,
+        dirty,
+        presets,
+        motion,
+        pieces,
+    )
 }
 """All experiments in the order in which they run and are reported."""
 

@@ -27,8 +27,9 @@ from attnchain_ros.lab.report import TITLES, compare_lines
 from attnchain_ros.lab.table import Subject
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-REPORTS = ("results.md", "presets.md", "motion.md")
-"""One run each: the paper's experiments; the two presets and dirty pictures; a known motion of the camera."""
+REPORTS = ("results.md", "presets.md", "motion.md", "pieces.md")
+"""One run each: the paper's experiments; the two presets and dirty pictures; a known motion of the camera; the
+pieces of the preset full."""
 
 
 @pytest.fixture(scope="module")
