@@ -2,7 +2,7 @@
 
 Not in the paper. A frame has one parent, to which it is tied for ever (static) or as its newest samples say (dynamic);
 between two samples places are interpolated along a line and turns along the shortest way (slerp). Nothing is guessed
-beyond the samples.
+beyond the samples. Twin: ``lab.reference.frames``; tests compare with tf2, too, where it is.
 """
 
 from __future__ import annotations

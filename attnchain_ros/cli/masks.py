@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import FileFormatError
 from ..files.images import ClipOptions, open_frames
 from .main import OK
-from .prompting import add_prompt_arguments, check_prompt_arguments, check_seen, prompted
+from .prompting import add_prompt_arguments, check_prompt_arguments, prompted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +39,5 @@ def run(args: argparse.Namespace) -> int:
     with prompted(open_frames(args.input, options), args, args.out) as clip:
         for _ in clip.events():
             pass
-        check_seen(clip)
     sys.stdout.write(f"masks are in {args.out}: use them with --masks {args.out}\n")
     return OK

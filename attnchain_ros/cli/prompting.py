@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import ConfigError, FileFormatError, MaskError
+from ..errors import ConfigError, FileFormatError
 from ..files.atomic import folder_then_rename
 from ..files.images import ImageFolder, read_mask
 from ..masks import Prompt, TrackedMask, masks_weights, read_prompt
@@ -103,27 +103,9 @@ def prompted(
                 _write(folder / f"{next(names)}.png", found.mask)
 
         clip = PromptedSource(source, tracker, prompt, on_mask)
-        try:
-            yield clip
-        except MaskError:
-            check_seen(clip)  # then there is nothing else to say
-            raise
+        yield clip
     if any(clip.counts.values()):
         _say(f"masks by SAM 2: {describe(clip.counts, clip.first_gone)}")
-
-
-def check_seen(clip: PromptedSource) -> None:
-    """Whether the object was seen in any image of a clip that was read.
-
-    Raises:
-        MaskError: in none.
-    """
-    total = sum(clip.counts.values())
-    if total and all(sight.gone for sight, count in clip.counts.items() if count):
-        raise MaskError(
-            f"the object was found in none of {total} images, nothing was written: is it in the first one where the "
-            "prompt says?"
-        )
 
 
 @contextmanager

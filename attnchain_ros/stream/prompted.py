@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..errors import MaskError
 from ..masks import Prompt, Sight, TrackedMask
 from .frame import Event, Frame, MaskImage
 from .source import FrameSource, WrappedSource
@@ -57,7 +58,7 @@ class PromptedSource(WrappedSource):
         """Those of the clip, each image with its mask.
 
         Raises:
-            ConfigError, MaskError: the prompt does not fit the first image.
+            ConfigError, MaskError: the prompt does not fit the first image; at the end, the object was in none.
         """
         self.counts, self.first_gone = dict.fromkeys(Sight, 0), None
         shape: tuple[int, ...] | None = None
@@ -75,6 +76,11 @@ class PromptedSource(WrappedSource):
                 self._on_mask(event, found)
             if not isinstance(event, MaskImage):
                 yield event
+        total = sum(self.counts.values())
+        if total and all(sight.gone for sight, count in self.counts.items() if count):
+            raise MaskError(
+                f"the object was found in none of {total} images: is it in the first one where the prompt says?"
+            )
 
     def _of_another_size(self, image: np.ndarray) -> TrackedMask:
         text = "images of another size than the first one have no masks: nothing was pointed at in them"

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Path as PathMessage
 from node.hand_made import HandMadeEngine, camera_from_object_at, vertices_at
@@ -17,15 +19,18 @@ from node.ros_harness import DOMAIN, LATCHED, RELIABLE, Client, image_message, m
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from attnchain_ros import wire
 from attnchain_ros.camera.poses import apply_pose, pose_from_quaternion
+from attnchain_ros.files.camera_bag import CameraBagWriter
 from attnchain_ros.node.building import build
 from attnchain_ros.node.lifecycle import AttnChainNode
+from attnchain_ros.node.replaying import plan_replay
 from attnchain_ros.rollout.window import Window, WindowResult
+from attnchain_ros.stream.frame import Frame
 from attnchain_ros.wire.fields import CLOUD_DTYPE
 
 pytestmark = pytest.mark.ros
@@ -122,6 +127,40 @@ def send_tf(client: Client, node: AttnChainNode, stamps: list[int]) -> None:
 
 def tf_message(fields: wire.Fields) -> TFMessage:
     return TFMessage(transforms=[build("geometry_msgs/msg/TransformStamped", fields)])
+
+
+def test_what_a_replayed_bag_offers_reaches_a_node_that_comes_later(make: Make, client: Client, tmp_path: Path):
+    """With the profiles that replay.launch.py gives to the player; by default that may offer too little."""
+    with CameraBagWriter(tmp_path / "bag", "camera_optical", "odom") as writer:
+        writer.add(Frame(np.zeros((12, 16, 3), np.uint8), None, START_NS), np.eye(3), np.eye(4))
+    offered = yaml.safe_load(plan_replay(str(tmp_path / "bag"), fixed_frame="odom").qos_yaml)
+    kinds = {"reliability": ReliabilityPolicy, "durability": DurabilityPolicy, "history": HistoryPolicy}
+    profiles = {
+        topic: QoSProfile(**{name: kinds[name][value.upper()] for name, value in offered[topic].items()}, depth=1)
+        for topic in ("/tf", "/tf_static")
+    }
+    publishers = {topic: client.node.create_publisher(TFMessage, topic, profiles[topic]) for topic in profiles}
+    try:
+        for child in ("base", "arm"):
+            mounted = wire.frame_transform(BASE_FROM_CAMERA, 1, child, f"{child}_eye")
+            publishers["/tf_static"].publish(tf_message(mounted))
+        node = make()
+        client.wait_until(lambda: publishers["/tf"].get_subscription_count() > 0, "the node hears")
+        publishers["/tf"].publish(tf_message(wire.frame_transform(base_at(START_NS), START_NS, "odom", "base")))
+        assert node.session is not None and node.session._fixed is not None
+        buffer = node.session._fixed.buffer
+
+        def known() -> bool:
+            try:
+                buffer.look_up("arm", "arm_eye", START_NS)
+                return bool(np.isfinite(buffer.look_up("odom", "base_eye", START_NS)).all())
+            except ValueError:
+                return False
+
+        client.wait_until(known, "the node knows both mountings and the way")
+    finally:
+        for publisher in publishers.values():
+            client.node.destroy_publisher(publisher)
 
 
 def feed(node: AttnChainNode, count: int) -> None:
