@@ -97,10 +97,9 @@ def test_every_pair_of_frames_at_every_moment_as_its_twin_has_it(seed: int):
     assert known > 250 and unknown > 250
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_every_pair_of_frames_at_every_moment_as_tf2_has_it(seed: int):
-    """Where a distribution brings ROS's own buffer; the wheels have none."""
-    tf2_ros = pytest.importorskip("tf2_ros")
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros comes with a ROS 2 distribution")
     from geometry_msgs.msg import TransformStamped
     from rclpy.duration import Duration
     from rclpy.time import Time

@@ -88,6 +88,17 @@ def test_each_bag_has_its_own_fixed_frame(clips: Path) -> None:
         assert fixed is not None and fixed.buffer.look_up("odom", "eye", 10**9)[0, 3] == place
 
 
+def test_a_ray_that_does_not_come_up_is_an_error_and_no_fault(
+    clips: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def init(**options: Any) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr("ray.init", init)
+    assert main(["batch", str(clips / "clips" / "a"), "--out", str(clips / "out"), *words]) == 1
+    assert "Ray did not start (The current node timed out during startup.)" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_killed_worker_costs_nothing_but_time(clips: Path, words: list[str], capsys: Any) -> None:
     out = clips / "out"
