@@ -123,7 +123,7 @@ class Session:
     def _build(self, make_engine: Callable[[NodeSettings], Engine]) -> Engine:
         engine = make_engine(self._settings)
         if self._prompting is not None:
-            self._prompting.load(engine.make_tracker(), self.streams.members[0].stream.buffer)
+            self._prompting.load(engine.make_tracker(), self.streams)
         return engine
 
     @property

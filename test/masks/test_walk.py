@@ -149,6 +149,44 @@ def test_a_run_from_a_click_uses_the_masks_of_the_model_and_keeps_them(
     assert any("own masks are not used" in note for note in summary["notes"])
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_run_from_several_clicks_gives_each_object_what_its_masks_give(
+    keep: bool,
+    sam_folder: Path,
+    clip_folder: Path,
+    tiny_folder: Path,
+    anchor_file: Path,
+    quick: list[str],
+    tmp_path: Path,
+    capsys: Any,
+) -> None:
+    """The same bytes as with the masks that ``attnchain masks`` writes."""
+    sure = shutil.copytree(sam_folder, tmp_path / "sure")  # random weights mostly lose things
+    tensors = load_file(sure / "model.safetensors")
+    tensors["mask_decoder.pred_obj_score_head.proj_out.bias"] += 100.0
+    save_file(tensors, sure / "model.safetensors", {"format": "pt"})
+    points = ["--point", "18,20", "--box", "30,2,10,10", "--instance", "all", "--masks-weights", str(sure)]
+    masks = tmp_path / "found"
+    sam = ["--model" if word == "--masks-weights" else word for word in points]
+    assert main(["masks", str(clip_folder), "--out", str(masks), "--device", "cpu", *sam]) == 0
+    ids = np.unique([cv2.imread(str(masks / f"{number}.png"), cv2.IMREAD_UNCHANGED) for number in range(7)])
+    assert ids.tolist() == [0, 1, 2]
+    given = ["--weights", str(tiny_folder), "--anchor", str(anchor_file), "--device", "cpu", *quick]
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    more = ["--keep-masks"] if keep else []
+    codes = (
+        main(["run", str(clip_folder), "--out", str(ours), *points, *more, *given]),
+        main(["run", str(clip_folder), "--out", str(other), "--masks", str(masks), "--instance", "all", *given]),
+    )
+    assert codes[0] == codes[1]
+    said = capsys.readouterr()
+    assert "object 1, masks by SAM 2: 7 images" in said.out and "2 objects, ids 1, 2" in said.out
+    wrote = sorted(path.relative_to(other) for path in other.rglob("*") if path.name in ("animation.glb", "tracks.npz"))
+    assert wrote, said.err
+    assert all((ours / path).read_bytes() == (other / path).read_bytes() for path in wrote)
+    assert (ours / "masks").exists() is keep
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
