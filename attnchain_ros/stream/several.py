@@ -100,7 +100,7 @@ class ObjectStreams:
         self._waits, self._clock = waits, clock
         self._lock = threading.Condition()
         self._choosing = threading.Lock()
-        self._made = self._arrivals = 0
+        self._made = self._arrivals = self._handed_out = 0
         self._members: list[Member] = []
         self._leaving: list[Member] = []
         self._gone = total(())
@@ -173,6 +173,8 @@ class ObjectStreams:
             for member in self._remember(event):
                 member.stream.take_in(replace(event))  # the picture is shared; a stream writes into the rest
             if self.brought:
+                with self._lock:
+                    self._handed_out = event.arrival
                 self._hooks.ready()
         else:
             with self._lock:
@@ -255,14 +257,17 @@ class ObjectStreams:
         return self._config.foreground == "sam2"
 
     def awaiting(self) -> tuple[Frame, ...]:
-        """Images that await their masks, in the order of arrival; to be given back with ``bring`` or ``refuse``."""
+        """Images that await their masks, in the order of arrival; to be given back with ``bring`` or ``refuse``.
+
+        Those that everybody has got: with policy ``block`` that takes as long as somebody's queue is full.
+        """
         with self._lock:
             found = {frame.arrival: frame for frame, _ in self._waiting}
-            members = tuple(self._members)
+            members, newest = tuple(self._members), self._handed_out
         for member in members:
             for frame in member.stream.buffer.awaiting():
                 found.setdefault(frame.arrival, frame)
-        return tuple(found[arrival] for arrival in sorted(found))
+        return tuple(found[arrival] for arrival in sorted(found) if arrival <= newest)
 
     @property
     def taken(self) -> int:
