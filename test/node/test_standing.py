@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Path as PathMessage
+from node import hand_made_tf2
 from node.hand_made import HandMadeEngine, camera_from_object_at, vertices_at
 from node.ros_harness import DOMAIN, LATCHED, RELIABLE, Client, image_message, mask_message
 from rclpy.context import Context
@@ -194,8 +197,15 @@ def windows(node: AttnChainNode) -> int:
     return node.session.tracks[0].windows
 
 
-def test_pose_tracks_and_path_are_published_where_the_object_really_is(make: Make, client: Client):
+@pytest.mark.parametrize("by", ["own buffer", "tf2_ros"])
+def test_pose_tracks_and_path_are_published_where_the_object_really_is(
+    make: Make, client: Client, monkeypatch: pytest.MonkeyPatch, by: str
+):
+    """By the node's own buffer, and by a module with tf2_ros's interface where there is one."""
+    monkeypatch.setitem(sys.modules, "tf2_ros", hand_made_tf2.module() if by == "tf2_ros" else None)
+    status = client.listen(f"{NAME}/status", DiagnosticStatus, LATCHED)
     node = make()
+    assert node.session is not None and node.session.looked_up_by == by
     heard = listen(client, node)
     # Between two samples, 200 ms apart: images are stamped in the middle too.
     send_tf(client, node, [START_NS + number * 200_000_000 for number in range(3)])
@@ -223,6 +233,14 @@ def test_pose_tracks_and_path_are_published_where_the_object_really_is(make: Mak
     stamps = [stamp_of(each) for each in path.poses]
     assert stamps == [START_NS + number * STEP_NS for number in range(7)]
     assert node.session is not None and node.session.lookup_failures == {}
+
+    def told() -> dict[str, str]:
+        return {item.key: item.value for item in status[-1].values} if status else {}
+
+    client.wait_until(lambda: told().get("fixed frame: TF by") == by, "the status says by what")
+    node.trigger_deactivate()
+    assert not node.session.lookup_failures
+    client.wait_until(lambda: not client.node.get_subscriptions_info_by_topic("/tf"), "nobody listens any more")
 
 
 def test_images_that_tf_does_not_reach_are_counted_said_and_left_out(make: Make, client: Client):
