@@ -95,7 +95,9 @@ def generate_launch_description() -> LaunchDescription:
             description="grabcut, or sam2 and a click on ~/prompt, where the bag has no masks; empty = params_file",
         ),
         DeclareLaunchArgument(
-            "max_objects", default_value="", description="objects at once, by the ids in masks; empty = params_file"
+            "max_objects",
+            default_value="",
+            description="objects at once, by ids in masks or clicks; empty = params_file",
         ),
         DeclareLaunchArgument(
             "fixed_frame",
