@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import ConfigError, FileFormatError
+from ..errors import ConfigError, FileFormatError, MaskError
 from ..files.atomic import folder_then_rename
 from ..files.images import ImageFolder, read_ids, read_mask
 from ..masks import Prompt, TrackedMask, masks_weights, read_prompt, read_prompts
@@ -85,6 +85,8 @@ def _prompts(args: argparse.Namespace) -> dict[int, Prompt]:
             raise ConfigError("--first-mask says where all objects are: leave out --point and --box")
         ids = read_ids(args.first_mask)
         found = {one: Prompt(mask=np.asarray(ids == one)) for one in sorted(id_areas(ids))}
+        if not found:
+            raise MaskError(f"the first mask {args.first_mask} is empty: mark each object in it by a value of its own")
     else:
         found = read_prompts(args.point, args.not_point, args.box.split(";") if args.box else ())
     if len(found) > MOST_OBJECTS:

@@ -226,14 +226,19 @@ class ObjectStreams:
         def late(frame: Frame) -> bool:
             return bool(event.stamp_ns) and frame.stamp_ns < oldest_ns
 
-        if self._call_the_roll(event.ids, event.stamp_ns, roster, late):
-            with self._lock:
-                self._newest_mask_ns, self._unmasked_since_s = event.stamp_ns, None
+        if not self._call_the_roll(event.ids, event.stamp_ns, roster, late):
+            return
+        with self._lock:
+            self._newest_mask_ns, self._unmasked_since_s = event.stamp_ns, None
         for member in self.members:
             member.stream.take_in(MaskImage(np.asarray(event.ids == member.object_id), event.stamp_ns))
 
     def _call_the_roll(self, ids: np.ndarray, stamp_ns: int, roster: Roster, late: Callable[[Frame], bool]) -> bool:
-        """Admit and retire; who is new gets the images that are kept, but for those that are ``late``."""
+        """Admit and retire; who is new gets the images that are kept, but for those that are ``late``.
+
+        Returns:
+            False: nothing is taken in any more.
+        """
         areas = id_areas(ids)
         with self._choosing:
             if not (self._open and self._enabled):
@@ -286,10 +291,8 @@ class ObjectStreams:
             ids: [H, W] of whole numbers, 0 = none, else the object's id.
         """
         assert self._roster is not None
-        if (
-            self._call_the_roll(ids, frame.stamp_ns, self._roster, lambda kept: kept.arrival < frame.arrival)
-            and ids.any()
-        ):
+        self._call_the_roll(ids, frame.stamp_ns, self._roster, lambda kept: kept.arrival < frame.arrival)
+        if ids.any():
             with self._lock:
                 self._newest_mask_ns, self._unmasked_since_s = frame.stamp_ns, None
         for member in self.members:

@@ -95,6 +95,9 @@ def test_several_objects_are_written_as_ids(
     assert "leave out --point and --box" in capsys.readouterr().err
     assert main([*words[:-1], "3", "--out", str(tmp_path / "no"), *given]) == 2
     assert "objects are numbered as they are pointed at, say all" in capsys.readouterr().err
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((60, 80), np.uint8))
+    assert main([*words, "--out", str(tmp_path / "no"), "--mask", str(tmp_path / "black.png")]) == 2
+    assert "black.png is empty: mark each object" in capsys.readouterr().err
     many = [word for number in range(33) for word in ("--point", f"{number},5")]
     assert main([*words, "--out", str(tmp_path / "no"), *many]) == 2
     assert "33 objects are pointed at, at most 32 can be followed" in capsys.readouterr().err

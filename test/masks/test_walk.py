@@ -52,6 +52,16 @@ def hub(sam_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield server
 
 
+@pytest.fixture
+def sure(sam_folder: Path, tmp_path: Path) -> Path:
+    """Weights changed so that objects are held to be in sight: random ones mostly lose them."""
+    folder = Path(shutil.copytree(sam_folder, tmp_path / "sure"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["mask_decoder.pred_obj_score_head.proj_out.bias"] += 100.0
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
 def fetch(*words: str) -> int:
     return main(["weights", "fetch", "--masks", "--accept-licences", *words])
 
@@ -152,7 +162,7 @@ def test_a_run_from_a_click_uses_the_masks_of_the_model_and_keeps_them(
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_run_from_several_clicks_gives_each_object_what_its_masks_give(
     keep: bool,
-    sam_folder: Path,
+    sure: Path,
     clip_folder: Path,
     tiny_folder: Path,
     anchor_file: Path,
@@ -161,10 +171,6 @@ def test_a_run_from_several_clicks_gives_each_object_what_its_masks_give(
     capsys: Any,
 ) -> None:
     """The same bytes as with the masks that ``attnchain masks`` writes."""
-    sure = shutil.copytree(sam_folder, tmp_path / "sure")  # random weights mostly lose things
-    tensors = load_file(sure / "model.safetensors")
-    tensors["mask_decoder.pred_obj_score_head.proj_out.bias"] += 100.0
-    save_file(tensors, sure / "model.safetensors", {"format": "pt"})
     points = ["--point", "18,20", "--box", "30,2,10,10", "--instance", "all", "--masks-weights", str(sure)]
     masks = tmp_path / "found"
     sam = ["--model" if word == "--masks-weights" else word for word in points]
@@ -210,7 +216,7 @@ def test_bad_prompts_of_a_run_write_nothing(
 
 
 def test_a_bag_is_replayed_from_a_box(
-    sam_folder: Path,
+    sure: Path,
     clip_folder: Path,
     tiny_folder: Path,
     anchor_file: Path,
@@ -218,11 +224,6 @@ def test_a_bag_is_replayed_from_a_box(
     tmp_path: Path,
     capsys: Any,
 ) -> None:
-    """With weights changed so that the object is held to be in sight: random ones mostly lose it."""
-    sure = shutil.copytree(sam_folder, tmp_path / "sure")
-    tensors = load_file(sure / "model.safetensors")
-    tensors["mask_decoder.pred_obj_score_head.proj_out.bias"] += 100.0
-    save_file(tensors, sure / "model.safetensors", {"format": "pt"})
     bag, out = record(tmp_path / "bag", clip_folder, [10**9]), tmp_path / "out"
     given = ["--masks-weights", str(sure), "--weights", str(tiny_folder), "--anchor", str(anchor_file)]
     words = ["--foreground", "sam2", "--box", "8,10,20,20", "--keep-masks", "--device", "cpu"]
@@ -231,6 +232,11 @@ def test_a_bag_is_replayed_from_a_box(
     assert "masks by SAM 2: 4 images" in capsys.readouterr().out
     notes = json.loads((out / "summary.json").read_text())["notes"]
     assert not any("GrabCut" in note for note in notes)
+    each = ["--instance", "all", "--point", "18,20", "--box", "30,2,10,10", "--device", "cpu"]
+    main(["replay", str(bag), "--out", str(tmp_path / "all"), *given, *each, *quick])
+    said = capsys.readouterr()
+    assert "2 objects, ids 1, 2" in said.out, said.err
+    assert all((tmp_path / "all" / f"object_{one}" / "results_bag").is_dir() for one in (1, 2)), said.err
 
 
 def test_an_object_that_is_in_no_image_leaves_nothing_behind(
