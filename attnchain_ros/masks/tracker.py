@@ -108,7 +108,12 @@ class MaskTracker:
         if self._session is None:
             self._shape = height, width
             self._session = self._new_session()
-        return self._next(image, prompts)
+        known = self.ids
+        try:
+            return self._next(image, prompts)
+        except Exception:
+            self._undo([one for one in self.ids if one not in known])
+            raise
 
     def drop(self, ids: Collection[int]) -> None:
         """Follow these no longer; the others as if nothing had been."""
@@ -149,9 +154,9 @@ class MaskTracker:
         session, number = self._session, self._number
         for one, prompt in prompts.items():
             self._give(one, prompt)
+        self._number += 1  # whatever happens: what is half done under a number must not be taken for another image's
         session.obj_with_new_inputs = list(prompts)
         found = self.model(inference_session=session, frame=self.prepare(image), frame_idx=number)
-        self._number += 1
         self._forget(number)
         logits = functional.interpolate(found.pred_masks.float(), self._shape, mode="bilinear", align_corners=False)
         scores = found.object_score_logits.reshape(-1).float()
@@ -202,6 +207,16 @@ class MaskTracker:
             inputs = {"point_coords": scaled[None, None], "point_labels": torch.from_numpy(labels)[None, None]}
             session.add_point_inputs(place, number, inputs)
             session.remove_mask_inputs(place, number)
+
+    def _undo(self, begun: list[int]) -> None:
+        """An image failed, for instance for lack of memory: what it left half done would spoil all after it."""
+        session, number = self._session, self._number - 1
+        for kept in session.output_dict_per_obj.values():
+            for outputs in kept.values():
+                outputs.pop(number, None)
+        for tracked in session.frames_tracked_per_obj.values():
+            tracked.pop(number, None)
+        self.drop(begun)
 
     def _forget(self, number: int) -> None:
         """Let go of what the model will not look at again."""

@@ -224,6 +224,32 @@ def test_memory_is_flat_with_objects_that_come_and_go(tracker: MaskTracker, imag
             assert len(kept["non_cond_frame_outputs"]) <= 18 and len(kept["cond_frame_outputs"]) == 1
 
 
+@pytest.mark.parametrize("prompted", [1, 2])
+def test_an_image_that_fails_spoils_none_after_it(
+    tracker: MaskTracker, images: np.ndarray, monkeypatch: pytest.MonkeyPatch, prompted: int
+) -> None:
+    """Where a new object begins (2), and where one is corrected (1)."""
+
+    def fail(**ignored: Any) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    tracker.forget()
+    tracker.track(images[0], {1: PROMPTS["point"]})
+    with monkeypatch.context() as broken:
+        broken.setattr(tracker.model, "_batch_encode_memories", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            tracker.track(images[1], {prompted: PROMPTS["box"]})
+    assert tracker.ids == (1,)
+    scores = [tracker.track(image)[1].score for image in images[2:6]]
+    again = tracker.track(images[6], {2: PROMPTS["box"]})
+    assert tuple(again) == (1, 2) and all(map(np.isfinite, scores))
+    # From the first image on, without the one that failed: the same but for its place in time.
+    tracker.forget()
+    tracker.track(images[0], {1: PROMPTS["point"]})
+    tracker._number += 1
+    assert [tracker.track(image)[1].score for image in images[2:6]] == pytest.approx(scores, abs=1e-5)
+
+
 def test_prompts_of_several_objects() -> None:
     found = read_prompts(["5,6", "50,60", "12,12"], ["1,1"], ["2,2,20,20", "10,10,4,4"])
     assert list(found) == [1, 2, 3] and all(one.outside == ((1.0, 1.0),) for one in found.values())
