@@ -13,9 +13,10 @@ from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .masks import Prompt
     from .offline import Animation, animate, animations, load
 
-__all__ = ["Animation", "__version__", "animate", "animations", "load"]
+__all__ = ["Animation", "Prompt", "__version__", "animate", "animations", "load"]
 __version__ = "0.1.0"
 
 # With an editable install the generated `attnchain_ros.msg` and `attnchain_ros.srv` lie in site-packages while the

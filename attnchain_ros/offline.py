@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from .backbone import Backbone, load_backbone
+from .backbone import Backbone, choose_dtype, load_backbone
 from .camera.poses import apply_pose
 from .errors import InputError
 from .files.animation import write_animated_glb
+from .files.bag_frames import read_frames
 from .files.images import ClipOptions, open_frames, stamps_from_fps
 from .files.meshes import read_mesh
 from .files.videos import DEFAULT_FPS
+from .masks import Prompt, masks_weights
+from .masks.tracker import load_tracker
 from .mesh.types import Mesh
 from .notes import Note
 from .options import resolve
@@ -26,8 +29,11 @@ from .shapes import check_shape
 from .stream.config import StreamConfig
 from .stream.frame import Frame
 from .stream.objects import one_object
+from .stream.prompted import PromptedSource
 from .stream.source import ArraySource, FrameSource
+from .stream.standing import FixedFrame
 from .stream.windows import ClipWindows
+from .wire import fixed_from_object
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,17 @@ class Animation:
         )
 
     @property
+    def fixed_from_object(self) -> np.ndarray:
+        """[F, 4, 4] float64 in metres: the object in the fixed frame that was asked for; NaN in frames where it cannot
+        be said: TF does not reach, the pose is not trusted, or lengths are not metres."""
+
+        def rows(window: WindowResult) -> np.ndarray:
+            poses = (fixed_from_object(window, frame) for frame in range(window.frames))
+            return np.stack([np.full((4, 4), np.nan) if pose is None else pose for pose in poses])
+
+        return self.every(rows)
+
+    @property
     def points_px(self) -> np.ndarray:
         """[F, Q, 2] float32 tracked points in full-frame pixels; NaN = absent."""
         return self.every(lambda window: window.tracks.points_px)
@@ -106,36 +123,51 @@ def load(weights: str | Path | None = None, device: str = "auto", dtype: str = "
 def animations(
     clip: str | Path | np.ndarray,
     *,
-    masks: str | Path | np.ndarray | None = None,
+    masks: str | Path | np.ndarray | Prompt | None = None,
     instance: int = 0,
+    sam2_weights: str | Path | None = None,
     anchor: str | Path | Mesh | None = None,
     backbone: Backbone | None = None,
     options: Mapping[str, Any] | None = None,
     intrinsics: np.ndarray | None = None,
+    fixed_frame: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[Animation]:
     """Follow the object of a clip; a new animation begins where the frames before cannot be followed on.
 
     Args:
         clip: folder of images, video, rosbag2 folder, or images [F, H, W, 3] uint8 RGB (taken as 30 a second).
-        masks: folder with a mask per image, or [F, H, W] bool or integer ids; None = the clip's own (alpha, topic),
-            else GrabCut.
+        masks: folder with a mask per image, or [F, H, W] bool or integer ids; or what is meant in the first image, such
+            as ``Prompt(points=((640, 360),))``, from which SAM 2 makes them; None = the clip's own (alpha, topic), else
+            GrabCut.
         instance: value of the object in masks that hold several objects; 0 = they hold one, several are refused.
+        sam2_weights: folder of SAM 2's video model; None = sam2.1-hiera-tiny in or beside the backbone's folder, or in
+            ./weights.
         anchor: mesh of the object as in frame 0 (glb, ply, obj); None = made from the first image.
         backbone: as from ``load``; None loads the small one.
         options: of the method by dotted name, such as ``{"sampling.steps": 4}``; they win over the checkpoint's.
         intrinsics: [3, 3] K in pixels; None = the clip's own, or assumed.
+        fixed_frame: frame of a bag's TF that stands still, such as odom: for ``Animation.fixed_from_object``, and the
+            option ``camera.motion: known``.
         progress: called with (stage, done, total) inside each window.
     Yields:
         an animation as soon as its frames end.
     Raises:
-        InputError: clip, masks, anchor or options cannot be used.
+        InputError: clip, masks, anchor, options or fixed frame cannot be used.
+        WeightsError: there is a prompt, but no SAM 2.
     """
     networks = load() if backbone is None else backbone
     config = resolve(networks, options)
     mesh = read_mesh(Path(anchor)) if isinstance(anchor, (str, Path)) else anchor
     rollout = Rollout(networks, config, mesh)
-    windows = ClipWindows(_source(clip, masks, instance), StreamConfig(foreground="grabcut"), config.frames, intrinsics)
+    prompt = masks if isinstance(masks, Prompt) else None
+    source = _source(clip, None if isinstance(masks, Prompt) else masks, instance)
+    fixed = None if fixed_frame is None else FixedFrame(fixed_frame, read_frames(Path(source.name), fixed_frame))
+    if prompt is not None:
+        place = masks_weights(sam2_weights, networks.folder)
+        tracker = load_tracker(place, networks.device, choose_dtype("auto", networks.device))
+        source = PromptedSource(source, tracker, prompt)
+    windows = ClipWindows(source, StreamConfig(foreground="grabcut"), config.frames, intrinsics, fixed=fixed)
     for _, chain in itertools.groupby(windows, key=lambda part: part.chain):
         rollout.reset()
         results = tuple(rollout.run(part.window, progress) for part in chain)

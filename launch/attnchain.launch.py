@@ -28,6 +28,7 @@ PARAMETERS = {
     "overflow_policy": "adaptive (live), drop_oldest, or block (bags: lossless)",
     "mask_mode": "every, latest or first",
     "foreground": "none (masks are awaited), sam2 (from a click on ~/prompt), or grabcut (cut out by colours)",
+    "max_objects": "objects at once: by the ids in masks, or with sam2 each by a click",
     "output_dir": "folder below which save_mesh writes",
 }
 # Topics to remap: name and help.

@@ -38,6 +38,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         value("bag"),
         **{name: value(name) for name in TOPICS},
         overflow_policy=value("overflow_policy"),
+        fixed_frame=value("fixed_frame"),
         rate=value("rate"),
         loop=value("loop").lower() == "true",
     )
@@ -94,7 +95,14 @@ def generate_launch_description() -> LaunchDescription:
             description="grabcut, or sam2 and a click on ~/prompt, where the bag has no masks; empty = params_file",
         ),
         DeclareLaunchArgument(
-            "max_objects", default_value="", description="objects at once, by the ids in masks; empty = params_file"
+            "max_objects",
+            default_value="",
+            description="objects at once, by ids in masks or clicks; empty = params_file",
+        ),
+        DeclareLaunchArgument(
+            "fixed_frame",
+            default_value="",
+            description="frame of the bag's TF that stands still, such as odom; empty = params_file",
         ),
         DeclareLaunchArgument("rate", default_value="1.0", description="how much faster than recorded"),
         DeclareLaunchArgument("loop", default_value="false", description="start again at the end"),

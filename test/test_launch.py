@@ -22,9 +22,11 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from attnchain_ros.errors import ConfigError, FileFormatError
 from attnchain_ros.files.bag_types import bag_types
+from attnchain_ros.files.camera_bag import CameraBagWriter
 from attnchain_ros.node.parameters import TABLE, NodeSettings, change
 from attnchain_ros.node.profiles import VARIABLE
 from attnchain_ros.node.replaying import QOS_FILE, plan_replay
+from attnchain_ros.stream.frame import Frame
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -229,8 +231,10 @@ def test_replay_starts_paused_and_resumes_when_the_node_is_active(
     assert "--loop" not in player.cmd
     file = Path(player.cmd[player.cmd.index("--qos-profile-overrides-path") + 1])
     profiles = yaml.safe_load(file.read_text())
-    assert set(profiles) == {"/cam/image/compressed", "/seg/mask"}
+    assert set(profiles) == {"/cam/image/compressed", "/seg/mask", "/tf", "/tf_static"}
     assert all(profile["reliability"] == "reliable" for profile in profiles.values())
+    kept = [topic for topic, profile in profiles.items() if profile["durability"] == "transient_local"]
+    assert kept == ["/tf_static"]
     assert resume.cmd[:5] == [
         sys.executable,
         "-m",
@@ -238,10 +242,11 @@ def test_replay_starts_paused_and_resumes_when_the_node_is_active(
         "--node",
         "/robot/attnchain_node",
     ]
-    assert resume.cmd[5:] == ["--topic", "/cam/image/compressed", "--topic", "/seg/mask"]
     for unlink in at_exit:
         unlink()
     assert not file.exists(), "nothing is left in the system's temporary folder"
+    assert resume.cmd[5:13:2] == ["--topic"] * 4
+    assert resume.cmd[6:13:2] == ["/cam/image/compressed", "/seg/mask", "/tf", "/tf_static"]
     node, player, _ = started(
         module.generate_launch_description(),
         bag=str(bag),
@@ -252,6 +257,21 @@ def test_replay_starts_paused_and_resumes_when_the_node_is_active(
     assert "--loop" in player.cmd
     assert node.parameters[1]["foreground"] == "grabcut" and node.parameters[1]["overflow_policy"] == "adaptive"
     at_exit[-1]()
+
+
+def test_a_replay_in_a_fixed_frame(load: Callable[[str], types.ModuleType], tmp_path: Path) -> None:
+    image, mask = np.zeros((12, 16, 3), np.uint8), np.ones((12, 16), bool)
+    with CameraBagWriter(tmp_path / "bag", "eye", "odom") as writer:
+        writer.add(Frame(image, mask, 10**9), np.eye(3), np.eye(4))
+    module = load("replay.launch.py")
+    node, player, _ = started(module.generate_launch_description(), bag=str(tmp_path / "bag"), fixed_frame="odom")
+    given = node.parameters[1]
+    assert given["fixed_frame"] == "odom"
+    change(NodeSettings(), {name: value for name, value in given.items() if name in TABLE})
+    assert "--topics" not in player.cmd, "everything is played, TF too"
+    assert "fixed_frame" not in plan_replay(str(tmp_path / "bag")).parameters, "that of params_file counts"
+    with pytest.raises(FileFormatError, match="no TF frame 'map' to be the fixed one; it has eye, odom"):
+        plan_replay(str(tmp_path / "bag"), fixed_frame="map")
 
 
 def test_a_replay_that_cannot_work_is_refused_with_what_the_bag_holds(tmp_path: Path) -> None:

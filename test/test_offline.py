@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,22 +11,22 @@ import numpy as np
 import pytest
 
 import attnchain_ros as ac
+from attnchain_ros.cli.arguments import parse_settings
 from attnchain_ros.cli.main import main
-from attnchain_ros.errors import ConfigError, InputError, ShapeError
+from attnchain_ros.errors import ConfigError, InputError, ShapeError, WeightsError
 from attnchain_ros.files.animation import read_animated_glb
 from attnchain_ros.files.images import open_frames
+from attnchain_ros.masks.places import FOLDER
 from attnchain_ros.stream.frame import Frame
 
 
 @pytest.fixture(scope="module")
 def options(quick: list[str]) -> dict[str, object]:
-    from attnchain_ros.cli.arguments import parse_settings
-
     return parse_settings(quick[1::2])
 
 
 def test_the_face_is_pinned() -> None:
-    assert sorted(ac.__all__) == ["Animation", "__version__", "animate", "animations", "load"]
+    assert sorted(ac.__all__) == ["Animation", "Prompt", "__version__", "animate", "animations", "load"]
     assert all(getattr(ac, name) is not None for name in ac.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'anime'"):
         _ = ac.anime
@@ -83,6 +84,28 @@ def test_images_in_memory_give_the_same_as_their_folder(
     assert len(only.vertices) == 3 and stages
 
 
+def test_a_prompt_gives_what_a_click_on_the_command_line_gives(
+    clip_folder: Path, tiny_folder: Path, sam_folder: Path, anchor_file: Path, quick: list[str],
+    options: dict[str, object], tmp_path: Path,
+) -> None:  # fmt: skip
+    place = shutil.copytree(tiny_folder, tmp_path / "weights")
+    shutil.copytree(sam_folder, place / FOLDER)  # found there by itself
+    words = ["--weights", str(place), "--anchor", str(anchor_file), "--device", "cpu", *quick]
+    clicks = ["--point", "18,20", "--point", "20,22", "--not-point", "2,2", "--box", "8,10,20,20"]
+    assert main(["run", str(clip_folder), "--out", str(tmp_path / "out"), *words, *clicks]) == 0
+    prompt = ac.Prompt(points=((18, 20), (20, 22)), outside=((2, 2),), box=(8, 10, 20, 20))
+    arguments = {"anchor": anchor_file, "backbone": ac.load(place, device="cpu"), "options": options}
+    animation = ac.animate(clip_folder, masks=prompt, **arguments)
+    tracks = np.load(tmp_path / "out" / "tracks.npz")
+    np.testing.assert_array_equal(animation.points_px, tracks["points_px"])
+    assert "masks_by_prompt" in {note.code for note in animation.notes}
+    images = np.stack([event.image for event in open_frames(clip_folder).events() if isinstance(event, Frame)])
+    again = ac.animate(images, masks=prompt, sam2_weights=sam_folder, **arguments)
+    np.testing.assert_array_equal(again.vertices, animation.vertices)
+    with pytest.raises(WeightsError, match=r"nowhere/config\.json is missing"):
+        ac.animate(clip_folder, masks=prompt, sam2_weights="nowhere", **arguments)
+
+
 def test_bad_arguments_are_named(clip_folder: Path, tiny_folder: Path) -> None:
     backbone = ac.load(tiny_folder, device="cpu")
     images = np.zeros((3, 8, 9, 3), np.uint8)
@@ -96,3 +119,6 @@ def test_bad_arguments_are_named(clip_folder: Path, tiny_folder: Path) -> None:
         ac.animate(images[:0], backbone=backbone)
     with pytest.raises(ConfigError, match="unknown option 'stepz'"):
         ac.animate(images, backbone=backbone, options={"sampling.stepz": 3})
+    for clip, name in ((clip_folder, str(clip_folder)), (images, "images in memory")):
+        with pytest.raises(ConfigError, match=f"a fixed frame is for bags, which hold TF; {name} is none"):
+            ac.animate(clip, fixed_frame="odom", backbone=backbone)

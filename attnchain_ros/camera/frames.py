@@ -2,7 +2,7 @@
 
 Not in the paper. A frame has one parent, to which it is tied for ever (static) or as its newest samples say (dynamic);
 between two samples places are interpolated along a line and turns along the shortest way (slerp). Nothing is guessed
-beyond the samples.
+beyond the samples. Twin: ``lab.reference.frames``; tests compare with tf2, too, where it is.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ MOST_SAMPLES = 30_000
 MOST_FRAMES = 4096
 """Frames that are kept at most; others are refused."""
 
+BACK_NS = 10_000_000_000
+"""A frame whose stamps go back by more begins anew: its clock did, or a bag is played once more."""
+
 _DEEPEST = 256
-_BACK_NS = 10_000_000_000
 
 
 class LookupFailure(InputError):
@@ -63,7 +65,7 @@ class _Tie:
         if self.static:
             self.stamps, self.poses = [0], {0: pose}
             return
-        if self.stamps and stamp_ns < self.stamps[-1] - _BACK_NS:
+        if self.stamps and stamp_ns < self.stamps[-1] - BACK_NS:
             self.stamps, self.poses = [], {}  # the clock began anew, as a bag that is played in a loop
         if stamp_ns not in self.poses:
             insort(self.stamps, stamp_ns)

@@ -159,7 +159,7 @@ def add_foreground_arguments(parser: argparse.ArgumentParser, *, prompts: bool =
     box = "where GrabCut starts (default: the middle 70 %%)"
     if prompts:
         how += "; sam2: from --point, --box or --first-mask, whatever masks there are"
-        box += "; with sam2 a box around the object in the first image"
+        box += "; with sam2 a box around the object in the first image, with --instance all several, ';' between them"
     methods = ("grabcut", "none", "sam2") if prompts else ("grabcut", "none")
     parser.add_argument("--foreground", choices=methods, default="grabcut", help=how)
     parser.add_argument("--box", metavar="X,Y,W,H", help=box)

@@ -209,6 +209,8 @@ def _cluster(workers: int, address: str | None) -> Iterator[Any]:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise AttnChainError(f"no Ray cluster at {address}: {error}") from error
+    except Exception as error:  # what Ray raises where its own processes do not come up is nothing narrower
+        raise AttnChainError(f"Ray did not start ({error}): is the machine too busy, or its memory full?") from error
     try:
         yield ray
     finally:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +16,13 @@ from tqdm import tqdm
 
 from ..errors import ConfigError, FileFormatError, MaskError
 from ..files.atomic import folder_then_rename
-from ..files.images import ImageFolder, read_mask
-from ..masks import Prompt, TrackedMask, masks_weights, read_prompt
+from ..files.images import ImageFolder, read_ids, read_mask
+from ..masks import Prompt, TrackedMask, masks_weights, read_prompt, read_prompts
 from ..masks.sight import describe
-from ..stream.frame import Frame
-from ..stream.prompted import PromptedSource
+from ..stream.config import MOST_OBJECTS
+from ..stream.frame import Frame, IdImage
+from ..stream.objects import ALL_OBJECTS, id_areas
+from ..stream.prompted import PromptedObjects, PromptedSource
 from ..stream.source import FrameSource
 
 if TYPE_CHECKING:
@@ -36,12 +40,16 @@ def add_prompt_arguments(parser: argparse.ArgumentParser, *, short: bool = False
     mask, model = (["--mask"], ["--model"]) if short else ([], [])
     parser.add_argument(
         "--point", action="append", default=[], metavar="X,Y",
-        help="a pixel on the object in the first image: SAM 2 makes the masks; may be repeated",
+        help="a pixel on the object in the first image: SAM 2 makes the masks; may be repeated, with --instance all "
+        "once for each object",
     )  # fmt: skip
     parser.add_argument(
         "--not-point", action="append", default=[], metavar="X,Y", help="a pixel that does not belong to it"
     )
-    parser.add_argument("--first-mask", *mask, type=Path, metavar="FILE", help="the object's mask in the first image")
+    parser.add_argument(
+        "--first-mask", *mask, type=Path, metavar="FILE",
+        help="the object's mask in the first image; with --instance all it holds ids",
+    )  # fmt: skip
     parser.add_argument(
         "--masks-weights", *model, type=Path, metavar="DIR",
         help="folder of SAM 2's video model (default: sam2.1-hiera-tiny in or beside --weights, or in ./weights)",
@@ -64,7 +72,26 @@ def check_prompt_arguments(args: argparse.Namespace) -> None:
         raise ConfigError("say which object is meant: --point X,Y (a pixel on it), --box X,Y,W,H or --first-mask FILE")
     if getattr(args, "masks", None) is not None:
         raise ConfigError("--masks says where masks are, --point and the like ask for new ones: leave out one of them")
-    _prompt(args)
+    if args.instance == ALL_OBJECTS:
+        _prompts(args)
+    else:
+        _prompt(args)
+
+
+def _prompts(args: argparse.Namespace) -> dict[int, Prompt]:
+    """Of several objects, by id."""
+    if args.first_mask is not None:
+        if args.point or args.box:
+            raise ConfigError("--first-mask says where all objects are: leave out --point and --box")
+        ids = read_ids(args.first_mask)
+        found = {one: Prompt(mask=np.asarray(ids == one)) for one in sorted(id_areas(ids))}
+        if not found:
+            raise MaskError(f"the first mask {args.first_mask} is empty: mark each object in it by a value of its own")
+    else:
+        found = read_prompts(args.point, args.not_point, args.box.split(";") if args.box else ())
+    if len(found) > MOST_OBJECTS:
+        raise ConfigError(f"{len(found)} objects are pointed at, at most {MOST_OBJECTS} can be followed")
+    return found
 
 
 def _prompt(args: argparse.Namespace) -> Prompt:
@@ -100,30 +127,12 @@ def prompted(
         def on_mask(frame: Frame, found: TrackedMask) -> None:
             bar.update()
             if folder is not None:
-                _write(folder / f"{next(names)}.png", found.mask)
+                _write(folder / f"{next(names)}.png", found.mask.astype(np.uint8) * 255)
 
         clip = PromptedSource(source, tracker, prompt, on_mask)
-        try:
-            yield clip
-        except MaskError:
-            check_seen(clip)  # then there is nothing else to say
-            raise
+        yield clip
     if any(clip.counts.values()):
         _say(f"masks by SAM 2: {describe(clip.counts, clip.first_gone)}")
-
-
-def check_seen(clip: PromptedSource) -> None:
-    """Whether the object was seen in any image of a clip that was read.
-
-    Raises:
-        MaskError: in none.
-    """
-    total = sum(clip.counts.values())
-    if total and all(sight.gone for sight, count in clip.counts.items() if count):
-        raise MaskError(
-            f"the object was found in none of {total} images, nothing was written: is it in the first one where the "
-            "prompt says?"
-        )
 
 
 @contextmanager
@@ -136,6 +145,44 @@ def with_masks(source: FrameSource, args: argparse.Namespace) -> Iterator[FrameS
         yield clip
 
 
+@contextmanager
+def objects_masked(source: FrameSource, args: argparse.Namespace) -> Iterator[argparse.Namespace]:
+    """Arguments of ``--instance all`` that name masks: where objects were pointed at, those that are made first."""
+    if not is_prompted(args):
+        yield args
+        return
+    with ExitStack() as stack:
+        folder = args.out / KEPT
+        if not args.keep_masks:
+            folder = Path(stack.enter_context(TemporaryDirectory())) / KEPT
+        write_ids(source, args, folder)
+        mine = copy.copy(args)
+        mine.masks, mine.foreground = folder, "none"
+        mine.point, mine.not_point, mine.first_mask, mine.box = [], [], None, None
+        yield mine
+
+
+def write_ids(source: FrameSource, args: argparse.Namespace, folder: Path) -> None:
+    """Follow several objects through a clip: an image of ids for each of its images, in a new folder or none at all.
+
+    Raises:
+        As for ``prompted``.
+    """
+    clip = PromptedObjects(source, _tracker(args), _prompts(args))
+    with (
+        folder_then_rename(folder, overwrite=True) as place,
+        tqdm(total=source.count, desc="masks", unit="image", disable=None, leave=False) as bar,
+    ):
+        place.mkdir()
+        names = _names(source)
+        for event in clip.events():
+            if isinstance(event, IdImage):
+                _write(place / f"{next(names)}.png", event.ids.astype(np.uint8 if event.ids.max() < 256 else np.uint16))
+                bar.update()
+    for one, counts in clip.counts.items():
+        _say(f"object {one}, masks by SAM 2: {describe(counts, clip.first_gone.get(one))}")
+
+
 def _tracker(args: argparse.Namespace) -> MaskTracker:
     # torch takes seconds to import.
     from ..backbone import choose_device, choose_dtype
@@ -146,10 +193,10 @@ def _tracker(args: argparse.Namespace) -> MaskTracker:
     return load_tracker(place, device, choose_dtype("auto", device))
 
 
-def _write(path: Path, mask: np.ndarray) -> None:
+def _write(path: Path, picture: np.ndarray) -> None:
     import cv2
 
-    if not cv2.imwrite(str(path), mask.astype(np.uint8) * 255):
+    if not cv2.imwrite(str(path), picture):
         raise FileFormatError(f"{path} cannot be written")
 
 

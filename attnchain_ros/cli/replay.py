@@ -12,7 +12,7 @@ from ..stream.config import StreamConfig
 from ..stream.objects import ALL_OBJECTS
 from .arguments import add_clip_arguments, check_foreground_arguments, clip_options, stream_config
 from .objects import roll_all
-from .prompting import with_masks
+from .prompting import objects_masked, with_masks
 from .rolling import Clip, Networks, Outcome, add_rollout_arguments, check_rollout_arguments, fixed_frame_of, roll
 
 RESULT_BAG = "results_bag"
@@ -63,7 +63,8 @@ def check_arguments(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the rollout on the bag; 0 when all windows are done, 130 when stopped by Ctrl-C."""
     if args.instance == ALL_OBJECTS:
-        return roll_all(open_frames(args.bag, clip_options(args)), args, _roll_by_id)
+        with objects_masked(open_frames(args.bag, clip_options(args)), args) as mine:
+            return roll_all(open_frames(mine.bag, clip_options(mine)), mine, _roll_by_id)
     return _roll(args).exit_code()
 
 

@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from ..config import RolloutConfig, replace
 from ..errors import AttnChainError, Cancelled, ConfigError
-from ..files.images import is_bag
 from ..files.meshes import read_mesh
 from ..files.results import ResultOptions, ResultWriter, counted
 from ..notes import Note
@@ -60,23 +59,27 @@ def fixed_frame_of(args: argparse.Namespace) -> FixedFrame | None:
     """What ``--fixed-frame`` asks for.
 
     Raises:
-        FileFormatError: the bag's TF does not hold the frame.
+        ConfigError: the clip is no bag.   FileFormatError: its TF does not hold the frame.
     """
     if args.fixed_frame is None:
         return None
     from ..files.bag_frames import read_frames
     from ..stream.standing import FixedFrame
 
-    place = Path(args.input) if hasattr(args, "input") else args.bag
-    return FixedFrame(args.fixed_frame, read_frames(place, args.fixed_frame))
+    return FixedFrame(args.fixed_frame, read_frames(_place(args), args.fixed_frame))
+
+
+def _place(args: argparse.Namespace) -> Path:
+    return Path(args.input) if hasattr(args, "input") else Path(args.bag)
 
 
 def check_rollout_arguments(args: argparse.Namespace) -> None:
     """Check what can be checked before the networks are loaded."""
-    place = Path(args.input) if hasattr(args, "input") else args.bag
-    if args.fixed_frame is not None and not is_bag(place):
-        raise ConfigError(f"--fixed-frame is for bags, which hold TF; {place} is none: leave it out")
-    check_output(args.out, place)
+    if args.fixed_frame is not None:
+        from ..files.bag_frames import check_has_frames
+
+        check_has_frames(_place(args))
+    check_output(args.out, _place(args))
     if args.max_windows is not None and args.max_windows < 1:
         raise ConfigError(f"--max-windows is {args.max_windows}, the least is 1")
     parse_intrinsics(args.intrinsics)

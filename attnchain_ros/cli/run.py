@@ -7,7 +7,7 @@ import argparse
 from ..stream.objects import ALL_OBJECTS
 from .arguments import add_input_arguments, check_foreground_arguments, open_input, stream_config
 from .objects import roll_all
-from .prompting import with_masks
+from .prompting import objects_masked, with_masks
 from .rolling import Clip, Networks, Outcome, add_rollout_arguments, check_rollout_arguments, fixed_frame_of, roll
 
 
@@ -35,7 +35,8 @@ def run(args: argparse.Namespace, networks: Networks | None = None) -> int:
         networks: as from ``load_networks``; None loads them.
     """
     if args.instance == ALL_OBJECTS:
-        return roll_all(open_input(args), args, _roll, networks)
+        with objects_masked(open_input(args), args) as mine:
+            return roll_all(open_input(mine), mine, _roll, networks)
     return _roll(args, networks).exit_code()
 
 

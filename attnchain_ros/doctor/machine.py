@@ -28,7 +28,7 @@ NEEDED = {
     "rosbags": "rosbags", "av": "av", "tqdm": "tqdm", "yaml": "PyYAML", "huggingface_hub": "huggingface-hub",
 }  # fmt: skip
 """What is imported -> the package of requirements/library.txt that brings it."""
-EXTRAS = {"lab": ("matplotlib", "pandas"), "masks": ("transformers",)}
+EXTRAS = {"batch": ("ray",), "lab": ("matplotlib", "pandas"), "masks": ("transformers",), "view": ("viser",)}
 _DRIVER = Path("/proc/driver/nvidia/version")
 _SMI_S = 20.0
 

@@ -6,10 +6,21 @@ import math
 from pathlib import Path
 
 from ..camera.frames import FrameBuffer, plain, rigid_pose
-from ..errors import FileFormatError
+from ..errors import ConfigError, FileFormatError
 from .bags import bag_messages
+from .images import is_bag
 
 _TYPE = "tf2_msgs/msg/TFMessage"
+
+
+def check_has_frames(path: Path) -> None:
+    """Refuse a clip that tells nothing of frames.
+
+    Raises:
+        ConfigError: it is no bag.
+    """
+    if not is_bag(path):
+        raise ConfigError(f"a fixed frame is for bags, which hold TF; {path} is none: leave it out")
 
 
 def read_frames(path: Path, fixed_frame: str) -> FrameBuffer:
@@ -18,8 +29,10 @@ def read_frames(path: Path, fixed_frame: str) -> FrameBuffer:
     Args:
         path: rosbag2 folder or file.   fixed_frame: which must be among its frames.
     Raises:
+        ConfigError: it is no bag.
         FileFormatError: the bag cannot be read, holds no transforms, or does not know the frame.
     """
+    check_has_frames(path)
     buffer = FrameBuffer(history_s=math.inf)
     names: set[str] = set()
     for topic, _, message in bag_messages(path, {_TYPE}):
@@ -32,5 +45,5 @@ def read_frames(path: Path, fixed_frame: str) -> FrameBuffer:
             names |= {plain(one.header.frame_id), plain(one.child_frame_id)}
     if plain(fixed_frame) not in names:
         listed = ", ".join(sorted(names)[:12]) or "none: it holds no /tf"
-        raise FileFormatError(f"bag {path} has no TF frame {fixed_frame!r} (--fixed-frame); it has {listed}")
+        raise FileFormatError(f"bag {path} has no TF frame {fixed_frame!r} to be the fixed one; it has {listed}")
     return buffer

@@ -4,7 +4,7 @@ What is here is light; ``tracker`` needs torch, and transformers to load a model
 """
 
 from .places import masks_weights
-from .prompt import Prompt, read_prompt
+from .prompt import Prompt, read_prompt, read_prompts
 from .sight import Sight, TrackedMask
 
-__all__ = ["Prompt", "Sight", "TrackedMask", "masks_weights", "read_prompt"]
+__all__ = ["Prompt", "Sight", "TrackedMask", "masks_weights", "read_prompt", "read_prompts"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,3 +111,38 @@ def read_prompt(
         x, y, wide, high = parse_numbers(box, 4, names[2])
         around = (x, y, wide, high)
     return Prompt(on, off, around, mask)
+
+
+def read_prompts(
+    points: Sequence[str],
+    outside: Sequence[str] = (),
+    boxes: Sequence[str] = (),
+    names: tuple[str, str, str] = ("--point", "--not-point", "--box"),
+) -> dict[int, Prompt]:
+    """Prompts of several objects by id, from 1 on: each box with the points in it, then each point that is in no box.
+
+    Args:
+        points, outside, boxes: as for ``read_prompt``; what is ``outside`` belongs to none of the objects, and a point
+            in several boxes to the smallest.
+        names: what the three are called, for errors.
+    Raises:
+        ConfigError: not of this form, or there is no object in it.
+
+    >>> [len(one.points) for one in read_prompts(["3,4", "50,60"], boxes=["1,2,10,20"]).values()]
+    [1, 1]
+    """
+    found = [read_prompt((), outside, box, names=names) for box in boxes]
+    for text in points:
+        point = read_prompt((text,), outside, names=names)
+        x, y = point.points[0]
+        about = [
+            one for one in found if one.box and 0 <= x - one.box[0] <= one.box[2] and 0 <= y - one.box[1] <= one.box[3]
+        ]
+        if about:
+            place = found.index(min(about, key=lambda one: one.box[2] * one.box[3] if one.box else math.inf))
+            found[place] = replace(found[place], points=(*found[place].points, (x, y)))
+        else:
+            found.append(point)
+    if not found:
+        raise ConfigError(f"no object is pointed at: give {names[0]} or {names[2]}, one for each")
+    return dict(enumerate(found, 1))

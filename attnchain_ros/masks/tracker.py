@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,13 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class MaskTracker:
-    """Follows one object through a stream.
+    """Follows one object through a stream (``start``, ``follow``), or several by their ids (``track``, ``drop``).
 
     The model remembers the newest of all images, and the newest prompted ones (four, where its config sets no limit of
     its own); older ones are let go of, so that memory is flat however long the stream is and however often one points.
 
     Attributes:
-        counts: images by ``Sight`` since ``start``.
+        counts: images by ``Sight`` since ``forget``; of several objects each counts.
     """
 
     def __init__(self, model: Any) -> None:
@@ -47,7 +48,7 @@ class MaskTracker:
         self._prompted = config.max_cond_frame_num if config.max_cond_frame_num > 0 else _PROMPTED
         self._session: Any = None
         self._number = 0
-        self._gone = False
+        self._gone: set[int] = set()
         self._shape = (0, 0)
 
     def start(self, image: np.ndarray, prompt: Prompt) -> TrackedMask:
@@ -59,21 +60,8 @@ class MaskTracker:
         Raises:
             ConfigError, MaskError: the prompt does not fit the image.
         """
-        prompt.check_inside(*image.shape[:2])
-        sessions = importlib.import_module("transformers.models.sam2_video.modeling_sam2_video")
-        device, dtype = self.model.device, self.model.dtype
-        height, width = image.shape[:2]
-        self._session = sessions.Sam2VideoInferenceSession(
-            video_height=height,
-            video_width=width,
-            inference_device=device,
-            inference_state_device=device,
-            video_storage_device=device,
-            dtype=dtype,
-        )
-        self.counts = dict.fromkeys(Sight, 0)
-        self._number, self._gone, self._shape = 0, False, (height, width)
-        return self._next(image, prompt)
+        self.forget()
+        return self.track(image, {_OBJECT: prompt})[_OBJECT]
 
     def follow(self, image: np.ndarray, prompt: Prompt | None = None) -> TrackedMask:
         """The object in the next image.
@@ -85,38 +73,109 @@ class MaskTracker:
             AttnChainError: nothing was started.   InputError: another size.
             ConfigError, MaskError: the prompt does not fit the image.
         """
-        if self._session is None:
+        return self.track(image, {} if prompt is None else {_OBJECT: prompt})[_OBJECT]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Who is followed, in the order of the first prompts."""
+        return () if self._session is None else tuple(self._session.obj_ids)
+
+    def forget(self) -> None:
+        """Follow nobody; the next image may be of another size."""
+        self._session, self._number = None, 0
+        self._gone.clear()
+        self.counts = dict.fromkeys(Sight, 0)
+
+    def track(self, image: np.ndarray, prompts: Mapping[int, Prompt] = MappingProxyType({})) -> dict[int, TrackedMask]:
+        """All objects in the next image; the image encoder runs once. A pixel belongs to the surest object.
+
+        Args:
+            image: [H, W, 3] uint8 RGB, of the same size as the first.
+            prompts: by id: who is new in this image, or pointed at anew.
+        Raises:
+            AttnChainError: nobody is followed and nothing is pointed at.   InputError: another size.
+            ConfigError, MaskError: a prompt does not fit the image.
+        """
+        height, width = image.shape[:2]
+        if self._session is None and not prompts:
             raise AttnChainError("no object is followed yet: call start with a prompt first")
-        if image.shape[:2] != self._shape:
+        if self._session is not None and image.shape[:2] != self._shape:
             raise InputError(
-                f"the image has {image.shape[1]} x {image.shape[0]} pixels, the stream {self._shape[1]} x "
-                f"{self._shape[0]}: start anew"
+                f"the image has {width} x {height} pixels, the stream {self._shape[1]} x {self._shape[0]}: start anew"
             )
-        if prompt is not None:
-            prompt.check_inside(*image.shape[:2])
-        return self._next(image, prompt)
+        for prompt in prompts.values():
+            prompt.check_inside(height, width)
+        if self._session is None:
+            self._shape = height, width
+            self._session = self._new_session()
+        known = self.ids
+        try:
+            return self._next(image, prompts)
+        except Exception:
+            self._undo([one for one in self.ids if one not in known])
+            raise
+
+    def drop(self, ids: Collection[int]) -> None:
+        """Follow these no longer; the others as if nothing had been."""
+        kept = [one for one in self.ids if one not in ids]
+        if len(kept) == len(self.ids):
+            return
+        self._gone.difference_update(ids)
+        if not kept:
+            self._session, self._number = None, 0
+            return
+        # A session of transformers knows no way out for an object: what is kept moves into a new one.
+        old, self._session = self._session, self._new_session()
+        self._session.processed_frames = {}
+        for one in kept:
+            before, now = old.obj_id_to_idx(one), self._session.obj_id_to_idx(one)
+            for name in (
+                "point_inputs_per_obj",
+                "mask_inputs_per_obj",
+                "output_dict_per_obj",
+                "frames_tracked_per_obj",
+            ):
+                getattr(self._session, name)[now] = getattr(old, name)[before]
+
+    def _new_session(self) -> Any:
+        sessions = importlib.import_module("transformers.models.sam2_video.modeling_sam2_video")
+        device = self.model.device
+        return sessions.Sam2VideoInferenceSession(
+            video_height=self._shape[0],
+            video_width=self._shape[1],
+            inference_device=device,
+            inference_state_device=device,
+            video_storage_device=device,
+            dtype=self.model.dtype,
+        )
 
     @torch.no_grad()
-    def _next(self, image: np.ndarray, prompt: Prompt | None) -> TrackedMask:
+    def _next(self, image: np.ndarray, prompts: Mapping[int, Prompt]) -> dict[int, TrackedMask]:
         session, number = self._session, self._number
-        if prompt is not None:
-            self._give(prompt)
+        for one, prompt in prompts.items():
+            self._give(one, prompt)
+        self._number += 1  # whatever happens: what is half done under a number must not be taken for another image's
+        session.obj_with_new_inputs = list(prompts)
         found = self.model(inference_session=session, frame=self.prepare(image), frame_idx=number)
-        self._number += 1
         self._forget(number)
         logits = functional.interpolate(found.pred_masks.float(), self._shape, mode="bilinear", align_corners=False)
-        score = float(found.object_score_logits.reshape(-1)[0])
-        mask = (logits[0, 0] > 0).cpu().numpy()
-        return self._told(mask, score)
+        scores = found.object_score_logits.reshape(-1).float()
+        shown = logits[:, 0].masked_fill((scores <= 0)[:, None, None], -torch.inf)
+        surest = torch.arange(len(shown), device=shown.device)[:, None, None] == shown.argmax(dim=0)
+        masks = ((shown > 0) & surest).cpu().numpy()
+        return {
+            one: self._told(one, mask, score)
+            for one, mask, score in zip(session.obj_ids, masks, scores.tolist(), strict=True)
+        }
 
-    def _told(self, mask: np.ndarray, score: float) -> TrackedMask:
+    def _told(self, one: int, mask: np.ndarray, score: float) -> TrackedMask:
         if score <= 0:
             mask, sight = np.zeros_like(mask), Sight.LOST
         elif not mask.any():
             sight = Sight.EMPTY
         else:
-            sight = Sight.BACK if self._gone else Sight.SEEN
-        self._gone = sight.gone
+            sight = Sight.BACK if one in self._gone else Sight.SEEN
+        (self._gone.add if sight.gone else self._gone.discard)(one)
         self.counts[sight] += 1
         return TrackedMask(mask, sight, score)
 
@@ -131,10 +190,10 @@ class MaskTracker:
         prepared: Tensor = ((pixels - mean) / deviation).to(self.model.dtype)
         return prepared
 
-    def _give(self, prompt: Prompt) -> None:
+    def _give(self, one: int, prompt: Prompt) -> None:
         """Put a prompt for the next image into the session, as the model's own processor does."""
         session, number = self._session, self._number
-        place = session.obj_id_to_idx(_OBJECT)
+        place = session.obj_id_to_idx(one)
         if prompt.mask is not None:
             mask = torch.from_numpy(prompt.mask)[None, None].float()
             size = (self._side, self._side)
@@ -148,7 +207,16 @@ class MaskTracker:
             inputs = {"point_coords": scaled[None, None], "point_labels": torch.from_numpy(labels)[None, None]}
             session.add_point_inputs(place, number, inputs)
             session.remove_mask_inputs(place, number)
-        session.obj_with_new_inputs = [_OBJECT]
+
+    def _undo(self, begun: list[int]) -> None:
+        """An image failed, for instance for lack of memory: what it left half done would spoil all after it."""
+        session, number = self._session, self._number - 1
+        for kept in session.output_dict_per_obj.values():
+            for outputs in kept.values():
+                outputs.pop(number, None)
+        for tracked in session.frames_tracked_per_obj.values():
+            tracked.pop(number, None)
+        self.drop(begun)
 
     def _forget(self, number: int) -> None:
         """Let go of what the model will not look at again."""

@@ -102,11 +102,15 @@ def add_objects(status: DiagnosticStatus, objects: Sequence[ObjectFigures], coun
         status.message += f"; objects followed: {followed}"
 
 
-def add_lookups(status: DiagnosticStatus, failures: dict[str, int] | None) -> None:
-    """Say in the node's status for how many images TF did not tell the camera's place; None: nobody asks."""
+def add_lookups(status: DiagnosticStatus, failures: dict[str, int] | None, by: str) -> None:
+    """Say in the node's status for how many images TF did not tell the camera's place; None: nobody asks.
+
+    ``by``: what TF is looked up by.
+    """
     if failures is not None:
+        told = {"fixed frame: TF by": by, "fixed frame: images without": str(sum(failures.values()))}
         values = {f"fixed frame: images without, {cause}": str(count) for cause, count in sorted(failures.items())}
-        status.values = [*status.values, *_pairs({"fixed frame: images without": str(sum(failures.values()))} | values)]
+        status.values = [*status.values, *_pairs(told | values)]
 
 
 def object_status(name: str, state: str, figures: ObjectFigures) -> DiagnosticStatus:

@@ -19,7 +19,7 @@ from ..notes import Note
 from ..options import resolve
 from ..rollout.pipeline import Rollout
 from ..rollout.window import Window, WindowResult
-from ..stream.prompted import Tracker
+from ..stream.prompted import AnyTracker
 from .anchoring import NewAnchor
 from .parameters import NodeSettings
 
@@ -111,7 +111,7 @@ class RolloutEngine:
         """Forget the chain so far."""
         self._rollout.reset()
 
-    def make_tracker(self) -> Tracker:
+    def make_tracker(self) -> AnyTracker:
         """SAM 2 on the backbone's device and in its precision, for foreground ``sam2``.
 
         Raises:

@@ -380,7 +380,8 @@ class AttnChainNode(QuietNode):
         name = self.get_fully_qualified_name()
         status = status_message(name, state, self._silence, accounts, figures, live, masks=masks)
         add_objects(status, objects, counts)
-        add_lookups(status, session.lookup_failures if session is not None else None)
+        if session is not None:
+            add_lookups(status, session.lookup_failures, session.looked_up_by)
         self._diagnostics.publish(status, [object_status(name, state, one) for one in objects])
 
     def _watch(self, session: Session, now: float) -> str:

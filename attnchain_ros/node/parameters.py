@@ -201,7 +201,11 @@ class NodeSettings:
     def __post_init__(self) -> None:
         check_queue(self.node, self.rollout.frames)
         check_objects(self.node)
-        _ = self.node.box, self.node.sam2.prompt()
+        _ = self.node.box
+        if self.node.max_objects > 1:
+            self.node.sam2.prompts(self.node.max_objects)
+        else:
+            self.node.sam2.prompt()
 
     @property
     def given(self) -> dict[str, Any]:

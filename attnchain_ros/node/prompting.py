@@ -11,10 +11,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import RegionOfInterest
 
 from ..errors import InputError
-from ..stream.buffer import FrameBuffer
+from ..masks.config import Sam2Config
 from ..stream.frame import Frame
 from ..stream.masking import MaskFigures, MaskMaker
-from ..stream.prompted import Tracker
+from ..stream.masking_several import ObjectMasks
+from ..stream.prompted import AnyTracker
+from ..stream.several import ObjectStreams
 from . import qos
 from .log_once import LogOnce
 from .parameters import NodeConfig
@@ -35,19 +37,25 @@ class Prompting:
         self._node = node
         self._complain = complain
         self._options = options
-        self._maker: MaskMaker | None = None
+        self._maker: MaskMaker | ObjectMasks | None = None
         self._group = MutuallyExclusiveCallbackGroup()
         self._subscriptions: list[Any] = []
 
-    def load(self, tracker: Tracker, buffer: FrameBuffer) -> None:
-        """Take over what follows the object; in the worker's thread, before anything else is called."""
-        self._maker = MaskMaker(
-            tracker,
-            buffer,
-            lambda: self._options().sam2,
-            lossless=lambda: self._options().overflow_policy == "block",
-            tell=self._complain,
-        )
+    def load(self, tracker: AnyTracker, streams: ObjectStreams) -> None:
+        """Take over what follows objects; in the worker's thread, before anything else is called."""
+
+        def options() -> Sam2Config:
+            return self._options().sam2
+
+        def lossless() -> bool:
+            return self._options().overflow_policy == "block"
+
+        if streams.several:
+            most = self._options().max_objects
+            self._maker = ObjectMasks(tracker, streams, options, most, lossless=lossless, tell=self._complain)
+        else:
+            buffer = streams.members[0].stream.buffer
+            self._maker = MaskMaker(tracker, buffer, options, lossless=lossless, tell=self._complain)
 
     def work(self, stop: Callable[[], bool]) -> None:
         """Make masks for frames that wait; the worker's thread."""
@@ -90,7 +98,7 @@ class Prompting:
         text = f"the box {x},{y},{width},{height}"
         self._take(text, lambda maker: maker.box(float(x), float(y), float(width), float(height)))
 
-    def _take(self, what: str, ask: Callable[[MaskMaker], None]) -> None:
+    def _take(self, what: str, ask: Callable[[MaskMaker | ObjectMasks], None]) -> None:
         """Pass a prompt on; every one is answered in the log, since a person gave it."""
         if self._maker is None:
             return
@@ -100,4 +108,7 @@ class Prompting:
         except InputError as error:
             log.warning(f"prompt refused, nothing changes: {error}")
         else:
-            log.info(f"prompt taken: {what} in the newest image; the next images are a new chain")
+            then = "the next images are a new chain"
+            if isinstance(self._maker, ObjectMasks):
+                then = "the object that it lies on is corrected, or another one begins"
+            log.info(f"prompt taken: {what} in the newest image; {then}")

@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError
+from ..files.bag_frames import read_frames
 from ..files.bags import find_topics
 
 PLAYER = "rosbag2_player"
 """Name of the node that ``ros2 bag play`` makes."""
+TF, TF_STATIC = "/tf", "/tf_static"
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,10 @@ class ReplayPlan:
     Attributes:
         parameters: of the node.
         remappings: from the node's topics to the bag's.
-        topics: of the bag that the node reads; the image's first.
+        topics: that the node reads; the image's first, TF's last.
         play_command: the player, paused at first, with ``QOS_FILE`` where the name of the QoS file belongs.
-        qos_yaml: text of that file: all topics reliable and complete, whatever the cameras offered when recorded.
+        qos_yaml: text of that file: all topics reliable and complete, whatever was offered when recorded, and what
+            /tf_static holds kept for those who come later.
     """
 
     parameters: dict[str, Any]
@@ -45,6 +48,7 @@ def plan_replay(
     depth: str = "",
     camera_info: str = "",
     overflow_policy: str = "block",
+    fixed_frame: str = "",
     rate: str = "1.0",
     loop: bool = False,
 ) -> ReplayPlan:
@@ -54,11 +58,12 @@ def plan_replay(
         bag: rosbag2 folder.
         image, mask, depth, camera_info: topics of the bag, empty = found by type and name.
         overflow_policy: of the node.
+        fixed_frame: of the bag's TF, for the node; empty = the node's own parameter.
         rate: how much faster than recorded.
         loop: start again at the end (the node starts the object anew then).
     Raises:
         ConfigError: no bag, or a rate that is no positive number.
-        FileFormatError: the bag cannot be read or has no such topics; those that are there are listed.
+        FileFormatError: the bag cannot be read or has no such topics or frame; those that are there are listed.
     """
     if not bag:
         raise ConfigError("no bag was given: bag:=FOLDER")
@@ -76,20 +81,27 @@ def plan_replay(
     ):  # fmt: skip
         if topic is not None:
             remappings.append((f"{name}/compressed" if topic in found.compressed else name, topic))
-    topics = tuple(topic for _, topic in remappings)
+    topics = (*(topic for _, topic in remappings), TF, TF_STATIC)
     parameters: dict[str, Any] = {
         "use_sim_time": True,
         "overflow_policy": overflow_policy,
         "image_transport": "compressed" if found.image in found.compressed else "raw",
         "mask_transport": "compressed" if found.mask in found.compressed else "raw",
     }
+    if fixed_frame:
+        read_frames(path, fixed_frame)
+        parameters["fixed_frame"] = fixed_frame
     command = ["ros2", "bag", "play", str(path), "--clock", "--start-paused", "--disable-keyboard-controls"]
     command += ["--rate", str(speed), *(["--loop"] if loop else []), "--qos-profile-overrides-path", QOS_FILE]
     offered = {"reliability": "reliable", "durability": "volatile", "history": "keep_all"}
+    profiles = {topic: dict(offered) for topic in topics}
+    # The player offers static transforms as it thinks best where the recorder did not say how they were offered; the
+    # node, like everybody, asks for those that were sent before it came, and is not matched with less.
+    profiles[TF_STATIC]["durability"] = "transient_local"
     return ReplayPlan(
         parameters=parameters,
         remappings=tuple(remappings),
         topics=topics,
         play_command=tuple(command),
-        qos_yaml=yaml.safe_dump({topic: dict(offered) for topic in topics}),
+        qos_yaml=yaml.safe_dump(profiles),
     )

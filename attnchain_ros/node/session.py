@@ -31,8 +31,9 @@ from .log_once import LogOnce
 from .outputs import Outputs
 from .parameters import NodeSettings
 from .prompting import Prompting
-from .standing import TransformInput
+from .standing import TransformInput, transform_input
 from .statistics import Statistics
+from .tf2 import DistributionInput
 from .track import ObjectFigures, ObjectTrack
 from .worker import Engine, Work, Worker
 
@@ -77,10 +78,10 @@ class Session:
         self._prompting: Prompting | None = None
         if settings.node.foreground == "sam2":
             self._prompting = Prompting(node, self._complain, lambda: self._settings.node)
-        self._tf: TransformInput | None = None
+        self._tf: TransformInput | DistributionInput | None = None
         self._fixed: FixedFrame | None = None
         if settings.node.fixed_frame:
-            self._tf = TransformInput(node)
+            self._tf = transform_input(node)
             frame, buffer = settings.node.fixed_frame, self._tf.buffer
             self._fixed = FixedFrame(frame, buffer, lambda: self._settings.node.tf_timeout_s)
         work = Work(
@@ -123,7 +124,7 @@ class Session:
     def _build(self, make_engine: Callable[[NodeSettings], Engine]) -> Engine:
         engine = make_engine(self._settings)
         if self._prompting is not None:
-            self._prompting.load(engine.make_tracker(), self.streams.members[0].stream.buffer)
+            self._prompting.load(engine.make_tracker(), self.streams)
         return engine
 
     @property
@@ -162,6 +163,11 @@ class Session:
     def lookup_failures(self) -> dict[str, int] | None:
         """Images without a place in the fixed frame, by cause; None without such a frame."""
         return None if self._fixed is None else self._fixed.failures
+
+    @property
+    def looked_up_by(self) -> str:
+        """What TF is looked up by, "" without a fixed frame."""
+        return "" if self._tf is None else self._tf.name
 
     @property
     def object_figures(self) -> list[ObjectFigures]:

@@ -22,29 +22,50 @@ from ..rollout.window import WindowResult
 from . import building, cdr, qos
 from .inputs import stamp_ns
 from .parameters import NodeConfig
+from .tf2 import DistributionInput
 
 POSE, TRACKS, PATH = "object_pose_fixed", "tracks_fixed", "object_path"
 _DEPTH = 1000
 """Of TF: many senders, each with a burst of its own; one lost static transform is lost for ever."""
 
 
+def transform_input(node: Node) -> TransformInput | DistributionInput:
+    """What listens to TF: tf2_ros's listener and buffer where there are any; ROS 2 from Python wheels has none."""
+    moving = QoSProfile(depth=_DEPTH)
+    static = QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    found: TransformInput | DistributionInput
+    try:
+        import tf2_ros
+    except ImportError:
+        found = TransformInput(node, moving, static)
+    else:
+        found = DistributionInput(node, tf2_ros, moving, static)
+    node.get_logger().info(f"TF is looked up by: {found.name}")
+    return found
+
+
 class TransformInput:
     """Listens to /tf and /tf_static while subscribed; callbacks only store.
 
+    Args:
+        node: owner of the subscriptions.
+        moving, static: profiles of the two topics.
     Attributes:
         buffer: what was told.
     """
 
-    def __init__(self, node: Node) -> None:
+    name = "own buffer"
+
+    def __init__(self, node: Node, moving: QoSProfile, static: QoSProfile) -> None:
         self._node = node
+        self._profiles = moving, static
         self.buffer = FrameBuffer()
         self._group = MutuallyExclusiveCallbackGroup()
         self._subscriptions: list[Any] = []
 
     def subscribe(self) -> None:
         """Begin to listen."""
-        static = QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        for topic, profile, held in (("/tf", QoSProfile(depth=_DEPTH), False), ("/tf_static", static, True)):
+        for topic, profile, held in zip(("/tf", "/tf_static"), self._profiles, (False, True), strict=True):
             take = partial(self._take, static=held)
             found = self._node.create_subscription(TFMessage, topic, take, profile, callback_group=self._group)
             self._subscriptions.append(found)

@@ -27,7 +27,7 @@ from ..errors import AttnChainError, Cancelled
 from ..rollout.window import Window, WindowResult
 from ..stream.buffer import Batch
 from ..stream.doubts import Doubts
-from ..stream.prompted import Tracker
+from ..stream.prompted import AnyTracker
 from ..stream.several import Member, ObjectStreams
 from ..stream.turns import Turns
 from .anchoring import NewAnchor
@@ -67,7 +67,7 @@ class Engine(Protocol):
     def resolve(self, settings: NodeSettings) -> NodeSettings:
         """Settings with the checkpoint's own options in place of those that nobody set; any thread."""
 
-    def make_tracker(self) -> Tracker:
+    def make_tracker(self) -> AnyTracker:
         """What follows an object that was pointed at; only with foreground ``sam2``."""
 
     def take_anchor(self, new: NewAnchor) -> None:

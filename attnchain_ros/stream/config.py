@@ -61,8 +61,8 @@ class StreamConfig(Checked):
     )
     max_objects: int = option(
         1,
-        "objects that are followed at once; above 1 each value of the mask that is not 0 is an object's id "
-        "(docs/several_objects.md)",
+        "objects that are followed at once; above 1 each value of the mask that is not 0 is an object's id, and with "
+        "foreground sam2 each prompt beside the objects begins another (docs/several_objects.md)",
         low=1,
         high=MOST_OBJECTS,
     )
@@ -110,10 +110,10 @@ def check_objects(config: StreamConfig) -> None:
     """
     if config.max_objects == 1:
         return
-    if config.foreground != "none":
+    if config.foreground == "grabcut":
         raise ConfigError(
             f"max_objects is {config.max_objects}, but foreground {config.foreground!r} finds one object: "
-            "set foreground to none and give masks that hold ids, or max_objects to 1"
+            "set foreground to none and give masks that hold ids, to sam2 and click on each, or max_objects to 1"
         )
     if config.mask_instance_id:
         raise ConfigError(

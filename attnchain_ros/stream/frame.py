@@ -23,6 +23,7 @@ class Frame:
         frame_id: the camera's optical frame, "" = not known.
         arrived_s: when it came in, seconds of a steady clock, for statistics.
         sequence: number among the chain's frames with a settled mask, given by the buffer.
+        arrival: number among the images that came, where several objects share them; given by their streams.
         refused: why whoever makes its mask gave it none, "" = it did not.
     """
 
@@ -33,6 +34,7 @@ class Frame:
     frame_id: str = ""
     arrived_s: float = 0.0
     sequence: int = 0
+    arrival: int = 0
     refused: str = ""
 
     @property

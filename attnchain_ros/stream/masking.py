@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -59,11 +60,25 @@ class MaskFigures:
 
 
 @dataclass(frozen=True, eq=False)
-class _Order:
+class Order:
     """A prompt and the image that it is meant for."""
 
     prompt: Prompt
     image: np.ndarray
+
+
+class Images(Protocol):
+    """Where images await their masks: a ``FrameBuffer``, or ``ObjectStreams``."""
+
+    def awaiting(self) -> tuple[Frame, ...]:
+        """Those, in order."""
+
+    @property
+    def taken(self) -> int:
+        """How many batches were handed out so far."""
+
+    def lacking(self) -> int:
+        """How many more frames the next window needs."""
 
 
 @dataclass(eq=False)
@@ -77,46 +92,50 @@ class _Following:
     told: set[str] = field(default_factory=set)
 
 
-class MaskMaker:
-    """Puts masks into the frames of a buffer with foreground ``sam2``.
+def what_changed(sight: Sight) -> str:
+    """What there is to say of an object, "" = nothing."""
+    return {
+        Sight.LOST: "is not seen any more: images are left out until it is seen or pointed at again",
+        Sight.EMPTY: "is seen by the model, which marks no pixel: these images are left out",
+        Sight.BACK: "is seen again",
+    }.get(sight, "")
 
-    A prompt is meant for the newest image and starts a new chain. What is followed stays so through other resets; where
-    images begin anew (another size, or stamps that jump back) the prompt of the options is used again if there is one.
+
+_Found = TypeVar("_Found")
+
+
+class Masking(Generic[_Found]):
+    """What making masks has in common for one object and for several: prompts, the budget, and figures.
+
     ``see``, ``point``, ``box``, ``forget`` and ``figures`` may be called from any thread and return at once; ``work``
     belongs to the thread that owns the device.
 
     Args:
-        tracker: follows the object.
-        buffer: holds the frames.
-        options: now; the prompt in it is the one for the first image.
+        images: where they await their masks.
+        options: now; the prompts in it are those for the first image.
+        orders: prompts that are kept until their image is looked at; the newest ones.
         lossless: no image may be left out to save time (policy ``block``).
         tell: (code, sentence) for the log.
         clock: seconds of a steady clock.
-    Raises:
-        ConfigError: the prompt of the options cannot be used.
     """
 
     def __init__(
         self,
-        tracker: Tracker,
-        buffer: FrameBuffer,
+        images: Images,
         options: Callable[[], Sam2Config],
-        *,
-        lossless: Callable[[], bool] = lambda: False,
-        tell: Callable[[str, str], object] = lambda code, text: None,
-        clock: Callable[[], float] = time.monotonic,
+        orders: int,
+        lossless: Callable[[], bool],
+        tell: Callable[[str, str], object],
+        clock: Callable[[], float],
     ) -> None:
-        self._tracker = tracker
-        self._buffer = buffer
+        self._awaited = images
         self._options = options
         self._lossless = lossless
         self._tell = tell
         self._clock = clock
-        self._first = options().prompt()
         self._lock = threading.Lock()
         self._newest: np.ndarray | None = None
-        self._order: _Order | None = None
-        self._following: _Following | None = None
+        self._orders: deque[Order] = deque(maxlen=orders)
         self._forgetting = False
         self._images: Counter[Sight] = Counter()
         self._seconds: deque[float] = deque(maxlen=_RECENT)
@@ -158,15 +177,18 @@ class MaskMaker:
             except InputError:
                 self._refused += 1
                 raise
-            self._order = _Order(prompt, self._newest)
+            self._orders.append(Order(prompt, self._newest))
             self._prompts += 1
-        # After the order is there: the first frame of the new chain must find it.
-        self._buffer.reset("prompt")
+        self._ordered()
+
+    def _ordered(self) -> None:
+        """An order is there."""
 
     def forget(self) -> None:
         """Follow nothing; the prompt of the options holds again for the next image."""
         with self._lock:
-            self._newest = self._order = None
+            self._newest = None
+            self._orders.clear()
             self._forgetting = True
             self._state = ""
 
@@ -184,6 +206,113 @@ class MaskMaker:
 
     # ------------------------------------------------------------------------------------------ the device's thread
 
+    def _chosen(self, frames: tuple[Frame, ...]) -> list[Frame]:
+        """Those that get a mask now; the others are refused, or wait where nothing is known of how long it takes."""
+        if self._lossless():
+            return list(frames)
+        if not self._seconds:
+            return [frames[0]]
+        if self._awaited.taken != self._window:
+            self._window, self._spent_s = self._awaited.taken, 0.0
+        pace = float(np.median(np.array(self._seconds)))
+        affordable = int(max(0.0, self._options().budget_s - self._spent_s) / pace) if pace > 0 else len(frames)
+        places = spread([frame.stamp_ns for frame in frames], max(affordable, self._awaited.lacking(), 1))
+        chosen = [frames[place] for place in places]
+        for frame in set(frames).difference(chosen):
+            self._refuse(frame, "mask_budget")
+        return chosen
+
+    def _mask(self, frame: Frame) -> None:
+        started = self._clock()
+        try:
+            found = self._look(frame)
+        except InputError as error:  # the prompt of the options does not fit the images
+            self._refuse(frame, "no_prompt")
+            self._give_up_first()
+            with self._lock:
+                self._refused += 1
+                self._state = WAITING
+            self._tell("prompt_refused", f"sam2.point or sam2.box cannot be used: {error}")
+            return
+        except Exception as error:  # no image may stop the others
+            self._refuse(frame, "mask_error")
+            with self._lock:
+                self._errors += 1
+            self._tell("mask_error", f"no mask could be made: {type(error).__name__}: {error}")
+            _LOG.debug("a mask failed", exc_info=error)
+            return
+        seconds = self._clock() - started
+        if found is None:
+            self._refuse(frame, "no_prompt")
+            with self._lock:
+                self._state = WAITING
+            self._tell("no_prompt", NO_PROMPT)
+            return
+        self._spent_s += seconds
+        self._hand_over(frame, found, seconds)
+
+    def _count(self, sights: Iterable[Sight], seconds: float, state: str) -> None:
+        """Count what was seen in an image, and how long that took."""
+        with self._lock:
+            self._images.update(sights)
+            self._seconds.append(seconds)
+            self._state = state
+
+    def _look(self, frame: Frame) -> _Found | None:
+        """What is followed in a frame, None = nobody has said what.
+
+        Raises:
+            InputError: the prompt of the options does not fit the images.
+        """
+        raise NotImplementedError
+
+    def _give_up_first(self) -> None:
+        """The prompt of the options cannot be used."""
+        raise NotImplementedError
+
+    def _refuse(self, frame: Frame, cause: str) -> None:
+        """A frame gets no mask."""
+        raise NotImplementedError
+
+    def _hand_over(self, frame: Frame, found: _Found, seconds: float) -> None:
+        """Give a frame what was found in it, and count it."""
+        raise NotImplementedError
+
+
+class MaskMaker(Masking[TrackedMask]):
+    """Puts masks into the frames of a buffer with foreground ``sam2``.
+
+    A prompt is meant for the newest image and starts a new chain. What is followed stays so through other resets; where
+    images begin anew (another size, or stamps that jump back) the prompt of the options is used again if there is one.
+
+    Args:
+        tracker: follows the object.
+        buffer: holds the frames.
+        options, lossless, tell, clock: see ``Masking``.
+    Raises:
+        ConfigError: the prompt of the options cannot be used.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        buffer: FrameBuffer,
+        options: Callable[[], Sam2Config],
+        *,
+        lossless: Callable[[], bool] = lambda: False,
+        tell: Callable[[str, str], object] = lambda code, text: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(buffer, options, 1, lossless, tell, clock)
+        self._tracker = tracker
+        self._buffer = buffer
+        self._first = options().prompt()
+        self._following: _Following | None = None
+
+    def _ordered(self) -> None:
+        # After the order is there: the first frame of the new chain must find it.
+        self._buffer.reset("prompt")
+
     def work(self, stop: Callable[[], bool]) -> None:
         """Make masks for the frames that await one, as many as the budget allows; soon over once ``stop`` is true."""
         frames = self._buffer.awaiting()
@@ -196,48 +325,13 @@ class MaskMaker:
             self._mask(frame)
             self._buffer.settle()
 
-    def _chosen(self, frames: tuple[Frame, ...]) -> list[Frame]:
-        """Those that get a mask now; the others are refused, or wait where nothing is known of how long it takes."""
-        if self._lossless():
-            return list(frames)
-        if not self._seconds:
-            return [frames[0]]
-        if self._buffer.taken != self._window:
-            self._window, self._spent_s = self._buffer.taken, 0.0
-        pace = float(np.median(np.array(self._seconds)))
-        affordable = int(max(0.0, self._options().budget_s - self._spent_s) / pace) if pace > 0 else len(frames)
-        places = spread([frame.stamp_ns for frame in frames], max(affordable, self._buffer.lacking(), 1))
-        chosen = [frames[place] for place in places]
-        for frame in set(frames).difference(chosen):
-            frame.refused = "mask_budget"
-        return chosen
+    def _give_up_first(self) -> None:
+        self._first = None
 
-    def _mask(self, frame: Frame) -> None:
-        started = self._clock()
-        try:
-            found = self._look(frame)
-        except InputError as error:  # the prompt of the options does not fit the images
-            frame.refused, self._first = "no_prompt", None
-            with self._lock:
-                self._refused += 1
-                self._state = WAITING
-            self._tell("prompt_refused", f"sam2.point or sam2.box cannot be used: {error}")
-            return
-        except Exception as error:  # no image may stop the others
-            frame.refused = "mask_error"
-            with self._lock:
-                self._errors += 1
-            self._tell("mask_error", f"no mask could be made: {type(error).__name__}: {error}")
-            _LOG.debug("a mask failed", exc_info=error)
-            return
-        seconds = self._clock() - started
-        if found is None:
-            frame.refused = "no_prompt"
-            with self._lock:
-                self._state = WAITING
-            self._tell("no_prompt", NO_PROMPT)
-            return
-        self._spent_s += seconds
+    def _refuse(self, frame: Frame, cause: str) -> None:
+        frame.refused = cause
+
+    def _hand_over(self, frame: Frame, found: TrackedMask, seconds: float) -> None:
         self._account(frame, found, seconds)
         if found.sight.gone:
             frame.refused = "object_lost" if found.sight is Sight.LOST else "mask_empty"
@@ -247,7 +341,7 @@ class MaskMaker:
     def _look(self, frame: Frame) -> TrackedMask | None:
         """The object in a frame, None = nobody has said which."""
         with self._lock:
-            order, self._order = self._order, None
+            order = self._orders.popleft() if self._orders else None
             if self._forgetting:
                 self._following, self._forgetting = None, False
         if order is not None:
@@ -286,16 +380,9 @@ class MaskMaker:
         else:
             since = following.gone_ns = frame.stamp_ns if following.gone_ns is None else following.gone_ns
             state = f"lost since {since * 1e-9:.3f} s"
-        with self._lock:
-            self._images[found.sight] += 1
-            self._seconds.append(seconds)
-            self._state = state
-            prompts = self._prompts
-        what = {
-            Sight.LOST: "the object is not seen any more: images are left out until it is seen or pointed at again",
-            Sight.EMPTY: "the model sees the object but marks no pixel: these images are left out",
-            Sight.BACK: "the object is seen again",
-        }.get(found.sight)
-        if what is not None and found.sight.value not in following.told:
+        self._count([found.sight], seconds, state)
+        what = what_changed(found.sight)
+        if what and found.sight.value not in following.told:
             following.told.add(found.sight.value)
-            self._tell(f"object_{found.sight.value} {prompts}", f"at {frame.stamp_ns * 1e-9:.3f} s {what}")
+            code = f"object_{found.sight.value} {self._prompts}"
+            self._tell(code, f"at {frame.stamp_ns * 1e-9:.3f} s the object {what}")

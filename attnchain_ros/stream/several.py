@@ -2,7 +2,8 @@
 
 With ``max_objects`` 1 there is one object from start to end, and every event goes to its stream as it is. Above, masks
 hold ids (``IdImage``): an id that comes is admitted, one that stays away is retired (``roster``), and each has a
-stream of its own, with its own chain, masks and account. Pictures are shared, never copied.
+stream of its own, with its own chain, masks and account. Pictures are shared, never copied. With foreground ``sam2``
+nobody sends ids: who makes masks asks for the images that await them (``awaiting``) and brings ids (``bring``).
 
 An object that comes gets what it would have got had it been there before: the images whose masks have not come yet,
 calibrations and depth images. One that goes leaves its account behind: its window under way is void and what waits is
@@ -97,9 +98,9 @@ class ObjectStreams:
         self._config, self._frames = config, frames
         self._hooks = Hooks() if hooks is None else hooks
         self._waits, self._clock = waits, clock
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._choosing = threading.Lock()
-        self._made = 0
+        self._made = self._arrivals = self._handed_out = 0
         self._members: list[Member] = []
         self._leaving: list[Member] = []
         self._gone = total(())
@@ -164,11 +165,17 @@ class ObjectStreams:
         elif isinstance(event, IdImage):
             self._see(event, self._roster)
         elif isinstance(event, Frame):
-            if event.mask is not None:  # alpha knows no ids: it is object 1
+            if self.brought:
+                event = replace(event, mask=None)
+            elif event.mask is not None:  # alpha knows no ids: it is object 1
                 self._see(IdImage(event.mask.astype(np.uint8), event.stamp_ns), self._roster)
                 event = replace(event, mask=None)
             for member in self._remember(event):
                 member.stream.take_in(replace(event))  # the picture is shared; a stream writes into the rest
+            if self.brought:
+                with self._lock:
+                    self._handed_out = event.arrival
+                self._hooks.ready()
         else:
             with self._lock:
                 members = tuple(self._members)
@@ -182,8 +189,14 @@ class ObjectStreams:
                 member.stream.take_in(event)
 
     def _remember(self, frame: Frame) -> tuple[Member, ...]:
-        """Keep a frame for those who may come; returns who is there."""
+        """Keep a frame for those who may come; returns who is there. Waits where no image may be lost."""
         with self._lock:
+            if self.brought and self._waits and self._config.overflow_policy == "block":
+                self._lock.wait_for(
+                    lambda: not (self._open and self._enabled) or len(self._waiting) < self._config.queue_size
+                )
+            self._arrivals += 1
+            frame.arrival = self._arrivals
             members = tuple(self._members)
             if self._last is not None and frame.stamp_ns < self._last.stamp_ns:  # another pass
                 self._give_up(len(self._waiting))
@@ -204,27 +217,102 @@ class ObjectStreams:
         for _ in range(max(0, count)):
             _, attended = self._waiting.popleft()
             self._unattended["no_object"] += not attended
+        self._lock.notify_all()
 
     def _see(self, event: IdImage, roster: Roster) -> None:
         """Admit and retire by a mask, then hand it to everybody."""
-        areas = id_areas(event.ids)
+        oldest_ns = event.stamp_ns - self._config.tolerance_ns
+
+        def late(frame: Frame) -> bool:
+            return bool(event.stamp_ns) and frame.stamp_ns < oldest_ns
+
+        if not self._call_the_roll(event.ids, event.stamp_ns, roster, late):
+            return
+        with self._lock:
+            self._newest_mask_ns, self._unmasked_since_s = event.stamp_ns, None
+        for member in self.members:
+            member.stream.take_in(MaskImage(np.asarray(event.ids == member.object_id), event.stamp_ns))
+
+    def _call_the_roll(self, ids: np.ndarray, stamp_ns: int, roster: Roster, late: Callable[[Frame], bool]) -> bool:
+        """Admit and retire; who is new gets the images that are kept, but for those that are ``late``.
+
+        Returns:
+            False: nothing is taken in any more.
+        """
+        areas = id_areas(ids)
         with self._choosing:
             if not (self._open and self._enabled):
-                return
+                return False
             known = [one for one in areas if one in roster.ids]
             strangers = [one for one in areas if one not in roster.ids][:_MOST_STRANGERS]
-            change = roster.see(event.stamp_ns, [*known, *(one for one in strangers if is_solid(event.ids == one))])
+            change = roster.see(stamp_ns, [*known, *(one for one in strangers if is_solid(ids == one))])
             self._retire(change.retired)
             with self._lock:
-                self._newest_mask_ns, self._unmasked_since_s = event.stamp_ns, None
-                oldest = event.stamp_ns - self._config.tolerance_ns
-                if event.stamp_ns:
-                    self._give_up(sum(1 for frame, _ in self._waiting if frame.stamp_ns < oldest))
+                self._give_up(sum(1 for frame, _ in self._waiting if late(frame)))
             for one in change.admitted:
                 self._admit(one)
             self._turn_away(change.turned_away)
+        return True
+
+    # ------------------------------------------------------------------------------------------ masks that are made
+
+    @property
+    def brought(self) -> bool:
+        """Whether masks are made here, for each image, instead of coming by themselves."""
+        return self._config.foreground == "sam2"
+
+    def awaiting(self) -> tuple[Frame, ...]:
+        """Images that await their masks, in the order of arrival; to be given back with ``bring`` or ``refuse``.
+
+        Those that everybody has got: with policy ``block`` that takes as long as somebody's queue is full.
+        """
+        with self._lock:
+            found = {frame.arrival: frame for frame, _ in self._waiting}
+            members, newest = tuple(self._members), self._handed_out
+        for member in members:
+            for frame in member.stream.buffer.awaiting():
+                found.setdefault(frame.arrival, frame)
+        return tuple(found[arrival] for arrival in sorted(found) if arrival <= newest)
+
+    @property
+    def taken(self) -> int:
+        """How many batches all objects handed out so far."""
+        return sum(member.stream.buffer.taken for member in self.serving)
+
+    def lacking(self) -> int:
+        """How many more frames the next window needs of whoever needs most."""
+        return max((member.stream.buffer.lacking() for member in self.members), default=self._frames)
+
+    def bring(self, frame: Frame, ids: np.ndarray) -> None:
+        """The objects in one of the images that await their masks; admits and retires as a mask that came does.
+
+        Args:
+            frame: of ``awaiting``; those before it were brought or refused.
+            ids: [H, W] of whole numbers, 0 = none, else the object's id.
+        """
+        assert self._roster is not None
+        self._call_the_roll(ids, frame.stamp_ns, self._roster, lambda kept: kept.arrival < frame.arrival)
+        if ids.any():
+            with self._lock:
+                self._newest_mask_ns, self._unmasked_since_s = frame.stamp_ns, None
         for member in self.members:
-            member.stream.take_in(MaskImage(np.asarray(event.ids == member.object_id), event.stamp_ns))
+            mask = np.asarray(ids == member.object_id)
+            _put(member, frame, mask if mask.any() else None, "object_lost")
+        self._judged(frame, "no_object")
+
+    def refuse(self, frame: Frame, cause: str) -> None:
+        """An image of ``awaiting`` gets no masks."""
+        for member in self.members:
+            _put(member, frame, None, cause)
+        self._judged(frame, cause)
+
+    def _judged(self, frame: Frame, cause: str) -> None:
+        """Whoever comes now does not get this image."""
+        with self._lock:
+            for kept in [kept for kept in self._waiting if kept[0].arrival == frame.arrival]:
+                self._waiting.remove(kept)
+                self._unattended[cause] += not kept[1]
+            self._lock.notify_all()
 
     def _turn_away(self, ids: Iterable[int]) -> None:
         new = tuple(one for one in ids if one not in self._told)
@@ -316,6 +404,7 @@ class ObjectStreams:
         """Disabled, every frame that comes is counted and dropped."""
         with self._lock:
             self._enabled = enabled
+            self._lock.notify_all()
         for member in self.members:
             member.stream.buffer.set_enabled(enabled)
 
@@ -365,6 +454,14 @@ class ObjectStreams:
                 self._last.arrived_s - self._unmasked_since_s,
                 None if newest is None else abs(self._last.stamp_ns - newest) * 1e-9,
             )
+
+
+def _put(member: Member, frame: Frame, mask: np.ndarray | None, cause: str) -> None:
+    """Give an object its mask in an image, if it still awaits one; None: it has none, for a cause."""
+    for mine in member.stream.buffer.awaiting():
+        if mine.arrival == frame.arrival:
+            mine.mask, mine.refused = mask, "" if mask is not None else cause
+            member.stream.buffer.settle()
 
 
 def _idle(member: Member) -> bool:

@@ -7,10 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
-from ..camera.frames import FrameBuffer, LookupFailure
+from ..camera.frames import LookupFailure
 from ..notes import Note
 from ..rollout.window import Window
 
@@ -23,6 +24,18 @@ _REMEDIES = {
 }
 
 
+class KnownFrames(Protocol):
+    """What TF told: ``camera.frames.FrameBuffer``, or in the node tf2's."""
+
+    refused: int
+
+    def look_up(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
+        """See ``FrameBuffer.look_up``."""
+
+    def wait_for(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> np.ndarray:
+        """See ``FrameBuffer.wait_for``."""
+
+
 class FixedFrame:
     """Looks up where the camera stood; any thread.
 
@@ -32,7 +45,7 @@ class FixedFrame:
         timeout_s: how long a window may wait for transforms that have not come yet, all its images together.
     """
 
-    def __init__(self, name: str, buffer: FrameBuffer, timeout_s: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, name: str, buffer: KnownFrames, timeout_s: Callable[[], float] = lambda: 0.0) -> None:
         self.name = name
         self.buffer = buffer
         self._timeout_s = timeout_s

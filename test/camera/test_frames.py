@@ -11,6 +11,8 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from attnchain_ros.camera.frames import HISTORY_S, FrameBuffer, LookupFailure, interpolate, rigid_pose
 from attnchain_ros.camera.poses import invert_pose
+from attnchain_ros.lab.reference import frames as reference
+from attnchain_ros.lab.reference.frames import Told
 
 NUMBERS = st.floats(-3, 3, allow_nan=False)
 
@@ -47,6 +49,84 @@ def test_between_samples_turns_go_the_shortest_way_and_stay_rigid(one: np.ndarra
         np.testing.assert_allclose(found[:3, :3], Slerp([0, 1], turns)(share).as_matrix(), atol=1e-6)
     assert np.linalg.det(found[:3, :3]) == pytest.approx(1.0)
     np.testing.assert_allclose(found[:3, 3], one[:3, 3] + share * (two[:3, 3] - one[:3, 3]), atol=1e-9)
+
+
+MOMENTS = (0, 40, 100, 101, 137, 145, 199, 200, 299, 300, 301, 400)
+NAMES = ("map", "odom", "base", "camera", "optical", "arm", "hand", "far", "sea")
+
+
+def tree(seed: int) -> list[Told]:
+    """What a robot tells, in the order of arrival: turns that wrap around, late samples, static links, two trees."""
+    rng = np.random.default_rng(seed)
+    told = []
+    for parent, child, stamps in (
+        ("map", "odom", (100, 300)), ("odom", "base", (200, 100, 300, 250)), ("base", "camera", ()),
+        ("camera", "optical", ()), ("base", "arm", (150, 140)), ("arm", "hand", ()), ("sea", "far", (100, 300)),
+    ):  # fmt: skip
+        for stamp in stamps or (0,):
+            turn = Rotation.from_rotvec(rng.normal(0, 2, 3)).as_quat() * rng.choice((-1, 1))
+            told.append(Told(parent, child, stamp, rng.uniform(-5, 5, 3), turn, static=not stamps))
+    return told
+
+
+def kept(told: list[Told]) -> FrameBuffer:
+    buffer = FrameBuffer()
+    for one in told:
+        x, y, z, w = (float(number) for number in one.turn)
+        pose = rigid_pose(tuple(one.place.tolist()), (x, y, z, w))
+        buffer.add(one.parent, one.child, one.stamp_ns, pose, static=one.static)
+    return buffer
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_pair_of_frames_at_every_moment_as_its_twin_has_it(seed: int):
+    told = tree(seed)
+    buffer = kept(told)
+    known = unknown = 0
+    for target in NAMES:
+        for source in NAMES:
+            for moment in MOMENTS:
+                wanted = reference.look_up(told, target, source, moment)
+                if wanted is None:
+                    with pytest.raises(LookupFailure):
+                        buffer.look_up(target, source, moment)
+                    unknown += 1
+                else:
+                    np.testing.assert_allclose(buffer.look_up(target, source, moment), wanted, atol=1e-9)
+                    known += 1
+    assert known > 250 and unknown > 250
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_pair_of_frames_at_every_moment_as_tf2_has_it(seed: int):
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros comes with a ROS 2 distribution")
+    from geometry_msgs.msg import TransformStamped
+    from rclpy.duration import Duration
+    from rclpy.time import Time
+
+    told = tree(seed)
+    buffer = kept(told)
+    theirs = tf2_ros.Buffer(cache_time=Duration(seconds=60))
+    for one in told:
+        message = TransformStamped()
+        message.header.frame_id, message.child_frame_id = one.parent, one.child
+        message.header.stamp.nanosec = one.stamp_ns
+        to = message.transform
+        to.translation.x, to.translation.y, to.translation.z = one.place.tolist()
+        to.rotation.x, to.rotation.y, to.rotation.z, to.rotation.w = one.turn.tolist()
+        (theirs.set_transform_static if one.static else theirs.set_transform)(message, "test")
+    for target in NAMES:
+        for source in NAMES:
+            for moment in MOMENTS[1:]:  # of tf2 0 asks for the newest
+                try:
+                    found = theirs.lookup_transform_core(target, source, Time(nanoseconds=moment)).transform
+                except tf2_ros.TransformException:
+                    with pytest.raises(LookupFailure):
+                        buffer.look_up(target, source, moment)
+                    continue
+                place, turn = found.translation, found.rotation
+                wanted = rigid_pose((place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w))
+                np.testing.assert_allclose(buffer.look_up(target, source, moment), wanted, atol=1e-6)
 
 
 def shifted(x: float) -> np.ndarray:

@@ -12,12 +12,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from attnchain_ros.cli import main
+from attnchain_ros.cli import run as one_clip
 from attnchain_ros.cli.batch import STATE, TABLE, add_arguments, plan
 from attnchain_ros.cli.main import _parser
+from attnchain_ros.cli.rolling import fixed_frame_of
 from attnchain_ros.errors import ConfigError
+from attnchain_ros.files.camera_bag import CameraBagWriter
+from attnchain_ros.stream.frame import Frame
 
 SAME = ("animation.glb", "tracks.npz", "cameras.npz")
 
@@ -63,10 +68,35 @@ def test_what_cannot_run_is_refused_before_anything_starts(clips: Path, capsys: 
         (["--workers", "-1"], "--workers is -1"),
         (["--device", "cuda:1"], "Ray chooses the GPU"),
         (["--stride", "0"], "--stride is 0"),
+        (["--fixed-frame", "odom"], f"a fixed frame is for bags, which hold TF; {clips / 'clips' / 'a'} is none"),
     ):
         assert main(["batch", str(clips / "clips" / "a"), "--out", str(out), *wrong]) == 2
         assert told in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_each_bag_has_its_own_fixed_frame(clips: Path) -> None:
+    for place in (1.0, 2.0):
+        with CameraBagWriter(clips / f"bag{place:.0f}", "eye", "odom") as writer:
+            pose = np.eye(4)
+            pose[0, 3] = place
+            writer.add(Frame(np.zeros((12, 16, 3), np.uint8), np.ones((12, 16), bool), 10**9), np.eye(3), pose)
+    jobs = _planned([str(clips / "bag?"), "--fixed-frame", "odom", "--out", str(clips / "out")])
+    for job, place in zip(jobs, (1.0, 2.0), strict=True):
+        one_clip.check_arguments(job.args)
+        fixed = fixed_frame_of(job.args)
+        assert fixed is not None and fixed.buffer.look_up("odom", "eye", 10**9)[0, 3] == place
+
+
+def test_a_ray_that_does_not_come_up_is_an_error_and_no_fault(
+    clips: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def init(**options: Any) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr("ray.init", init)
+    assert main(["batch", str(clips / "clips" / "a"), "--out", str(clips / "out"), *words]) == 1
+    assert "Ray did not start (The current node timed out during startup.)" in capsys.readouterr().err
 
 
 @pytest.mark.slow

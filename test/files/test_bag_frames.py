@@ -51,7 +51,7 @@ def test_windows_know_where_the_camera_stood(bag: Path):
 
 
 def test_a_frame_that_the_bag_has_not_is_refused_with_those_it_has(bag: Path):
-    with pytest.raises(FileFormatError, match=r"no TF frame 'odom' \(--fixed-frame\); it has eye, map, wall"):
+    with pytest.raises(FileFormatError, match=r"no TF frame 'odom' to be the fixed one; it has eye, map, wall"):
         read_frames(bag, "odom")
 
 

@@ -52,6 +52,16 @@ def hub(sam_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield server
 
 
+@pytest.fixture
+def sure(sam_folder: Path, tmp_path: Path) -> Path:
+    """Weights changed so that objects are held to be in sight: random ones mostly lose them."""
+    folder = Path(shutil.copytree(sam_folder, tmp_path / "sure"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["mask_decoder.pred_obj_score_head.proj_out.bias"] += 100.0
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
 def fetch(*words: str) -> int:
     return main(["weights", "fetch", "--masks", "--accept-licences", *words])
 
@@ -149,6 +159,40 @@ def test_a_run_from_a_click_uses_the_masks_of_the_model_and_keeps_them(
     assert any("own masks are not used" in note for note in summary["notes"])
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_run_from_several_clicks_gives_each_object_what_its_masks_give(
+    keep: bool,
+    sure: Path,
+    clip_folder: Path,
+    tiny_folder: Path,
+    anchor_file: Path,
+    quick: list[str],
+    tmp_path: Path,
+    capsys: Any,
+) -> None:
+    """The same bytes as with the masks that ``attnchain masks`` writes."""
+    points = ["--point", "18,20", "--box", "30,2,10,10", "--instance", "all", "--masks-weights", str(sure)]
+    masks = tmp_path / "found"
+    sam = ["--model" if word == "--masks-weights" else word for word in points]
+    assert main(["masks", str(clip_folder), "--out", str(masks), "--device", "cpu", *sam]) == 0
+    ids = np.unique([cv2.imread(str(masks / f"{number}.png"), cv2.IMREAD_UNCHANGED) for number in range(7)])
+    assert ids.tolist() == [0, 1, 2]
+    given = ["--weights", str(tiny_folder), "--anchor", str(anchor_file), "--device", "cpu", *quick]
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    more = ["--keep-masks"] if keep else []
+    codes = (
+        main(["run", str(clip_folder), "--out", str(ours), *points, *more, *given]),
+        main(["run", str(clip_folder), "--out", str(other), "--masks", str(masks), "--instance", "all", *given]),
+    )
+    assert codes[0] == codes[1]
+    said = capsys.readouterr()
+    assert "object 1, masks by SAM 2: 7 images" in said.out and "2 objects, ids 1, 2" in said.out
+    wrote = sorted(path.relative_to(other) for path in other.rglob("*") if path.name in ("animation.glb", "tracks.npz"))
+    assert wrote, said.err
+    assert all((ours / path).read_bytes() == (other / path).read_bytes() for path in wrote)
+    assert (ours / "masks").exists() is keep
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -172,7 +216,7 @@ def test_bad_prompts_of_a_run_write_nothing(
 
 
 def test_a_bag_is_replayed_from_a_box(
-    sam_folder: Path,
+    sure: Path,
     clip_folder: Path,
     tiny_folder: Path,
     anchor_file: Path,
@@ -180,11 +224,6 @@ def test_a_bag_is_replayed_from_a_box(
     tmp_path: Path,
     capsys: Any,
 ) -> None:
-    """With weights changed so that the object is held to be in sight: random ones mostly lose it."""
-    sure = shutil.copytree(sam_folder, tmp_path / "sure")
-    tensors = load_file(sure / "model.safetensors")
-    tensors["mask_decoder.pred_obj_score_head.proj_out.bias"] += 100.0
-    save_file(tensors, sure / "model.safetensors", {"format": "pt"})
     bag, out = record(tmp_path / "bag", clip_folder, [10**9]), tmp_path / "out"
     given = ["--masks-weights", str(sure), "--weights", str(tiny_folder), "--anchor", str(anchor_file)]
     words = ["--foreground", "sam2", "--box", "8,10,20,20", "--keep-masks", "--device", "cpu"]
@@ -193,6 +232,11 @@ def test_a_bag_is_replayed_from_a_box(
     assert "masks by SAM 2: 4 images" in capsys.readouterr().out
     notes = json.loads((out / "summary.json").read_text())["notes"]
     assert not any("GrabCut" in note for note in notes)
+    each = ["--instance", "all", "--point", "18,20", "--box", "30,2,10,10", "--device", "cpu"]
+    main(["replay", str(bag), "--out", str(tmp_path / "all"), *given, *each, *quick])
+    said = capsys.readouterr()
+    assert "2 objects, ids 1, 2" in said.out, said.err
+    assert all((tmp_path / "all" / f"object_{one}" / "results_bag").is_dir() for one in (1, 2)), said.err
 
 
 def test_an_object_that_is_in_no_image_leaves_nothing_behind(

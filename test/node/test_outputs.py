@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from nav_msgs.msg import Path
+from nav_msgs.msg import Path as PathMessage
 from node.hand_made import camera_from_object_at, make_result
 from node.ros_harness import DOMAIN, LATCHED, LATCHED_WINDOWS, RELIABLE, Client
 from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
@@ -23,6 +26,7 @@ from attnchain_ros.msg import AnimatedMesh, Tracks
 from attnchain_ros.node import cdr, outputs
 from attnchain_ros.node.outputs import Outputs
 from attnchain_ros.node.parameters import NodeSettings, change
+from attnchain_ros.node.qos import mismatches
 from attnchain_ros.stream.camera import CameraModel
 
 pytestmark = pytest.mark.ros
@@ -85,7 +89,7 @@ def test_nothing_is_built_for_nobody_and_latched_topics_serve_who_comes_late(
     found.serve_late()
     assert built == []
     mesh = client.listen("attnchain_node/mesh", AnimatedMesh, LATCHED_WINDOWS)
-    path = client.listen("attnchain_node/camera_path", Path, LATCHED)
+    path = client.listen("attnchain_node/camera_path", PathMessage, LATCHED)
 
     def served() -> bool:
         found.serve_late()
@@ -108,7 +112,7 @@ def test_each_topic_can_be_turned_off(node: LifecycleNode, client: Client, built
     kinds = {
         "mesh": AnimatedMesh, "tracks": PointCloud2, "tracks_window": Tracks,
         "camera_pose": PoseWithCovarianceStamped,
-        "object_pose": PoseWithCovarianceStamped, "camera_path": Path, "markers": MarkerArray,
+        "object_pose": PoseWithCovarianceStamped, "camera_path": PathMessage, "markers": MarkerArray,
     }  # fmt: skip
     heard = {name: client.listen(f"attnchain_node/{name}", kind, RELIABLE) for name, kind in kinds.items()}
     client.wait_until(
@@ -131,7 +135,7 @@ def test_each_topic_can_be_turned_off(node: LifecycleNode, client: Client, built
 def test_a_pose_that_is_not_valid_has_no_transform_and_a_huge_covariance(node: LifecycleNode, client: Client):
     found = activate(node)
     poses = client.listen("attnchain_node/object_pose", PoseWithCovarianceStamped, RELIABLE)
-    path = client.listen("attnchain_node/camera_path", Path, LATCHED)
+    path = client.listen("attnchain_node/camera_path", PathMessage, LATCHED)
     transforms = client.listen("/tf", TFMessage, RELIABLE)
     client.wait_until(
         lambda: all(node.count_subscribers(topic) for topic in ("/attnchain_node/object_pose", "/tf")), "subscribers"
@@ -157,7 +161,7 @@ def test_a_middleware_that_reads_other_bytes_gets_objects(
     monkeypatch.setattr(outputs.Outputs, "_warn", lambda self, text: said.append(text))
     found = activate(node)
     assert len(said) == 1 and "built from Python objects, which is slow: a marker of 0 points" in said[0]
-    path = client.listen("attnchain_node/camera_path", Path, LATCHED)
+    path = client.listen("attnchain_node/camera_path", PathMessage, LATCHED)
     markers = client.listen("attnchain_node/markers", MarkerArray, LATCHED)
     publish(found)
 
@@ -185,3 +189,30 @@ def test_destroy_takes_every_publisher_away(node: LifecycleNode, client: Client)
         client.wait_until(lambda: all(client.node.count_publishers(topic) == 1 for topic in topics), "one of each")
         found.destroy()
     client.wait_until(lambda: not any(client.node.count_publishers(topic) for topic in topics), "none is left behind")
+
+
+def test_the_checked_in_rviz_display_gets_what_it_asks_for(node: LifecycleNode) -> None:
+    """As far as that can be said without the application: topics, their types, and QoS that matches what is offered."""
+    activate(node)
+    layout = yaml.safe_load((Path(__file__).parents[2] / "config" / "attnchain.rviz").read_text(encoding="utf-8"))
+    shown = [
+        (display["Class"].partition("/")[2], display["Topic"])
+        for display in layout["Visualization Manager"]["Displays"]
+        if display["Enabled"] and "attnchain_node/" in display.get("Topic", {}).get("Value", "")
+    ]
+    assert {kind for kind, _ in shown} == {"MarkerArray", "PointCloud2", "Path"}
+    for kind, topic in shown:
+        offers = node.get_publishers_info_by_topic(f"/{topic['Value']}")
+        assert [offer.topic_type.rpartition("/")[2] for offer in offers] == [kind]
+        asked = QoSProfile(
+            depth=topic["Depth"],
+            history=HistoryPolicy[word(topic["History Policy"])],
+            reliability=ReliabilityPolicy[word(topic["Reliability Policy"])],
+            durability=DurabilityPolicy[word(topic["Durability Policy"])],
+        )
+        assert mismatches(asked, [offer.qos_profile for offer in offers]) == [], topic
+
+
+def word(policy: str) -> str:
+    """RViz's name of a policy as rclpy writes it: ``Keep Last`` is ``KEEP_LAST``."""
+    return policy.upper().replace(" ", "_")

@@ -51,9 +51,9 @@ class Scene:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[NodeProcess]:
+def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NodeProcess]:
     options = {"foreground": "sam2", "weights": "masks", "frames": 4, "overflow_policy": "block", "live": False}
-    options |= {"max_gap_s": 0.0, "output_dir": str(tmp_path)}
+    options |= {"max_gap_s": 0.0, "output_dir": str(tmp_path), **getattr(request, "param", {})}
     found = NodeProcess(tmp_path / "node.log", parameters=options)
     yield found
     found.kill()
@@ -110,3 +110,42 @@ def test_from_a_click_to_the_mesh(client: Client, node: NodeProcess) -> None:
     dropped = sum(int(count) for key, count in found.items() if key.startswith("dropped: "))
     assert int(found["frames in"]) == 15 == int(found["frames used"]) + dropped
     assert "the object is not seen any more" in node.text() and "the object is seen again" in node.text()
+
+
+@pytest.mark.parametrize("node", [{"max_objects": 2, "sam2.point": "6,10"}], indirect=True)
+def test_a_click_beside_the_object_begins_another(client: Client, node: NodeProcess) -> None:
+    meshes = client.listen(f"{NAME}/mesh", AnimatedMesh, LATCHED_WINDOWS)
+    status = client.listen(f"{NAME}/status", DiagnosticStatus, LATCHED)
+
+    def values() -> dict[str, str]:
+        return {item.key: item.value for item in status[-1].values} if status else {}
+
+    def windows(object_id: int) -> list[AnimatedMesh]:
+        return [mesh for mesh in meshes if mesh.object_id == object_id]
+
+    scene = Scene(client)
+    assert not client.node.get_subscriptions_info_by_topic("/mask"), "masks of others are not read"
+    scene.show(4)
+    client.wait_until(lambda: len(windows(1)) == 1, f"a window of the red square: {node.text()}")
+    scene.click(22.0, 12.0)
+    client.wait_until(lambda: "prompt taken: the point 22,12" in node.text(), "the click is taken")
+    scene.show(4)
+    client.wait_until(lambda: len(windows(1)) == 2 and len(windows(2)) == 1, f"windows of both: {node.text()}")
+    assert [mesh.scale for mesh in windows(1)] == [64.0, 64.0] and windows(2)[0].scale == 30.0
+    assert windows(1)[0].topology_id == windows(1)[1].topology_id, "the first object went on"
+    scene.click(2.0, 20.0)
+    client.wait_until(lambda: "the point 2,20" in node.text(), "the click is taken")
+    scene.show(1)
+    client.wait_until(lambda: values().get("sam2: prompts refused") == "1", "there is no room for a third")
+    assert "the prompt 2,20 begins no object: max_objects is 2, and all are there" in node.text()
+    scene.click(22.0, 12.0)
+    client.wait_until(lambda: node.text().count("prompt taken: the point 22,12") == 2, "the click is taken")
+    scene.show(5)
+    client.wait_until(lambda: len(windows(2)) == 2 and len(windows(1)) == 4, "windows of both")
+    assert windows(2)[1].topology_id != windows(2)[0].topology_id, "the corrected one began anew"
+    client.wait_until(lambda: values().get("sam2: prompts") == "3" and values().get("objects") == "1, 2", "the status")
+    found = values()
+    assert found["sam2: state"] == "following" and found["objects: admitted"] == "2"
+    scene.show(1, red=False)
+    client.wait_until(lambda: values().get("sam2: images lost") == "1", "lost images are counted")
+    assert values()["sam2: state"].startswith("lost: object 1 since 10.")

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Path as PathMessage
+from node import hand_made_tf2
 from node.hand_made import HandMadeEngine, camera_from_object_at, vertices_at
 from node.ros_harness import DOMAIN, LATCHED, RELIABLE, Client, image_message, mask_message
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from attnchain_ros import wire
 from attnchain_ros.camera.poses import apply_pose, pose_from_quaternion
+from attnchain_ros.files.camera_bag import CameraBagWriter
 from attnchain_ros.node.building import build
 from attnchain_ros.node.lifecycle import AttnChainNode
+from attnchain_ros.node.replaying import plan_replay
 from attnchain_ros.rollout.window import Window, WindowResult
+from attnchain_ros.stream.frame import Frame
 from attnchain_ros.wire.fields import CLOUD_DTYPE
 
 pytestmark = pytest.mark.ros
@@ -124,6 +132,40 @@ def tf_message(fields: wire.Fields) -> TFMessage:
     return TFMessage(transforms=[build("geometry_msgs/msg/TransformStamped", fields)])
 
 
+def test_what_a_replayed_bag_offers_reaches_a_node_that_comes_later(make: Make, client: Client, tmp_path: Path):
+    """With the profiles that replay.launch.py gives to the player; by default that may offer too little."""
+    with CameraBagWriter(tmp_path / "bag", "camera_optical", "odom") as writer:
+        writer.add(Frame(np.zeros((12, 16, 3), np.uint8), None, START_NS), np.eye(3), np.eye(4))
+    offered = yaml.safe_load(plan_replay(str(tmp_path / "bag"), fixed_frame="odom").qos_yaml)
+    kinds = {"reliability": ReliabilityPolicy, "durability": DurabilityPolicy, "history": HistoryPolicy}
+    profiles = {
+        topic: QoSProfile(**{name: kinds[name][value.upper()] for name, value in offered[topic].items()}, depth=1)
+        for topic in ("/tf", "/tf_static")
+    }
+    publishers = {topic: client.node.create_publisher(TFMessage, topic, profiles[topic]) for topic in profiles}
+    try:
+        for child in ("base", "arm"):
+            mounted = wire.frame_transform(BASE_FROM_CAMERA, 1, child, f"{child}_eye")
+            publishers["/tf_static"].publish(tf_message(mounted))
+        node = make()
+        client.wait_until(lambda: publishers["/tf"].get_subscription_count() > 0, "the node hears")
+        publishers["/tf"].publish(tf_message(wire.frame_transform(base_at(START_NS), START_NS, "odom", "base")))
+        assert node.session is not None and node.session._fixed is not None
+        buffer = node.session._fixed.buffer
+
+        def known() -> bool:
+            try:
+                buffer.look_up("arm", "arm_eye", START_NS)
+                return bool(np.isfinite(buffer.look_up("odom", "base_eye", START_NS)).all())
+            except ValueError:
+                return False
+
+        client.wait_until(known, "the node knows both mountings and the way")
+    finally:
+        for publisher in publishers.values():
+            client.node.destroy_publisher(publisher)
+
+
 def feed(node: AttnChainNode, count: int) -> None:
     session = node.session
     assert session is not None
@@ -155,8 +197,15 @@ def windows(node: AttnChainNode) -> int:
     return node.session.tracks[0].windows
 
 
-def test_pose_tracks_and_path_are_published_where_the_object_really_is(make: Make, client: Client):
+@pytest.mark.parametrize("by", ["own buffer", "tf2_ros"])
+def test_pose_tracks_and_path_are_published_where_the_object_really_is(
+    make: Make, client: Client, monkeypatch: pytest.MonkeyPatch, by: str
+):
+    """By the node's own buffer, and by a module with tf2_ros's interface where there is one."""
+    monkeypatch.setitem(sys.modules, "tf2_ros", hand_made_tf2.module() if by == "tf2_ros" else None)
+    status = client.listen(f"{NAME}/status", DiagnosticStatus, LATCHED)
     node = make()
+    assert node.session is not None and node.session.looked_up_by == by
     heard = listen(client, node)
     # Between two samples, 200 ms apart: images are stamped in the middle too.
     send_tf(client, node, [START_NS + number * 200_000_000 for number in range(3)])
@@ -184,6 +233,14 @@ def test_pose_tracks_and_path_are_published_where_the_object_really_is(make: Mak
     stamps = [stamp_of(each) for each in path.poses]
     assert stamps == [START_NS + number * STEP_NS for number in range(7)]
     assert node.session is not None and node.session.lookup_failures == {}
+
+    def told() -> dict[str, str]:
+        return {item.key: item.value for item in status[-1].values} if status else {}
+
+    client.wait_until(lambda: told().get("fixed frame: TF by") == by, "the status says by what")
+    node.trigger_deactivate()
+    assert not node.session.lookup_failures
+    client.wait_until(lambda: not client.node.get_subscriptions_info_by_topic("/tf"), "nobody listens any more")
 
 
 def test_images_that_tf_does_not_reach_are_counted_said_and_left_out(make: Make, client: Client):

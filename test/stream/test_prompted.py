@@ -95,7 +95,7 @@ def test_another_size_has_no_masks() -> None:
 def test_what_cannot_be_used() -> None:
     with pytest.raises(ConfigError, match="the point 100,10 is outside the image: x goes to 39, y to 23"):
         list(clip([True], Prompt(points=((100.0, 10.0),))).events())
-    with pytest.raises(MaskError, match="not one frame can be used"):
+    with pytest.raises(MaskError, match="the object was found in none of 1 images"):
         list(ClipWindows(PromptedSource(ArraySource(frames([False]), "none"), Never(), POINT), StreamConfig(), 4))
 
 

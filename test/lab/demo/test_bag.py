@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
+import attnchain_ros as ac
 from attnchain_ros.camera.poses import apply_pose, invert_pose, pose_from_quaternion
 from attnchain_ros.cli import main
+from attnchain_ros.errors import FileFormatError
 from attnchain_ros.files.bag_types import bag_types
 from attnchain_ros.files.bags import open_bag
 from attnchain_ros.files.meshes import read_mesh
-from attnchain_ros.lab.demo.bag import ANCHOR, FIRST_STAMP_NS, METRES_PER_UNIT, OBJECT_FRAME
+from attnchain_ros.lab.demo.bag import ANCHOR, FIRST_STAMP_NS, FIXED_FROM_OBJECT, METRES_PER_UNIT, OBJECT_FRAME
 from attnchain_ros.lab.demo.clip import demo_clip
 from attnchain_ros.stream.config import StreamConfig
 from attnchain_ros.stream.windows import clip_frames
@@ -88,6 +91,24 @@ def test_it_is_small_and_the_same_every_time(bag: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     assert main(["demo", "--bag", str(whole)]) == 0
     assert sum(path.stat().st_size for path in whole.iterdir()) < 5_000_000
+
+
+def test_in_the_fixed_frame_the_object_stands_where_it_stands(bag: Path) -> None:
+    """With the package's own networks: the camera sways, the object's frame does not move, by depth all is metres."""
+    options = {"sampling.steps": 4, "camera.motion": "known", "animation.landmarks": 128, "surface.n_surface": 1024}
+    animation = ac.animate(bag, anchor=bag / ANCHOR, fixed_frame="odom", options=options)
+    poses = animation.fixed_from_object
+    assert poses.shape == (FRAMES, 4, 4) and np.isfinite(poses).all()
+    assert animation.windows[0].metric
+    turned = Rotation.from_matrix(FIXED_FROM_OBJECT[:3, :3].T @ poses[:, :3, :3]).magnitude()
+    assert np.degrees(turned).max() < 5.0
+    assert np.linalg.norm(poses[:, :3, 3] - FIXED_FROM_OBJECT[:3, 3], axis=1).max() < 0.05
+    seen = animation.camera_from_object
+    assert np.linalg.norm(np.ptp(seen[:, :3, 3], axis=0)) > 0.05, "the camera has moved"
+    with pytest.raises(
+        FileFormatError, match="no TF frame 'map' to be the fixed one; it has camera_optical_frame, odom"
+    ):
+        ac.animate(bag, fixed_frame="map")
 
 
 def test_replay_takes_it(bag: Path, tiny_folder: Path, quick: list[str], tmp_path: Path) -> None:
