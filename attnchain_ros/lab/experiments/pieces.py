@@ -29,8 +29,6 @@ PIECES: dict[str, dict[str, Any]] = {
     "paper": {"preset": "paper"},
     "full": {},
     "no second read": {"parts.reads": "previous"},
-    "second read every 2nd window": {"parts.read_every": 2},
-    "second read every 3rd window": {"parts.read_every": 3},
     "landmarks in every frame": {"parts.match_every": 1},
     "no parts, no pixels": {"parts.rigid": False},
     "no pixels": {"parts.pixels": False},
@@ -45,8 +43,8 @@ GENERATED: dict[str, dict[str, Any]] = {"paper": {"preset": "paper"}, "full": {}
 """Variants from a mesh that Stage 0 makes of the first image."""
 
 _FIGURES = {
-    "all": "all points, in the camera",
-    "all_last": "last window",
+    "all": "all points",
+    "all_last": "all points, last window",
     "moved": "points that moved",
     **titles("aj", "delta_avg", "oa", "rotation_deg", "seconds"),
 }
