@@ -179,7 +179,7 @@ def _compute(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[tu
         for task in tasks:
             yield task, run_task(setup, task)
         return
-    with _one_thread_each():
+    with one_thread_each():
         # Spawned, since forking a process in which torch runs threads may hang.
         pool = ProcessPoolExecutor(
             min(processes, len(tasks)), mp_context=get_context("spawn"), initializer=start_worker
@@ -200,7 +200,7 @@ def start_worker() -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Let new processes inherit one thread for numpy's libraries, which read it when they are loaded."""
     name = "OMP_NUM_THREADS"
     before = os.environ.get(name)

@@ -144,11 +144,14 @@ def pose_mesh(mesh: Mesh, pose: Pose) -> np.ndarray:
         [F, V, 3] float32. Rigid pieces move with their part. A skin is a linear blend of the parts' motions, then laid
         onto the nearest posed solid, which takes away the blend's loss of volume at bent joints.
     """
-    frames, count = len(pose), len(mesh.vertices)
-    motions = np.concatenate([pose.rotations, pose.shifts[..., None]], axis=-1)
-    table = motions.transpose(1, 0, 2, 3).reshape(len(pose.radii), -1).astype(np.float32)
-    moves = (mesh.weights @ table if mesh.soft else table[mesh.part]).reshape(count, frames, 3, 4)
-    posed: np.ndarray = np.einsum("vfij,vj->fvi", moves[..., :3], mesh.vertices) + moves[..., 3].transpose(1, 0, 2)
+    frames = len(pose)
+    motions = np.concatenate([pose.rotations, pose.shifts[..., None]], axis=-1).astype(np.float32)
+    if mesh.soft:
+        # One product a frame: the bits of a larger one would depend on how many frames there are.
+        moves = np.stack([mesh.weights @ motion.reshape(-1, 12) for motion in motions]).reshape(frames, -1, 3, 4)
+    else:
+        moves = motions[:, mesh.part]
+    posed: np.ndarray = np.einsum("fvij,vj->fvi", moves[..., :3], mesh.vertices) + moves[..., 3]
     if mesh.soft:
         for frame in range(frames):
             for _ in range(_LAY_STEPS):
