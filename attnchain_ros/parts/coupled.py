@@ -60,6 +60,7 @@ def solve_coupled(
     still: np.ndarray,
     sightings: Sightings,
     outline: Callable[[PartMotions], Pulls] | None = None,
+    *,
     rounds: int = ROUNDS,
 ) -> tuple[PartMotions, np.ndarray]:
     """The motions of all patches in one frame, together.
