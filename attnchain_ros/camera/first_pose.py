@@ -73,7 +73,7 @@ def find_first_pose(
     Raises:
         ShapeError: wrong shapes.   InputError: K cannot be used.
     """
-    vertices, faces = mesh
+    vertices = mesh[0]
     check_shape("vertices", vertices, "V 3")
     size = check_shape("mask", mask, "S S")["S"]
     if not mask.any():
@@ -83,12 +83,10 @@ def find_first_pose(
     coarse[:2] /= step
 
     def overlap(pose: np.ndarray, camera: np.ndarray, wanted: np.ndarray) -> float:
-        drawn = rasterize(to_camera(vertices[None], pose)[0], faces, camera, *wanted.shape)
-        return silhouette_iou(wanted, drawn)
+        return _overlap(mesh, pose, camera, wanted)
 
     def laid(start: np.ndarray) -> FirstPose:
-        pose = fit_to_outlines(start[None], (vertices[None], faces), intrinsics, mask[None], 1.0)[0]
-        return FirstPose(pose, overlap(pose, intrinsics, mask))
+        return lay_on_mask(start, mesh, intrinsics, mask)
 
     tried = [filled for start in directions(vertices, distance)
              if (filled := fit_to_mask(start, vertices, intrinsics, mask)) is not None]  # fmt: skip
@@ -115,6 +113,15 @@ def find_first_pose(
         elif fit.overlap > found.overlap and _apart_deg(fit.pose, found.pose) < 5.0:
             found = fit
     return None if found is None else (found.pose, found.overlap)
+
+
+def lay_on_mask(
+    start: np.ndarray, mesh: tuple[np.ndarray, np.ndarray], intrinsics: np.ndarray, mask: np.ndarray
+) -> FirstPose:
+    """A pose [4, 4] laid onto the outline of a mask [S, S]; arguments as for ``find_first_pose``."""
+    vertices, faces = mesh
+    pose = fit_to_outlines(start[None], (vertices[None], faces), intrinsics, mask[None], 1.0)[0]
+    return FirstPose(pose, _overlap(mesh, pose, intrinsics, mask))
 
 
 def tied_fits(fits: Sequence[FirstPose]) -> list[FirstPose]:
@@ -149,6 +156,12 @@ def directions(vertices: np.ndarray, distance: float) -> list[np.ndarray]:
             pose[:3, 3] = [0, 0, distance] - pose[:3, :3] @ middle
             found.append(pose)
     return found
+
+
+def _overlap(mesh: tuple[np.ndarray, np.ndarray], pose: np.ndarray, intrinsics: np.ndarray, mask: np.ndarray) -> float:
+    vertices, faces = mesh
+    drawn = rasterize(to_camera(vertices[None], pose)[0], faces, intrinsics, *mask.shape)
+    return silhouette_iou(mask, drawn)
 
 
 def _apart_deg(one: np.ndarray, other: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ..mesh.components import connected_components
 from ..mesh.geodesic import surface_graph
 from ..mesh.sampling import farthest_points
 from ..shapes import check_shape
+from .links import Links, make_links
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Patches:
     of: np.ndarray
     pairs: np.ndarray
     count: int
+
+    @cached_property
+    def links(self) -> Links:
+        """Where patches hold each other; worked out when first asked for."""
+        return make_links(self.rest, self.of, self.pairs)
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """[..., K] values of landmarks as [..., K] means over their patches."""

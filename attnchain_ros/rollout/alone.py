@@ -12,15 +12,11 @@ import numpy as np
 import torch
 
 from ..backbone import Backbone
-from ..camera.first_pose import directions
+from ..camera.first_pose import directions, lay_on_mask
 from ..camera.motion import CameraMotion
-from ..camera.outline import fit_to_outlines
-from ..camera.raycast import rasterize, silhouette_iou
 from ..camera.silhouette import fit_to_mask
-from ..camera.tracks3d import to_camera
 from ..config import RolloutConfig
 from ..conventions import ANCHOR_FRAME
-from ..parts.links import make_links
 from .cameras import OUTLINE_SIZE, bind_to_motion, sample_crop
 from .first_look import look_around
 from .following import ChainMotion, Guess, join_frames, start_memory
@@ -58,8 +54,7 @@ def motion_alone(view: View, config: RolloutConfig) -> ChainMotion:
     landmarks = np.repeat(state.vertices[state.anchor.landmark_vertices][None], new, axis=0).astype(np.float64)
     valid = np.ones((view.frames, len(patches.of)), bool)
     animation = join_frames(state, landmarks, np.repeat(state.vertices[None], new, axis=0), valid)
-    links = make_links(patches.rest, patches.of, patches.pairs)
-    return ChainMotion(animation, landmarks, patches.of, memory.variance, memory, links)
+    return ChainMotion(animation, landmarks, patches.of, memory.variance, memory, patches.links)
 
 
 def guess_alone(view: View, chain: ChainMotion, config: RolloutConfig, motion: CameraMotion | None = None) -> Guess:
@@ -77,7 +72,7 @@ def guess_alone(view: View, chain: ChainMotion, config: RolloutConfig, motion: C
 def _first_pose(view: View, vertices: np.ndarray, config: RolloutConfig) -> np.ndarray:
     """[4, 4] of the first frame, which no window before has seen."""
     last = view.state.pose
-    near = None if last is None else _laid_near(view, vertices[ANCHOR_FRAME], last, config)
+    near = None if last is None else _laid_near(view, vertices[ANCHOR_FRAME], last)
     if near is not None:
         return near
     start = directions(vertices[ANCHOR_FRAME], FIRST_DISTANCE)[0] if last is None else last
@@ -95,14 +90,13 @@ def _cameras(view: View, poses: np.ndarray) -> CameraTrack:
     )  # fmt: skip
 
 
-def _laid_near(view: View, vertices: np.ndarray, pose: np.ndarray, config: RolloutConfig) -> np.ndarray | None:
+def _laid_near(view: View, vertices: np.ndarray, pose: np.ndarray) -> np.ndarray | None:
     """The last pose before a gap, laid onto the first frame's outline; None where the mesh does not fill it then."""
     small = view.crop.at_size(OUTLINE_SIZE)
-    intrinsics, mask = small.intrinsics(view.intrinsics), sample_crop(view.window.masks[ANCHOR_FRAME], small)
-    faces = view.state.anchor.mesh.faces
-    laid = fit_to_outlines(pose[None], (vertices[None], faces), intrinsics, mask[None], config.camera.turn_deg)[0]
-    drawn = rasterize(to_camera(vertices[None], laid)[0], faces, intrinsics, *mask.shape)
-    return laid if silhouette_iou(mask, drawn) >= LOST_OVERLAP else None
+    mask = sample_crop(view.window.masks[ANCHOR_FRAME], small)
+    surface = (vertices, view.state.anchor.mesh.faces)
+    found = lay_on_mask(pose, surface, small.intrinsics(view.intrinsics), mask)
+    return found.pose if found.overlap >= LOST_OVERLAP else None
 
 
 def _filled(view: View, vertices: np.ndarray, pose: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ def what_changed(sight: Sight) -> str:
 _Found = TypeVar("_Found")
 
 
-class Masking(Generic[_Found]):
+class Masking(ABC, Generic[_Found]):
     """What making masks has in common for one object and for several: prompts, the budget, and figures.
 
     ``see``, ``point``, ``box``, ``forget`` and ``figures`` may be called from any thread and return at once; ``work``
@@ -258,25 +259,25 @@ class Masking(Generic[_Found]):
             self._seconds.append(seconds)
             self._state = state
 
+    @abstractmethod
     def _look(self, frame: Frame) -> _Found | None:
         """What is followed in a frame, None = nobody has said what.
 
         Raises:
             InputError: the prompt of the options does not fit the images.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _give_up_first(self) -> None:
         """The prompt of the options cannot be used."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refuse(self, frame: Frame, cause: str) -> None:
         """A frame gets no mask."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hand_over(self, frame: Frame, found: _Found, seconds: float) -> None:
         """Give a frame what was found in it, and count it."""
-        raise NotImplementedError
 
 
 class MaskMaker(Masking[TrackedMask]):

@@ -9,39 +9,25 @@ import numpy as np
 import pytest
 import torch
 from stream.by_colour import ByColour
+from stream.mask_bench import GREEN, RED, STEP_NS, MaskBench
 
 from attnchain_ros.errors import ConfigError, InputError
 from attnchain_ros.masks import Sight
 from attnchain_ros.masks.config import Sam2Config
 from attnchain_ros.stream.buffer import FrameBuffer
 from attnchain_ros.stream.config import StreamConfig
-from attnchain_ros.stream.frame import Frame
 from attnchain_ros.stream.masking import FOLLOWING, WAITING, MaskMaker
 
-STEP_NS = 10**8
-RED, GREEN = (220, 40, 30), (30, 200, 60)
 
-
-def image(number: int, *, red: bool = True, green: bool = False, size: tuple[int, int] = (24, 40)) -> np.ndarray:
-    """A red square at x = 4 to 12 and a green one at x = 28 to 36, as far as they are there."""
-    found = np.full((*size, 3), (20, 60, 160), np.uint8)
-    if red:
-        found[8:16, 4:12] = RED
-    if green:
-        found[8:16, 28:36] = GREEN
-    found[0, 0] = number % 256, 0, 0
-    return found
-
-
-class Bench:
+class Bench(MaskBench):
     """A buffer, a tracker that takes ``pace_s`` for a mask, and what makes them meet."""
 
     def __init__(self, point: str = "", *, pace_s: float = 0.1, fails: int = 0, budget_s: float = 1.0, **options):
-        self.now = 0.0
-        self.told: list[tuple[str, str]] = []
+        super().__init__()
         self.config = StreamConfig(**{"queue_size": 32, "foreground": "sam2", **options})
         self.options = Sam2Config(point=point, budget_s=budget_s)
         self.buffer = FrameBuffer(self.config, 4)
+        self.arrive = self.buffer.push
         bench = self
 
         class Slow(ByColour):
@@ -54,27 +40,8 @@ class Bench:
             self.tracker,
             self.buffer,
             lambda: self.options,
-            lossless=lambda: self.config.overflow_policy == "block",
-            tell=lambda code, text: self.told.append((code, text)),
-            clock=lambda: self.now,
+            **self.surroundings,
         )
-        self.number = 0
-
-    def push(self, count: int = 1, **scene) -> None:
-        for _ in range(count):
-            self.number += 1
-            frame = Frame(image(self.number, **scene), None, self.number * STEP_NS, frame_id="camera")
-            self.maker.see(frame)
-            self.buffer.push(frame)
-
-    def work(self) -> None:
-        self.maker.work(lambda: False)
-
-    def feed(self, count: int, **scene) -> None:
-        """One image after another, each masked as it comes."""
-        for _ in range(count):
-            self.push(1, **scene)
-            self.work()
 
     def dropped(self) -> dict[str, int]:
         found = self.buffer.accounts()

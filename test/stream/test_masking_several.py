@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from stream.by_colour import ByColour
-from stream.test_masking import GREEN, RED, STEP_NS, image
+from stream.mask_bench import GREEN, RED, STEP_NS, MaskBench, image
 
 from attnchain_ros.errors import ConfigError, InputError
 from attnchain_ros.masks import Sight, read_prompts
 from attnchain_ros.masks.config import Sam2Config
 from attnchain_ros.masks.tracker import load_tracker
 from attnchain_ros.stream.config import StreamConfig
-from attnchain_ros.stream.frame import Frame
 from attnchain_ros.stream.masking import FOLLOWING, WAITING
 from attnchain_ros.stream.masking_several import ObjectMasks
 from attnchain_ros.stream.several import Hooks, ObjectStreams
@@ -25,19 +24,19 @@ from attnchain_ros.stream.several import Hooks, ObjectStreams
 COLOURS = {1: RED, 2: GREEN}
 
 
-class Bench:
+class Bench(MaskBench):
     """Streams of up to ``max_objects``, a tracker that takes ``pace_s`` for an image, and what makes them meet."""
 
     def __init__(
         self, *, pace_s: float = 0.1, budget_s: float = 1.0, fails: int = 0, point: str = "", box: str = "", **more
     ):
-        self.now = 0.0
-        self.told: list[tuple[str, str]] = []
+        super().__init__()
         self.config = StreamConfig(
             **{"queue_size": 32, "foreground": "sam2", "max_objects": 2, "overflow_policy": "drop_oldest", **more}
         )
         self.options = Sam2Config(point=point, box=box, budget_s=budget_s)
         self.streams = ObjectStreams(self.config, 4, hooks=Hooks(admitted=self._keep))
+        self.arrive = self.streams.take_in
         self.everybody = []
         bench = self
 
@@ -48,7 +47,6 @@ class Bench:
 
         self.tracker = Slow(fails)
         self.maker = self.make(self.tracker)
-        self.number = 0
 
     def _keep(self, member) -> None:
         self.everybody.append(member)
@@ -59,26 +57,8 @@ class Bench:
             self.streams,
             lambda: self.options,
             self.config.max_objects,
-            lossless=lambda: self.config.overflow_policy == "block",
-            tell=lambda code, text: self.told.append((code, text)),
-            clock=lambda: self.now,
+            **self.surroundings,
         )
-
-    def push(self, count: int = 1, **scene) -> None:
-        for _ in range(count):
-            self.number += 1
-            frame = Frame(image(self.number, **scene), None, self.number * STEP_NS, frame_id="camera")
-            self.maker.see(frame)
-            self.streams.take_in(frame)
-
-    def work(self) -> None:
-        self.maker.work(lambda: False)
-
-    def feed(self, count: int, **scene) -> None:
-        """One image after another, each masked as it comes."""
-        for _ in range(count):
-            self.push(1, **scene)
-            self.work()
 
     @property
     def ids(self) -> list[int]:
